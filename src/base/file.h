@@ -1,0 +1,36 @@
+/* Files and folders, with errors that name the path; durable replacement; locks. */
+#ifndef DT_BASE_FILE_H
+#define DT_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+bool dt_file_exists(const char *path);
+/* Reads a whole regular file of at most `limit` bytes; `*out` is NUL-terminated beyond `*size` and freed with free(). */
+DT_MUST_USE dt_status dt_file_read(const char *path, size_t limit, char **out, size_t *size);
+DT_MUST_USE dt_status dt_file_size(const char *path, int64_t *out);
+/* Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. */
+DT_MUST_USE dt_status dt_file_replace(const char *path, const void *bytes, size_t count);
+DT_MUST_USE dt_status dt_folder_make(const char *path);   /* with parents; an existing folder is fine */
+DT_MUST_USE dt_status dt_folder_sync(const char *path);   /* makes renames inside it durable */
+DT_MUST_USE dt_status dt_folder_remove(const char *path); /* recursively; a missing one is fine */
+/* The names in a folder, sorted, without . and ..; free with dt_folder_list_free. */
+DT_MUST_USE dt_status dt_folder_list(const char *path, char ***names, size_t *count);
+void dt_folder_list_free(char **names, size_t count);
+
+/* Writes with short writes and EINTR handled; `path` is for the message. dt_write_limit (tests) makes writes fail
+ * as on a full disk. */
+DT_MUST_USE dt_status dt_file_write_all(int fd, const void *bytes, size_t count, const char *path);
+DT_MUST_USE dt_status dt_file_sync_close(int fd, const char *path);
+
+/* An advisory lock on a file, held until freed or the process ends; DT_ERR_USAGE when another process holds it
+ * (the message gives its pid). */
+typedef struct dt_lock dt_lock;
+DT_MUST_USE dt_status dt_lock_take(const char *path, dt_lock **out);
+void dt_lock_free(dt_lock *);
+
+#endif

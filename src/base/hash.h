@@ -1,0 +1,20 @@
+/* Checksums: XXH3 for our own files and keys, masked CRC-32C for TensorBoard records. */
+#ifndef DT_BASE_HASH_H
+#define DT_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t dt_hash_bytes(const void *bytes, size_t count, uint64_t seed);
+uint64_t dt_hash_text(const char *text);
+
+/* Streaming form of dt_hash_bytes with seed 0. */
+typedef struct dt_hasher dt_hasher;
+dt_hasher *dt_hasher_create(void); /* NULL when out of memory */
+void dt_hasher_add(dt_hasher *, const void *bytes, size_t count);
+uint64_t dt_hasher_value(const dt_hasher *);
+void dt_hasher_free(dt_hasher *);
+
+uint32_t dt_crc32c(const void *bytes, size_t count);
+
+#endif

@@ -1,0 +1,20 @@
+/* jansson with our errors: parse with a limit on size and depth, typed access that names what is missing. */
+#ifndef DT_BASE_JSON_H
+#define DT_BASE_JSON_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* Parses `size` bytes; `where` names the source in messages. Duplicate keys are errors. Release with json_decref. */
+DT_MUST_USE dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out);
+DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out);
+/* Members of an object; DT_ERR_DATA naming `where` and `key` when missing or of another type. */
+DT_MUST_USE dt_status dt_json_int(const json_t *, const char *key, const char *where, int64_t *out);
+DT_MUST_USE dt_status dt_json_real(const json_t *, const char *key, const char *where, double *out);
+DT_MUST_USE dt_status dt_json_text(const json_t *, const char *key, const char *where, const char **out);
+DT_MUST_USE dt_status dt_json_member(const json_t *, const char *key, json_type, const char *where, json_t **out);
+
+#endif

@@ -1,0 +1,24 @@
+/* The one pool of compute threads: kernels split their work into numbered tasks of a fixed size, and the pool runs
+ * them on whatever threads are free. What a task computes never depends on which thread ran it or on how many there
+ * are. Idle workers spin for a short while and then sleep. */
+#ifndef DT_BASE_THREADS_H
+#define DT_BASE_THREADS_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct dt_pool dt_pool;
+typedef void (*dt_task)(void *arg, int64_t task);
+
+/* `threads` counts the caller; 0 means as many as the processors this process may use. */
+DT_MUST_USE dt_status dt_pool_create(int threads, dt_pool **out);
+void dt_pool_free(dt_pool *);
+int dt_pool_threads(const dt_pool *);
+/* Runs task(arg, 0 .. count-1), the caller taking part, and returns when all are done. Never call it from a task. A
+ * NULL pool runs everything on the caller. */
+void dt_pool_run(dt_pool *, int64_t count, dt_task task, void *arg);
+
+double dt_clock(void); /* monotonic seconds */
+
+#endif
