@@ -1,0 +1,106 @@
+/* The parameter and state store that all programs of a run share.
+ *
+ * Parameters live in units; a unit's parameters lie together in two flat buffers by read type: DT_GROUP_MATRIX (what
+ * matrix products and embeddings read; later bfloat16 with a float32 master) and DT_GROUP_VECTOR (always float32).
+ * All units of a group lie behind one another, so that one kernel serves a whole buffer with the span table. A
+ * parameter starts at a multiple of 64 bytes; the gaps are zero and stay zero.
+ *
+ * The first graph built against a store declares the parameters; later graphs find them by name and must agree. */
+#ifndef DT_GRAPH_STORE_H
+#define DT_GRAPH_STORE_H
+
+#include "graph/graph.h"
+
+typedef enum dt_group { DT_GROUP_MATRIX, DT_GROUP_VECTOR, DT_GROUPS } dt_group;
+
+typedef enum dt_role { /* decay goes by role: matrices and embeddings decay, nothing else */
+    DT_ROLE_MATRIX,
+    DT_ROLE_EMBEDDING,
+    DT_ROLE_POSITION, /* position embeddings and class tokens */
+    DT_ROLE_BIAS,
+    DT_ROLE_GAIN,  /* gamma and beta of norms */
+    DT_ROLE_ALPHA, /* alpha and shift of point-wise norms */
+    DT_ROLES
+} dt_role;
+const char *dt_role_name(dt_role);
+
+typedef enum dt_init_kind { DT_INIT_CONSTANT, DT_INIT_NORMAL, DT_INIT_UNIFORM } dt_init_kind;
+typedef struct dt_init { /* constant value; normal with that deviation; uniform in [-value, value] */
+    dt_init_kind kind;
+    double value;
+} dt_init;
+
+struct dt_param {
+    const char *name; /* the published name: "blocks.0.attn.qkv.weight" */
+    dt_role role;
+    dt_group group;
+    int unit;
+    dt_shape shape;           /* as the kernels read it */
+    dt_shape published_shape; /* same elements in the same order, as checkpoints name it */
+    int64_t offset, count;    /* in elements of the group's buffer */
+    dt_init init;
+    bool frozen;
+    float lr_scale; /* layer-wise decay; 1 by default */
+};
+
+/* The flat buffers of one group, DT_BUFFER tensors and checkpoint arrays alike. */
+typedef enum dt_buffer {
+    DT_BUFFER_VALUE,
+    DT_BUFFER_GRADIENT,
+    DT_BUFFER_MOMENT1,
+    DT_BUFFER_MOMENT2,
+    DT_BUFFER_EMA,
+    DT_BUFFERS
+} dt_buffer;
+const char *dt_buffer_name(dt_buffer); /* "value", "gradient", "moment1", "moment2", "ema" */
+
+struct dt_state { /* persistent, named, not differentiated; written by assign nodes */
+    const char *name;
+    dt_dtype dtype;
+    dt_shape shape;
+    bool saved; /* in checkpoints; false: a running sum that every step or evaluation resets */
+    void *data; /* device memory once allocated */
+};
+
+DT_MUST_USE dt_status dt_store_create(dt_store **out);
+void dt_store_free(dt_store *); /* frees device memory too; before the device is closed */
+
+/* In a graph: the parameter `name` under the current scope, of the current unit. In a graph built for the parameter
+ * set EMA, and in evaluation of it, the tensor points into the EMA buffer (dt_store_read_ema). Frozen parameters get
+ * no gradient. `published` NULL: same as shape. */
+typedef struct dt_param_options {
+    dt_role role;
+    dt_init init;
+    bool frozen;
+    const dt_shape *published;
+} dt_param_options;
+dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_param_options);
+dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
+dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
+dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group */
+
+/* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
+ * zero. `type` is the float type of both groups on the CPU (DT_F32 or DT_F64). */
+DT_MUST_USE dt_status dt_store_layout(dt_store *, dt_dtype type);
+DT_MUST_USE dt_status dt_store_alloc(dt_store *, dt_device *, unsigned buffers);
+int64_t dt_store_bytes(const dt_store *, dt_buffer); /* both groups */
+DT_MUST_USE dt_status dt_store_initialise(dt_store *, uint64_t seed); /* draws every parameter by its init */
+
+dt_dtype dt_store_type(const dt_store *);
+int64_t dt_store_count(const dt_store *, dt_group); /* elements of the flat buffer, gaps included */
+void *dt_store_data(const dt_store *, dt_group, dt_buffer); /* NULL when not allocated */
+dt_device *dt_store_device(const dt_store *);
+int dt_store_params(const dt_store *);
+dt_param *dt_store_param(const dt_store *, int index); /* in declaration order */
+dt_param *dt_store_find(const dt_store *, const char *name);
+int64_t dt_store_trainable(const dt_store *); /* elements of unfrozen parameters */
+int dt_store_units(const dt_store *);
+const char *dt_store_unit_name(const dt_store *, int unit);
+int dt_store_states(const dt_store *);
+dt_state *dt_store_state(const dt_store *, int index);
+
+/* One parameter of one buffer from and to host memory, in float32 or float64 whatever the store's type. */
+DT_MUST_USE dt_status dt_store_read(const dt_store *, const dt_param *, dt_buffer, dt_dtype, void *host);
+DT_MUST_USE dt_status dt_store_write(dt_store *, const dt_param *, dt_buffer, dt_dtype, const void *host);
+
+#endif

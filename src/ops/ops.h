@@ -1,0 +1,126 @@
+/* The operators: builders (one per operator family; the comment gives mathematics and shapes) and the registry.
+ * Builders append to the graph and return the output tensor; NULL in gives NULL out. */
+#ifndef DT_OPS_OPS_H
+#define DT_OPS_OPS_H
+
+#include "graph/op.h"
+#include "graph/store.h"
+#include "kernels/cpu/kernels.h"
+
+/* All operators, for the tests that walk them and for `bench`. */
+extern const dt_op *const dt_ops[];
+extern const int dt_op_count;
+
+/* What differentiation needs. */
+extern const dt_grad_ops dt_ops_grad;
+
+/* --- inputs, views, element-wise (input.c, view.c, elementwise.c) --- */
+dt_tensor *dt_input(dt_graph *, const char *name, dt_dtype, dt_shape); /* copies from the feed slot */
+dt_tensor *dt_reshape(dt_graph *, dt_tensor *, dt_shape);
+dt_tensor *dt_cast(dt_graph *, dt_tensor *, dt_dtype);
+dt_tensor *dt_fill(dt_graph *, dt_dtype, const dt_shape *, double value);
+dt_tensor *dt_add(dt_graph *, dt_tensor *, dt_tensor *); /* same shapes */
+dt_tensor *dt_scale(dt_graph *, dt_tensor *, double by);
+dt_tensor *dt_gelu(dt_graph *, dt_tensor *, dt_activation);
+void dt_accumulate(dt_graph *, dt_tensor *slot, dt_tensor *gradient);
+void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value, after the state's last reader */
+
+/* --- matrix products (matmul.c) --- */
+typedef struct dt_matmul_attr {
+    bool transpose_a, transpose_b;
+    dt_activation act; /* forward: of the product; with input act_grad_of: whose derivative multiplies it */
+} dt_matmul_attr;
+/* Inputs of the node, in this order: a, b, bias, residual, act_grad_of (NULL where absent); outputs: c, pre. */
+enum { DT_MATMUL_A, DT_MATMUL_B, DT_MATMUL_BIAS, DT_MATMUL_RESIDUAL, DT_MATMUL_ACT_GRAD_OF, DT_MATMUL_INPUTS };
+extern const dt_op dt_op_matmul, dt_op_column_sum;
+/* Leading dimensions of a [.., K] are rows. */
+dt_tensor *dt_matmul(dt_graph *, dt_tensor *a, dt_tensor *b, dt_matmul_attr);
+/* y[.., N] = x[.., K] w[N, K]^T + bias[N]; bias may be NULL */
+dt_tensor *dt_linear(dt_graph *, dt_tensor *x, dt_tensor *w, dt_tensor *bias);
+dt_tensor *dt_column_sum(dt_graph *, dt_tensor *x); /* [.., N] to [N] */
+
+/* --- norms (row_norm.c, point_norm.c): over the last dimension --- */
+typedef struct dt_row_norm_attr {
+    bool center; /* LayerNorm; false: RMSNorm */
+    double epsilon;
+} dt_row_norm_attr;
+typedef struct dt_point_norm_attr {
+    dt_pointwise kind;
+} dt_point_norm_attr;
+/* Inputs: x, residual, gamma, beta (row) / x, residual, gamma, beta, alpha, shift (point). Outputs: y, sum, then for
+ * row norms mean and rstd. The fuse pass fills residual and sum. */
+enum { DT_NORM_X, DT_NORM_RESIDUAL, DT_NORM_GAMMA, DT_NORM_BETA, DT_NORM_ALPHA, DT_NORM_SHIFT };
+enum { DT_NORM_Y, DT_NORM_SUM, DT_NORM_MEAN, DT_NORM_RSTD };
+extern const dt_op dt_op_row_norm, dt_op_point_norm, dt_op_add, dt_op_gelu, dt_op_log_softmax, dt_op_cross_entropy;
+dt_tensor *dt_row_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_row_norm_attr);
+dt_tensor *dt_point_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_tensor *alpha,
+                         dt_tensor *shift, dt_pointwise kind);
+
+/* --- attention (attention.c): qkv[B, T, 3C] packed as [3, H, D] per token, to [B, T, C] --- */
+typedef struct dt_attention_attr {
+    int64_t heads;
+    bool causal;
+    double scale; /* 0: 1/sqrt(D) */
+} dt_attention_attr;
+dt_tensor *dt_attention(dt_graph *, dt_tensor *qkv, dt_attention_attr);
+
+/* --- images and tokens (image.c, tokens.c) --- */
+typedef struct dt_normalize_attr {
+    double mean[4], std[4];
+} dt_normalize_attr;
+dt_tensor *dt_normalize(dt_graph *, dt_tensor *u8_images, dt_normalize_attr); /* [B,C,H,W] bytes to floats */
+dt_tensor *dt_patchify(dt_graph *, dt_tensor *images, int64_t patch);         /* [B,c,H,W] to [B,N,c*p*p] */
+/* [B,N,C] to [B,N+1,C] with cls[C] in front (NULL: none, [B,N,C]), plus position[N(+1),C] (NULL: none) */
+dt_tensor *dt_embed_tokens(dt_graph *, dt_tensor *x, dt_tensor *cls, dt_tensor *position);
+dt_tensor *dt_token_mean(dt_graph *, dt_tensor *x, int64_t first, int64_t count); /* [B,T,C] to [B,C] */
+
+/* --- random (drop.c). `sample` i64[B], `step` i64[1]; x[B, ..]; rate 0 returns x. site: unique in the model --- */
+typedef struct dt_drop_attr {
+    double rate;
+    uint64_t seed;
+    uint32_t site;
+} dt_drop_attr;
+dt_tensor *dt_dropout(dt_graph *, dt_tensor *x, dt_tensor *sample, dt_tensor *step, dt_drop_attr);
+dt_tensor *dt_drop_path(dt_graph *, dt_tensor *x, dt_tensor *sample, dt_tensor *step, dt_drop_attr);
+
+/* --- losses and metrics (loss.c, softmax.c, metrics.c) --- */
+dt_tensor *dt_one_hot(dt_graph *, dt_tensor *labels, int64_t classes, double smoothing); /* i32[B] to [B,V] */
+dt_tensor *dt_log_softmax(dt_graph *, dt_tensor *);
+/* The sum over samples of weight times -sum target logp: a scalar. The count is dt_sum(weight). */
+dt_tensor *dt_cross_entropy(dt_graph *, dt_tensor *logp, dt_tensor *target, dt_tensor *weight);
+/* The fused form that the fuse pass makes: inputs logits, target, weight; outputs loss, prob. */
+extern const dt_op dt_op_softmax_xent;
+dt_tensor *dt_top_hits(dt_graph *, dt_tensor *scores, dt_tensor *labels, dt_tensor *weight); /* [2] */
+dt_tensor *dt_sum(dt_graph *, dt_tensor *);                                                  /* scalar */
+
+/* --- the update (update.c): on whole flat buffers --- */
+/* Inputs: the gradient buffers (one per group) and count (scalar, float type of the store): the number of samples.
+ * Outputs, float64: norm = |sum g| / count, scale = min(1, clip / norm) / count (clip 0: no clipping); finite (i32). A
+ * count of zero is not finite. */
+typedef struct dt_grad_norm_attr {
+    double clip;
+} dt_grad_norm_attr;
+typedef struct dt_grad_norm_out {
+    dt_tensor *norm, *scale, *finite;
+} dt_grad_norm_out;
+dt_grad_norm_out dt_grad_norm(dt_graph *, dt_tensor *const gradients[DT_GROUPS], dt_tensor *count, dt_grad_norm_attr);
+
+typedef struct dt_update_attr {
+    dt_group group;
+    double beta1, beta2, epsilon, weight_decay;
+    bool nesterov;
+    const dt_segment_span *spans; /* device memory, filled before the first run; owned by the caller */
+    int64_t span_count;
+} dt_update_attr;
+typedef struct dt_update_inputs { /* all of one group; step values are float64 scalars */
+    dt_tensor *value, *gradient, *moment1, *moment2, *scale, *finite, *lr, *correction1, *correction2;
+} dt_update_inputs;
+void dt_adamw(dt_graph *, const dt_update_inputs *, dt_update_attr);
+void dt_sgd(dt_graph *, const dt_update_inputs *, dt_update_attr); /* moment1 only */
+/* average += (1 - decay)(value - average) where finite */
+void dt_ema(dt_graph *, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay);
+
+/* --- collectives (collective.c): in place on a gradient buffer range or tensor --- */
+void dt_all_reduce(dt_graph *, dt_tensor *);
+
+#endif

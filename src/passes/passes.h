@@ -1,0 +1,35 @@
+/* The rewrites of DESIGN: each takes a graph and leaves a graph that computes the same. The order in which a training
+ * program applies them stands in dt_passes_train. */
+#ifndef DT_PASSES_PASSES_H
+#define DT_PASSES_PASSES_H
+
+#include "graph/program.h"
+#include "ops/ops.h"
+
+typedef enum dt_precision { DT_PRECISION_FP32, DT_PRECISION_FP64 } dt_precision;
+typedef enum dt_recompute { DT_RECOMPUTE_NONE, DT_RECOMPUTE_CHEAP, DT_RECOMPUTE_BLOCK } dt_recompute;
+
+typedef struct dt_pass_options {
+    dt_precision precision;
+    bool no_fuse, no_dead_nodes, no_fuse_accumulation, no_communicate; /* tests switch passes off one by one */
+    dt_recompute recompute;
+} dt_pass_options;
+
+/* Types of the precision mode, with casts at the borders. Before anything else. */
+DT_MUST_USE dt_status dt_pass_cast(dt_graph *, dt_precision);
+/* Residual add + norm, product + GELU, product + residual add, log-softmax + cross-entropy. Before differentiation. */
+DT_MUST_USE dt_status dt_pass_fuse(dt_graph *);
+/* Nodes from which no output and no effect follows; unwanted outputs of kept nodes. */
+DT_MUST_USE dt_status dt_pass_dead_nodes(dt_graph *);
+/* Backward readers of forward values get recomputed ones. */
+DT_MUST_USE dt_status dt_pass_recompute(dt_graph *, dt_recompute);
+/* After differentiation: gradients are made inside their slots, GELU's derivative joins the product before it. */
+DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
+DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
+/* All-reduce of every unit's gradients after its last contributor. */
+DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
+
+/* All of the above in order, around differentiation of `loss`; `loss` NULL: a graph without a backward pass. */
+DT_MUST_USE dt_status dt_passes_run(dt_graph *, dt_tensor *loss, const dt_pass_options *);
+
+#endif
