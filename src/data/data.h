@@ -1,0 +1,76 @@
+/* Data sets and the loader.
+ *
+ * A data set is a registry entry: it opens files named by the settings, tells its shapes and reads samples by index; it
+ * must allow reads from several threads at once. The loader turns (seed, epoch, position) into batches ahead of the
+ * device, so that the position is one number and resuming is exact at any step. */
+#ifndef DT_DATA_DATA_H
+#define DT_DATA_DATA_H
+
+#include "base/log.h"
+#include "config/settings.h"
+
+typedef enum dt_split { DT_SPLIT_TRAIN, DT_SPLIT_EVAL } dt_split;
+
+typedef struct dt_image_info {
+    int64_t count;                   /* samples */
+    int64_t channels, height, width; /* as delivered, after augmentation */
+    int64_t classes;
+    double mean[4], std[4]; /* per channel, of values in [0, 1]: the set's usual normalisation */
+} dt_image_info;
+
+typedef struct dt_dataset dt_dataset;
+/* Opens data.kind with data.path and checks its files (sizes, magic numbers, labels in range). A missing one is an
+ * error that says what to install or where to put the files. */
+DT_MUST_USE dt_status dt_dataset_open(const dt_settings *, dt_split, dt_dataset **out);
+void dt_dataset_close(dt_dataset *);
+const dt_image_info *dt_dataset_info(const dt_dataset *);
+/* Shapes for planning without opening any file: from the kind's table entry and the settings. */
+DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_image_info *out);
+
+/* One batch, written straight into a feed slot's image (host memory of the caller). Padding at the end of an epoch of
+ * the eval split has weight 0, label 0, image 0. */
+typedef struct dt_batch_fields { /* byte offsets inside the slot image */
+    int64_t images; /* u8 [B, C, H, W] */
+    int64_t labels; /* i32 [B] */
+    int64_t weight; /* f32 [B] */
+    int64_t sample; /* i64 [B]: global sample index in the epoch's order, for per-sample randomness */
+} dt_batch_fields;
+
+typedef struct dt_loader_options {
+    dt_split split;
+    uint64_t seed;
+    int64_t batch;         /* samples of one micro-batch on this rank */
+    int64_t start;         /* samples already consumed since the beginning of the run (train) */
+    int rank, ranks;       /* samples of a global micro-batch are dealt to ranks in order */
+    int workers;           /* decoding threads, at least 1 */
+    int ahead;             /* slot images in the ring, at least 2 */
+    void *const *slots;    /* `ahead` host buffers of the caller, alive as long as the loader */
+    dt_batch_fields fields;
+    const char *damaged;   /* data.damaged: "stop" or "replace" */
+} dt_loader_options;
+
+typedef struct dt_batch {
+    int slot;            /* which of the slots holds it */
+    int64_t samples;     /* real ones, not padding */
+    int64_t epoch;       /* of its first sample */
+    int64_t first;       /* position of its first sample since the beginning of the run */
+} dt_batch;
+
+typedef struct dt_loader dt_loader;
+/* Train: an endless permuted stream over epochs (an epoch has count / global batch whole batches when data.drop_last,
+ * which is the default; position and epoch follow from `first` alone). Eval: one pass in file order per
+ * dt_loader_rewind. The data set must outlive the loader. */
+DT_MUST_USE dt_status dt_loader_create(dt_dataset *, const dt_settings *, const dt_loader_options *, dt_log *,
+                                       dt_loader **out);
+void dt_loader_free(dt_loader *); /* ends its threads */
+/* Blocks until the next batch is there; *wait gets the seconds spent blocked. At the end of an eval pass batch->samples
+ * is 0. */
+DT_MUST_USE dt_status dt_loader_next(dt_loader *, dt_batch *out, double *wait);
+void dt_loader_release(dt_loader *, int slot); /* the slot may be filled again */
+DT_MUST_USE dt_status dt_loader_rewind(dt_loader *); /* eval: start over */
+
+extern const dt_setting_table dt_data_settings;
+/* One line per kind, for doctor and --help: name, what it is, whether it is found at its default place. */
+void dt_data_list(dt_text *out);
+
+#endif
