@@ -22,9 +22,9 @@ DT_MUST_USE dt_status dt_folder_remove(const char *path); /* recursively; a miss
 DT_MUST_USE dt_status dt_folder_list(const char *path, char ***names, size_t *count);
 void dt_folder_list_free(char **names, size_t count);
 
-/* Writes with short writes and EINTR handled; `path` is for the message. dt_write_limit (tests) makes writes fail
- * as on a full disk. */
+/* Writes with short writes and EINTR handled; `path` is for the message. */
 DT_MUST_USE dt_status dt_file_write_all(int fd, const void *bytes, size_t count, const char *path);
+/* Closes `fd` also when it fails. */
 DT_MUST_USE dt_status dt_file_sync_close(int fd, const char *path);
 
 /* An advisory lock on a file, held until freed or the process ends; DT_ERR_USAGE when another process holds it

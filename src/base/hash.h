@@ -15,6 +15,8 @@ void dt_hasher_add(dt_hasher *, const void *bytes, size_t count);
 uint64_t dt_hasher_value(const dt_hasher *);
 void dt_hasher_free(dt_hasher *);
 
-uint32_t dt_crc32c(const void *bytes, size_t count);
+uint32_t dt_crc32c(const void *bytes, size_t count); /* Castagnoli's polynomial, RFC 3720 */
+/* The same, rotated and offset as TFRecord files store it. */
+uint32_t dt_crc32c_masked(const void *bytes, size_t count);
 
 #endif

@@ -1,4 +1,5 @@
-/* jansson with our errors: parse with a limit on size and depth, typed access that names what is missing. */
+/* jansson with our errors: parse with a limit on size (jansson itself stops at 2048 levels of nesting), typed access
+ * that names what is missing. */
 #ifndef DT_BASE_JSON_H
 #define DT_BASE_JSON_H
 
@@ -11,7 +12,8 @@
 /* Parses `size` bytes; `where` names the source in messages. Duplicate keys are errors. Release with json_decref. */
 DT_MUST_USE dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out);
-/* Members of an object; DT_ERR_DATA naming `where` and `key` when missing or of another type. */
+/* Members of an object; DT_ERR_DATA naming `where` and `key` when missing or of another type. An integer is also a
+ * real; JSON_TRUE or JSON_FALSE as type takes both truth values. Texts and members belong to the object. */
 DT_MUST_USE dt_status dt_json_int(const json_t *, const char *key, const char *where, int64_t *out);
 DT_MUST_USE dt_status dt_json_real(const json_t *, const char *key, const char *where, double *out);
 DT_MUST_USE dt_status dt_json_text(const json_t *, const char *key, const char *where, const char **out);

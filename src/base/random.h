@@ -28,11 +28,9 @@ typedef struct dt_random4 {
 
 DT_RANDOM_FN uint32_t dt_mul_high(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
 
-/* Four words for block `block` of the stream (seed, purpose, a, b). */
-DT_RANDOM_FN dt_random4 dt_philox(uint64_t seed, uint32_t purpose, uint64_t a, uint64_t b, uint32_t block)
+/* The ten rounds for a key of two words and a counter of four, as published. */
+DT_RANDOM_FN dt_random4 dt_philox_words(uint32_t k0, uint32_t k1, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
 {
-    uint32_t k0 = (uint32_t)seed ^ (purpose * 0x85EBCA6Bu), k1 = (uint32_t)(seed >> 32) ^ (uint32_t)(a >> 32);
-    uint32_t c0 = block, c1 = (uint32_t)a, c2 = (uint32_t)b, c3 = (uint32_t)(b >> 32);
     for (int round = 0; round < 10; round++) {
         uint32_t hi0 = dt_mul_high(0xD2511F53u, c0), lo0 = 0xD2511F53u * c0;
         uint32_t hi1 = dt_mul_high(0xCD9E8D57u, c2), lo1 = 0xCD9E8D57u * c2;
@@ -43,16 +41,24 @@ DT_RANDOM_FN dt_random4 dt_philox(uint64_t seed, uint32_t purpose, uint64_t a, u
     return out;
 }
 
+/* Four words for block `block` of the stream (seed, purpose, a, b). */
+DT_RANDOM_FN dt_random4 dt_philox(uint64_t seed, uint32_t purpose, uint64_t a, uint64_t b, uint32_t block)
+{
+    uint32_t k0 = (uint32_t)seed ^ (purpose * 0x85EBCA6Bu), k1 = (uint32_t)(seed >> 32) ^ (uint32_t)(a >> 32);
+    return dt_philox_words(k0, k1, block, (uint32_t)a, (uint32_t)b, (uint32_t)(b >> 32));
+}
+
 /* [0, 1) with 24 bits: the same float on every machine. */
 DT_RANDOM_FN float dt_uniform(uint32_t word) { return (float)(word >> 8) * (1.0f / 16777216.0f); }
 
 #ifndef __CUDACC__
-/* The same for tools and initialisers: element `index` of the stream as one word, a double in [0,1), a standard
- * normal (Box-Muller over the words 2k, 2k+1). */
+/* The same for tools and initialisers. Element `index` (below 2^34) of the stream (seed, purpose, a, b): its word,
+ * that word as a double in [0, 1) with 32 bits, a standard normal (Box-Muller: the elements 2k and 2k + 1 are the
+ * cosine and the sine over the words 2k and 2k + 1). */
 uint32_t dt_random_word(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index);
 double dt_random_uniform(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index);
 double dt_random_normal(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index);
-/* A keyed permutation of 0 .. count-1 with O(1) memory (Feistel network with cycle walking). */
+/* A keyed permutation of 0 .. count-1 with O(1) memory (Feistel network with cycle walking); position < count. */
 uint64_t dt_permute(uint64_t seed, uint64_t epoch, uint64_t count, uint64_t position);
 #endif
 

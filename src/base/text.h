@@ -18,6 +18,7 @@ typedef struct dt_text {
 } dt_text;
 
 DT_PRINTF(2, 3) void dt_text_add(dt_text *, const char *format, ...);
+void dt_text_add_va(dt_text *, const char *format, va_list args);
 void dt_text_add_bytes(dt_text *, const void *bytes, size_t count);
 DT_MUST_USE dt_status dt_text_status(const dt_text *);
 void dt_text_free(dt_text *);
@@ -25,9 +26,9 @@ void dt_text_free(dt_text *);
 /* The candidate nearest to `word` by edit distance, or NULL where none is near enough to be worth suggesting. */
 const char *dt_text_nearest(const char *word, const char *const *candidates, size_t count);
 
-/* "1.50 GiB", "17.6 GFLOP", "86.6 M": `out` holds at least 32 bytes; returns out. */
+/* "1.50 GiB", "17.6 GFLOP", "86.6 M" (an empty unit): `out` holds at least 32 bytes; returns out. */
 char *dt_text_bytes(char *out, double bytes);
 char *dt_text_count(char *out, double count, const char *unit);
-char *dt_text_duration(char *out, double seconds); /* "1:02:03" or "4.2 s" */
+char *dt_text_duration(char *out, double seconds); /* "1:02:03", "2:03", "4.2 s"; "n/a" if negative or not finite */
 
 #endif

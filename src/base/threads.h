@@ -9,15 +9,16 @@
 #include "base/status.h"
 
 typedef struct dt_pool dt_pool;
-/* `worker` is below dt_pool_threads() and no two tasks run at once under one number: it picks a task's scratch memory. */
+/* `worker` is below dt_pool_threads() and no two tasks run at once under one number: it picks a task's scratch
+ * memory. */
 typedef void (*dt_task)(void *arg, int64_t task, int worker);
 
 /* `threads` counts the caller; 0 means as many as the processors this process may use. */
 DT_MUST_USE dt_status dt_pool_create(int threads, dt_pool **out);
 void dt_pool_free(dt_pool *);
 int dt_pool_threads(const dt_pool *);
-/* Runs task(arg, 0 .. count-1, worker), the caller taking part, and returns when all are done. Never call it from a task. A
- * NULL pool runs everything on the caller. */
+/* Runs task(arg, 0 .. count-1, worker) (count below 2^32), the caller taking part as worker 0, and returns when all are
+ * done. One caller at a time, and never from a task. A NULL pool runs everything on the caller. */
 void dt_pool_run(dt_pool *, int64_t count, dt_task task, void *arg);
 
 double dt_clock(void); /* monotonic seconds */

@@ -1,0 +1,94 @@
+/* Folders: made with their parents, listed in order, removed whole, synced. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+static dt_status make_one(const char *path)
+{
+    if (mkdir(path, 0777) == 0) return DT_OK;
+    int reason = errno;
+    struct stat info;
+    if (reason == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return DT_OK;
+    return dt_fail(DT_ERR_IO, "cannot make folder '%s': %s", path, strerror(reason));
+}
+
+dt_status dt_folder_make(const char *path)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    if (length >= sizeof part) return dt_fail(DT_ERR_IO, "cannot make folder '%s': %s", path, strerror(ENAMETOOLONG));
+    memcpy(part, path, length + 1);
+    for (char *slash = part + 1; length && (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        DT_TRY(make_one(part));
+        *slash = '/';
+    }
+    return make_one(part);
+}
+
+dt_status dt_folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return dt_fail(DT_ERR_IO, "cannot open folder '%s': %s", path, strerror(errno));
+    dt_status status = DT_OK;
+    bool synced = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: a file system without sync for folders */
+    if (!synced) status = dt_fail(DT_ERR_IO, "cannot sync folder '%s': %s", path, strerror(errno));
+    close(fd);
+    return status;
+}
+
+/* For nftw: what is not zero ends the walk and is passed on. */
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    if (remove(path) == 0 || errno == ENOENT) return DT_OK;
+    return (int)dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
+dt_status dt_folder_remove(const char *path)
+{
+    enum { OPEN_FOLDERS = 16 };
+    int result = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+    if (result != -1) return (dt_status)result;
+    return errno == ENOENT ? DT_OK : dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
+static int is_own_name(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+dt_status dt_folder_list(const char *path, char ***names, size_t *count)
+{
+    struct dirent **entries;
+    int found = scandir(path, &entries, is_own_name, by_bytes);
+    if (found < 0) return dt_fail(DT_ERR_IO, "cannot list folder '%s': %s", path, strerror(errno));
+    size_t bytes = ((size_t)found + 1) * sizeof **names;
+    *names = calloc(1, bytes);
+    dt_status status = *names ? DT_OK : dt_fail_memory(bytes, path);
+    for (int i = 0; i < found && !status; i++) {
+        (*names)[i] = strdup(entries[i]->d_name);
+        if (!(*names)[i]) status = dt_fail_memory(strlen(entries[i]->d_name) + 1, path);
+    }
+    *count = (size_t)found;
+    if (status) dt_folder_list_free(*names, *count);
+    for (int i = 0; i < found; i++) free(entries[i]);
+    free(entries);
+    return status;
+}
+
+void dt_folder_list_free(char **names, size_t count)
+{
+    if (!names) return;
+    for (size_t i = 0; i < count; i++) free(names[i]);
+    free(names);
+}

@@ -1,0 +1,89 @@
+/* jansson behind our error messages. */
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+
+dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)
+{
+    json_error_t error;
+    *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    if (*out) return DT_OK;
+    if (json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
+    return dt_fail(DT_ERR_DATA, "%s:%d:%d: not valid JSON: %s", where, error.line, error.column, error.text);
+}
+
+dt_status dt_json_read(const char *path, size_t limit, json_t **out)
+{
+    char *bytes;
+    size_t size;
+    DT_TRY(dt_file_read(path, limit, &bytes, &size));
+    dt_status status = dt_json_parse(bytes, size, path, out);
+    free(bytes);
+    return status;
+}
+
+static const char *type_name(json_type type)
+{
+    switch (type) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "an array";
+    case JSON_STRING: return "a string";
+    case JSON_INTEGER: return "an integer";
+    case JSON_REAL: return "a real number";
+    case JSON_TRUE:
+    case JSON_FALSE: return "a truth value";
+    case JSON_NULL: break;
+    }
+    return "null";
+}
+
+static dt_status find(const json_t *object, const char *key, const char *where, json_t **out)
+{
+    if (!json_is_object(object)) return dt_fail(DT_ERR_DATA, "%s: is not a JSON object, so has no '%s'", where, key);
+    *out = json_object_get(object, key);
+    return *out ? DT_OK : dt_fail(DT_ERR_DATA, "%s: '%s' is missing", where, key);
+}
+
+static dt_status fail_type(const json_t *member, const char *key, const char *where, json_type wanted)
+{
+    return dt_fail(DT_ERR_DATA, "%s: '%s' must be %s, not %s", where, key, type_name(wanted),
+                   type_name(json_typeof(member)));
+}
+
+dt_status dt_json_member(const json_t *object, const char *key, json_type type, const char *where, json_t **out)
+{
+    json_t *member;
+    DT_TRY(find(object, key, where, &member));
+    bool is_truth = json_is_boolean(member) && (type == JSON_TRUE || type == JSON_FALSE);
+    if (json_typeof(member) != type && !is_truth) return fail_type(member, key, where, type);
+    *out = member;
+    return DT_OK;
+}
+
+dt_status dt_json_int(const json_t *object, const char *key, const char *where, int64_t *out)
+{
+    json_t *member;
+    DT_TRY(dt_json_member(object, key, JSON_INTEGER, where, &member));
+    *out = json_integer_value(member);
+    return DT_OK;
+}
+
+dt_status dt_json_real(const json_t *object, const char *key, const char *where, double *out)
+{
+    json_t *member;
+    DT_TRY(find(object, key, where, &member));
+    if (!json_is_number(member)) return fail_type(member, key, where, JSON_REAL);
+    *out = json_number_value(member);
+    return DT_OK;
+}
+
+dt_status dt_json_text(const json_t *object, const char *key, const char *where, const char **out)
+{
+    json_t *member;
+    DT_TRY(dt_json_member(object, key, JSON_STRING, where, &member));
+    *out = json_string_value(member);
+    return DT_OK;
+}

@@ -1,0 +1,54 @@
+/* The thread-local error slot: one message for each thread, kept until the next failure on it. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_ROOM = 4096 };
+
+static _Thread_local char kept_message[MESSAGE_ROOM];
+
+/* Messages quote foreign words; a control character in one must not reach a terminal. */
+static void keep(const char *message)
+{
+    size_t i = 0;
+    for (; message[i] && i + 1 < MESSAGE_ROOM; i++) {
+        unsigned char c = (unsigned char)message[i];
+        kept_message[i] = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : (char)c;
+    }
+    kept_message[i] = '\0';
+}
+
+dt_status dt_fail(dt_status code, const char *format, ...)
+{
+    char message[MESSAGE_ROOM]; /* apart from the slot, as an argument may be the kept message */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    keep(message);
+    return code;
+}
+
+dt_status dt_fail_in(dt_status code, const char *format, ...)
+{
+    char message[MESSAGE_ROOM];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    strncat(message, ": ", sizeof message - strlen(message) - 1);
+    strncat(message, kept_message, sizeof message - strlen(message) - 1);
+    keep(message);
+    return code;
+}
+
+dt_status dt_fail_memory(unsigned long long bytes, const char *what)
+{
+    return dt_fail(DT_ERR_MEMORY, "out of memory: cannot get %llu bytes for %s", bytes, what);
+}
+
+const char *dt_error_message(void) { return kept_message; }
+
+void dt_error_clear(void) { kept_message[0] = '\0'; }
