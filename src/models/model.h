@@ -1,0 +1,46 @@
+/* The models: one file and one line of the table each. A model turns settings into a graph. */
+#ifndef DT_MODELS_MODEL_H
+#define DT_MODELS_MODEL_H
+
+#include "nn/nn.h"
+
+/* What the data set delivers. */
+typedef struct dt_model_input {
+    int64_t channels, height, width, classes;
+} dt_model_input;
+
+typedef struct dt_model dt_model;
+struct dt_model_entry;
+
+/* Reads and checks model.* for model.arch: everything that does not fit (heads that do not divide width, an image not
+ * divisible by the patch) is said here, in the user's terms, before anything is allocated. Derives and records the
+ * dimensions that model.size implies. */
+DT_MUST_USE dt_status dt_model_create(dt_settings *, const dt_model_input *, dt_model **out);
+void dt_model_free(dt_model *);
+
+/* images: float [B, C, H, W], normalised. Returns logits [B, classes]. */
+typedef struct dt_model_feed {
+    dt_tensor *images;
+    dt_tensor *sample, *step; /* for random layers; NULL outside training */
+} dt_model_feed;
+dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
+
+int64_t dt_model_tokens(const dt_model *); /* per sample, for tokens_per_s */
+const char *dt_model_arch(const dt_model *);
+/* One line that a person understands: "vit, width 64, depth 4, 2 heads, patch 7: 16 tokens + class token". */
+void dt_model_describe(const dt_model *, dt_text *out);
+
+typedef struct dt_model_entry {
+    const char *name; /* model.arch */
+    const char *help;
+    const char *const *sites; /* norm sites, NULL-terminated */
+    dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
+    void (*destroy)(dt_model *);
+    dt_tensor *(*build)(const dt_model *, dt_graph *, const dt_model_feed *);
+    int64_t (*tokens)(const dt_model *);
+    void (*describe)(const dt_model *, dt_text *out);
+} dt_model_entry;
+
+extern const dt_setting_table dt_model_settings; /* model.* but what nn owns */
+
+#endif

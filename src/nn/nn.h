@@ -1,0 +1,58 @@
+/* Blocks that models share. A model never names a norm function: it asks for the norm of a site. */
+#ifndef DT_NN_NN_H
+#define DT_NN_NN_H
+
+#include "config/settings.h"
+#include "graph/store.h"
+#include "ops/ops.h"
+
+/* What stands at a site, from norm.* (norm.c owns those rows). The table of kinds is one array in norm.c. */
+typedef enum dt_norm_family { DT_NORM_ROW, DT_NORM_POINT } dt_norm_family;
+typedef struct dt_norm_site {
+    const char *name; /* "attention", "ffn", "final" */
+    dt_norm_family family;
+    dt_row_norm_attr row;
+    dt_pointwise point;
+    double alpha0;
+    bool alpha, learn_alpha, shift, gain, bias; /* alpha false: f(x) without the parameter (identity, say) */
+} dt_norm_site;
+
+enum { DT_MAX_SITES = 8 };
+
+/* What a model needs while it builds; made from the settings once per model. */
+typedef struct dt_nn {
+    dt_norm_site site[DT_MAX_SITES];
+    int sites;
+    bool paper_init;      /* model.init: paper; otherwise fan_in, variance 2 / (in + out) */
+    double dropout, drop_path;
+    uint64_t seed;        /* of dropout and drop path */
+} dt_nn;
+
+/* `sites` are the model's names; every name given under norm.kind or norm.alpha0 must be one of them. */
+DT_MUST_USE dt_status dt_nn_create(const dt_settings *, const char *const *sites, int count, dt_nn *out);
+
+/* Per graph: what random layers read. sample and step may be NULL where the graph is not training. */
+typedef struct dt_nn_graph {
+    const dt_nn *nn;
+    dt_graph *graph;
+    dt_tensor *sample, *step;
+    uint32_t drops; /* random layers built so far: each gets its own site number */
+} dt_nn_graph;
+
+/* The norm of `site` over the last dimension; parameters `<name>.weight`, `.bias`, `.alpha`, `.shift`. */
+dt_tensor *dt_norm(dt_nn_graph *, dt_tensor *x, const char *site, const char *name);
+/* y = x w^T + b with parameters `<name>.weight` [out, in] and `<name>.bias` [out] */
+dt_tensor *dt_nn_linear(dt_nn_graph *, dt_tensor *x, const char *name, int64_t out, bool bias);
+/* qkv product, attention, output product: `<name>.qkv`, `<name>.proj` */
+dt_tensor *dt_nn_attention(dt_nn_graph *, dt_tensor *x, const char *name, int64_t heads, bool causal);
+/* `<name>.fc1`, GELU, `<name>.fc2` */
+dt_tensor *dt_nn_mlp(dt_nn_graph *, dt_tensor *x, const char *name, int64_t hidden, dt_activation);
+/* A convolution with stride = kernel = patch as a product: `<name>.weight` published as [out, c, p, p] */
+dt_tensor *dt_nn_patch_embed(dt_nn_graph *, dt_tensor *images, const char *name, int64_t patch, int64_t out);
+/* x + drop_path(branch); `rate` grows linearly with depth in the models that use it */
+dt_tensor *dt_nn_residual(dt_nn_graph *, dt_tensor *x, dt_tensor *branch, double rate);
+dt_tensor *dt_nn_dropout(dt_nn_graph *, dt_tensor *x);
+
+extern const dt_setting_table dt_nn_settings; /* norm.*, model.init, model.dropout, model.drop_path */
+
+#endif

@@ -1,0 +1,58 @@
+/* Checkpoints: <run>/checkpoints/step-00001000/ with model.safetensors (float32 masters under published names and
+ * shapes), ema.safetensors if used, one state file per unit, and manifest.json, written last. A folder without a valid
+ * manifest whose sizes and checksums hold is not a checkpoint. Written to a temporary folder, synced, renamed. */
+#ifndef DT_TRAIN_CHECKPOINT_H
+#define DT_TRAIN_CHECKPOINT_H
+
+#include "base/json.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "graph/store.h"
+
+/* What a run needs beside the store to go on. */
+typedef struct dt_progress {
+    int64_t step;            /* updates done (skipped ones included) */
+    int64_t samples;         /* training samples consumed: the data position */
+    int64_t skipped;         /* steps that did not commit */
+    int64_t rollbacks;
+    double best;             /* best value of checkpoint.best_metric so far; NaN: none yet */
+    int64_t best_step;
+} dt_progress;
+
+typedef struct dt_checkpoint_options {
+    const char *folder;      /* <run>/checkpoints */
+    int keep;                /* newest to keep; 0: all. The best one is kept besides */
+    bool compress;           /* zstd for the state files */
+    int64_t file_bytes;      /* model.safetensors is split above this, with an index file */
+} dt_checkpoint_options;
+
+/* Saves step-%08d; then removes what `keep` does not cover. On failure the temporary folder is removed, older
+ * checkpoints stay, and the error says so. `settings_yaml` and `numerics` go into the manifest; numerics is borrowed. */
+DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, const char *settings_yaml,
+                                         const json_t *numerics, const dt_checkpoint_options *);
+/* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
+ * is none. `*path` is freed with free(). */
+DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_log *, char **path);
+/* Verifies sizes and checksums, then fills the store (layout done, buffers allocated) and *progress; what the store
+ * and the checkpoint do not share is an error that names it. `*numerics` (may be NULL) is released with json_decref. */
+DT_MUST_USE dt_status dt_checkpoint_load(const char *path, dt_store *, dt_progress *, json_t **numerics);
+/* The manifest alone, verified in form. */
+DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
+/* Full verification of sizes and checksums. */
+DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
+
+/* Weights only, from a checkpoint folder, a .safetensors file or an index: for init.from, eval and import. With
+ * `new_head` parameters under `head_prefix` that are missing or of another shape keep their initial values; all other
+ * differences are errors that list the first few names. `use_ema`: from ema.safetensors into the value buffer. */
+typedef struct dt_weights_options {
+    bool use_ema, new_head;
+    const char *head_prefix;
+} dt_weights_options;
+DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
+/* One safetensors file (float32, published names and shapes) from a buffer of the store, with __metadata__ of these
+ * key-value pairs (NULL-terminated, may be NULL). */
+DT_MUST_USE dt_status dt_weights_save(const char *path, const dt_store *, dt_buffer, const char *const *metadata);
+
+extern const dt_setting_table dt_checkpoint_settings; /* checkpoint.*, init.from, init.new_head */
+
+#endif

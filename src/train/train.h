@@ -1,0 +1,52 @@
+/* Training runs, evaluation and plans: what `cmd/` calls. */
+#ifndef DT_TRAIN_TRAIN_H
+#define DT_TRAIN_TRAIN_H
+
+#include "data/data.h"
+#include "graph/program.h"
+#include "models/model.h"
+#include "passes/passes.h"
+#include "train/checkpoint.h"
+#include "train/report.h"
+
+/* Everything of one run that does not need its data or its run folder: device, model, store, programs. `plan`, `bench`
+ * and `eval` use it too. */
+typedef struct dt_session dt_session;
+
+typedef struct dt_session_options {
+    bool plan_only;   /* no device memory: programs are planned, not bound */
+    bool eval_only;   /* only the eval program; no gradients or moments */
+    bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
+} dt_session_options;
+
+DT_MUST_USE dt_status dt_session_create(dt_settings *, const dt_session_options *, dt_log *, dt_session **out);
+void dt_session_free(dt_session *);
+dt_store *dt_session_store(const dt_session *);
+dt_device *dt_session_device(const dt_session *);
+const dt_model *dt_session_model(const dt_session *);
+/* "pass", "update", "eval"; NULL when the session does not have it. */
+dt_program *dt_session_program(const dt_session *, const char *name);
+int64_t dt_session_arena_bytes(const dt_session *);
+int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */
+int64_t dt_session_memory(const dt_session *, dt_memory); /* planned bytes of one category */
+/* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
+double dt_session_step_flops(const dt_session *);
+json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel set, library versions, threads */
+
+/* Runs one micro-batch of synthetic input and an update, for bench and for tests of the plan. */
+DT_MUST_USE dt_status dt_session_warm_step(dt_session *);
+
+typedef struct dt_train_options {
+    bool resume;
+    bool dry_run;          /* everything up to the first step, one step on real data, nothing written */
+    volatile const int *signal; /* number of signals received (the one signal flag, owned by cmd/) */
+} dt_train_options;
+/* Trains to the end, or until a signal: then saves and returns DT_ERR_STOPPED. */
+DT_MUST_USE dt_status dt_train_run(dt_settings *, const dt_train_options *, dt_log *);
+
+/* One pass over the eval split with the session's weights. */
+DT_MUST_USE dt_status dt_evaluate(dt_session *, dt_settings *, dt_log *, dt_eval_report *out);
+
+extern const dt_setting_table dt_train_settings; /* seed, device, threads, precision.*, run.*, train.*, optim.*, ... */
+
+#endif
