@@ -49,6 +49,8 @@ void dt_device_close(dt_device *); /* NULL is allowed; all allocations must be f
 dt_backend dt_device_backend(const dt_device *);
 dt_pool *dt_device_pool(const dt_device *);
 DT_MUST_USE dt_status dt_device_query(dt_device *, dt_device_info *out);
+/* What kernels are launched on: a cudaStream_t; NULL on the CPU. */
+void *dt_device_stream(const dt_device *, dt_stream);
 
 /* Aligned to 256 bytes, zeroed. Out of memory names the largest categories in use and the setting that helps. */
 DT_MUST_USE dt_status dt_device_alloc(dt_device *, dt_memory, size_t bytes, void **out);

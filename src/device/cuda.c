@@ -1,0 +1,184 @@
+/* The CUDA back end, through the runtime API. One thread opens the device and makes all calls on it.
+ *
+ * The three streams do not wait for the default stream. Communication gets the highest priority, so that its few
+ * blocks are placed while a large product runs. */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device/backend.h"
+
+typedef struct cuda_device {
+    int index;
+    cudaStream_t streams[DT_STREAMS];
+} cuda_device;
+
+static dt_status check(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess) return DT_OK;
+    return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
+}
+
+static int cuda_count(const char **why)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    *why = NULL;
+    if (error == cudaSuccess && count) return count;
+    if (error == cudaErrorInsufficientDriver)
+        *why = "no CUDA device: the NVIDIA driver is missing or older than this program's CUDA";
+    else if (error == cudaSuccess || error == cudaErrorNoDevice)
+        *why = "no CUDA device: the driver sees no GPU";
+    else
+        *why = cudaGetErrorString(error);
+    return 0;
+}
+
+static void cuda_close(void *context)
+{
+    cuda_device *device = context;
+    for (int s = 0; s < DT_STREAMS; s++)
+        if (device->streams[s]) cudaStreamDestroy(device->streams[s]);
+    free(device);
+}
+
+static dt_status cuda_open(int index, void **context)
+{
+    cuda_device *device = calloc(1, sizeof *device);
+    if (!device) return dt_fail_memory(sizeof *device, "a CUDA device");
+    device->index = index;
+    dt_status status;
+    int lowest, highest; /* a smaller number is a higher priority */
+    DT_TRY_GOTO(check(cudaSetDevice(index), "select the device"), failed);
+    DT_TRY_GOTO(check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"), failed);
+    for (int s = 0; s < DT_STREAMS; s++)
+        DT_TRY_GOTO(check(cudaStreamCreateWithPriority(&device->streams[s], cudaStreamNonBlocking,
+                                                       s == DT_STREAM_COMM ? highest : lowest),
+                          "create a stream"),
+                    failed);
+    *context = device;
+    return DT_OK;
+failed:
+    cuda_close(device);
+    return status;
+}
+
+static dt_status cuda_query(void *context, dt_device_info *out)
+{
+    const cuda_device *device = context;
+    struct cudaDeviceProp properties;
+    size_t available, total;
+    DT_TRY(check(cudaGetDeviceProperties(&properties, device->index), "read the device's properties"));
+    DT_TRY(check(cudaMemGetInfo(&available, &total), "read the device's free memory"));
+    snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, properties.name);
+    out->memory_total = (int64_t)total;
+    out->memory_free = (int64_t)available;
+    out->capability = properties.major * 10 + properties.minor;
+    return DT_OK;
+}
+
+/* A refused allocation is an answer, not a fault: the runtime must not report it again at the next call. */
+static dt_status check_memory(cudaError_t error, const char *what)
+{
+    if (error != cudaErrorMemoryAllocation) return check(error, what);
+    cudaGetLastError();
+    return DT_ERR_MEMORY;
+}
+
+static dt_status cuda_alloc(void *context, size_t bytes, void **out)
+{
+    const cuda_device *device = context;
+    cudaStream_t stream = device->streams[DT_STREAM_COMPUTE];
+    void *ptr;
+    DT_TRY(check_memory(cudaMalloc(&ptr, bytes ? bytes : 1), "allocate memory"));
+    cudaError_t error = cudaMemsetAsync(ptr, 0, bytes, stream);
+    if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
+    if (error != cudaSuccess) {
+        cudaFree(ptr);
+        return check(error, "clear new memory");
+    }
+    *out = ptr;
+    return DT_OK;
+}
+
+static void cuda_free(void *context, void *ptr) { cudaFree(ptr); }
+
+static dt_status cuda_alloc_host(void *context, size_t bytes, void **out)
+{
+    return check_memory(cudaMallocHost(out, bytes ? bytes : 1), "allocate pinned host memory");
+}
+
+static void cuda_free_host(void *context, void *ptr) { cudaFreeHost(ptr); }
+
+static dt_status cuda_copy(void *context, dt_stream stream, void *to, const void *from, size_t bytes)
+{
+    const cuda_device *device = context;
+    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, device->streams[stream]), "copy");
+}
+
+static dt_status cuda_clear(void *context, dt_stream stream, void *ptr, size_t bytes)
+{
+    const cuda_device *device = context;
+    return check(cudaMemsetAsync(ptr, 0, bytes, device->streams[stream]), "clear memory");
+}
+
+static dt_status cuda_sync(void *context, dt_stream stream)
+{
+    const cuda_device *device = context;
+    return check(cudaStreamSynchronize(device->streams[stream]), "finish the work of a stream");
+}
+
+static void *cuda_stream(void *context, dt_stream stream)
+{
+    const cuda_device *device = context;
+    return device->streams[stream];
+}
+
+static dt_status cuda_event_create(void *context, void **event)
+{
+    cudaEvent_t created = NULL;
+    DT_TRY(check(cudaEventCreateWithFlags(&created, cudaEventDisableTiming), "create an event"));
+    *event = created;
+    return DT_OK;
+}
+
+static void cuda_event_free(void *event) { cudaEventDestroy(event); }
+
+static dt_status cuda_event_record(void *context, void *event, dt_stream stream)
+{
+    const cuda_device *device = context;
+    return check(cudaEventRecord(event, device->streams[stream]), "record an event");
+}
+
+static dt_status cuda_event_wait(void *context, void *event, dt_stream stream)
+{
+    const cuda_device *device = context;
+    return check(cudaStreamWaitEvent(device->streams[stream], event, 0), "wait for an event on a stream");
+}
+
+static dt_status cuda_event_sync(void *event)
+{
+    return check(cudaEventSynchronize(event), "wait for an event");
+}
+
+const dt_backend_table dt_backend_cuda = {
+    .name = "cuda",
+    .built = true,
+    .count = cuda_count,
+    .open = cuda_open,
+    .close = cuda_close,
+    .query = cuda_query,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .alloc_host = cuda_alloc_host,
+    .free_host = cuda_free_host,
+    .copy = cuda_copy,
+    .clear = cuda_clear,
+    .sync = cuda_sync,
+    .stream = cuda_stream,
+    .event_create = cuda_event_create,
+    .event_free = cuda_event_free,
+    .event_record = cuda_event_record,
+    .event_wait = cuda_event_wait,
+    .event_sync = cuda_event_sync,
+};

@@ -1,0 +1,226 @@
+/* Devices: dispatch to the back ends, accounting of memory, and the message when it runs out. */
+#include "device/device.h"
+
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "device/backend.h"
+
+struct dt_device {
+    const dt_backend_table *backend;
+    void *context; /* the back end's */
+    dt_backend kind;
+    dt_pool *pool;
+    dt_memory_use memory;
+};
+
+struct dt_event {
+    void *native; /* the back end's */
+};
+
+static const dt_backend_table *const backends[DT_BACKENDS] = {[DT_CPU] = &dt_backend_cpu, [DT_CUDA] = &dt_backend_cuda};
+
+/* The categories, and which setting makes each smaller. */
+static const struct {
+    const char *name, *help;
+} categories[DT_MEMORY_CATEGORIES] = {
+    [DT_MEMORY_PARAMETERS] = {"parameters", "a smaller model.size"},
+    [DT_MEMORY_GRADIENTS] = {"gradients", "parallel.zero=2 on several ranks, or a smaller model.size"},
+    [DT_MEMORY_OPTIMIZER] = {"optimizer", "parallel.zero=1 on several ranks, or another optim.kind"},
+    [DT_MEMORY_EMA] = {"ema", "train.ema off"},
+    [DT_MEMORY_STATE] = {"state", "a smaller model.size"},
+    [DT_MEMORY_ARENA] = {"arena", "a larger train.accumulate, which makes micro-batches smaller, or train.recompute"},
+    [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or a larger train.accumulate"},
+};
+
+const char *dt_memory_name(dt_memory category) { return categories[category].name; }
+
+bool dt_backend_built(dt_backend backend) { return backends[backend]->built; }
+
+const char *dt_backend_name(dt_backend backend) { return backends[backend]->name; }
+
+int dt_backend_count(dt_backend backend, const char **why)
+{
+    const char *unused;
+    return backends[backend]->count(why ? why : &unused);
+}
+
+dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **out)
+{
+    const dt_backend_table *backend = backends[kind];
+    const char *why = NULL;
+    int count = backend->count(&why);
+    if (!count) return dt_fail(DT_ERR_DEVICE, "%s", why);
+    if (index < 0 || index >= count)
+        return dt_fail(DT_ERR_DEVICE, "no %s device %d: there are %d", backend->name, index, count);
+
+    dt_device *device = calloc(1, sizeof *device);
+    if (!device) return dt_fail_memory(sizeof *device, "a device");
+    device->backend = backend;
+    device->kind = kind;
+    dt_status status;
+    DT_TRY_GOTO(dt_pool_create(threads, &device->pool), failed);
+    DT_TRY_GOTO(backend->open(index, &device->context), failed);
+    *out = device;
+    return DT_OK;
+failed:
+    dt_pool_free(device->pool);
+    free(device);
+    return status;
+}
+
+void dt_device_close(dt_device *device)
+{
+    if (!device) return;
+    device->backend->close(device->context);
+    dt_pool_free(device->pool);
+    free(device);
+}
+
+dt_backend dt_device_backend(const dt_device *device) { return device->kind; }
+
+dt_pool *dt_device_pool(const dt_device *device) { return device->pool; }
+
+void *dt_device_stream(const dt_device *device, dt_stream stream)
+{
+    return device->backend->stream(device->context, stream);
+}
+
+dt_status dt_device_query(dt_device *device, dt_device_info *out)
+{
+    *out = (dt_device_info){.threads = dt_pool_threads(device->pool)};
+    return device->backend->query(device->context, out);
+}
+
+/* --- memory --- */
+
+static int64_t memory_in_use(const dt_memory_use *use)
+{
+    int64_t sum = 0;
+    for (int c = 0; c < DT_MEMORY_CATEGORIES; c++) sum += use->now[c];
+    return sum;
+}
+
+static int largest_category(const dt_memory_use *use)
+{
+    int largest = 0;
+    for (int c = 1; c < DT_MEMORY_CATEGORIES; c++)
+        if (use->now[c] > use->now[largest]) largest = c;
+    return largest;
+}
+
+/* "out of memory on cuda: cannot get 12.00 GiB for arena beside 130.00 GiB in use (optimizer 80.00 GiB, parameters
+ * 40.00 GiB, gradients 10.00 GiB); what helps: ..." */
+static dt_status fail_out_of_memory(const dt_device *device, dt_memory category, size_t bytes)
+{
+    dt_memory_use use = device->memory;
+    dt_text held = {0};
+    char size[32], total[32];
+    for (int listed = 0; listed < 3; listed++) {
+        int largest = largest_category(&use);
+        if (!use.now[largest]) break;
+        dt_text_bytes(size, (double)use.now[largest]);
+        dt_text_add(&held, "%s%s %s", listed ? ", " : " (", dt_memory_name(largest), size);
+        use.now[largest] = 0;
+    }
+    use = device->memory;
+    dt_text_bytes(total, (double)memory_in_use(&use));
+    use.now[category] += (int64_t)bytes;
+    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: cannot get %s for %s beside %s in use%s%s; what helps: %s",
+                               device->backend->name, dt_text_bytes(size, (double)bytes), dt_memory_name(category),
+                               total, held.data ? held.data : "", held.data ? ")" : "",
+                               categories[largest_category(&use)].help);
+    dt_text_free(&held);
+    return status;
+}
+
+dt_status dt_device_alloc(dt_device *device, dt_memory category, size_t bytes, void **out)
+{
+    if (bytes > INT64_MAX / 2) return fail_out_of_memory(device, category, INT64_MAX / 2);
+    dt_status status = device->backend->alloc(device->context, bytes, out);
+    if (status == DT_ERR_MEMORY) return fail_out_of_memory(device, category, bytes);
+    DT_TRY(status);
+    device->memory.now[category] += (int64_t)bytes;
+    int64_t sum = memory_in_use(&device->memory);
+    if (sum > device->memory.peak) device->memory.peak = sum;
+    return DT_OK;
+}
+
+void dt_device_free(dt_device *device, dt_memory category, void *ptr, size_t bytes)
+{
+    if (!ptr) return;
+    device->backend->free(device->context, ptr);
+    device->memory.now[category] -= (int64_t)bytes;
+}
+
+dt_status dt_device_alloc_host(dt_device *device, size_t bytes, void **out)
+{
+    dt_status status = device->backend->alloc_host(device->context, bytes, out);
+    return status == DT_ERR_MEMORY ? dt_fail_memory(bytes, "host buffers of the device") : status;
+}
+
+void dt_device_free_host(dt_device *device, void *ptr)
+{
+    if (ptr) device->backend->free_host(device->context, ptr);
+}
+
+void dt_device_memory(const dt_device *device, dt_memory_use *out) { *out = device->memory; }
+
+/* --- streams and events --- */
+
+dt_status dt_device_upload(dt_device *device, dt_stream stream, void *to, const void *host, size_t bytes)
+{
+    return device->backend->copy(device->context, stream, to, host, bytes);
+}
+
+dt_status dt_device_download(dt_device *device, dt_stream stream, void *host, const void *from, size_t bytes)
+{
+    return device->backend->copy(device->context, stream, host, from, bytes);
+}
+
+dt_status dt_device_copy(dt_device *device, dt_stream stream, void *to, const void *from, size_t bytes)
+{
+    return device->backend->copy(device->context, stream, to, from, bytes);
+}
+
+dt_status dt_device_clear(dt_device *device, dt_stream stream, void *ptr, size_t bytes)
+{
+    return device->backend->clear(device->context, stream, ptr, bytes);
+}
+
+dt_status dt_device_sync(dt_device *device, dt_stream stream)
+{
+    return device->backend->sync(device->context, stream);
+}
+
+dt_status dt_event_create(dt_device *device, dt_event **out)
+{
+    dt_event *event = calloc(1, sizeof *event);
+    if (!event) return dt_fail_memory(sizeof *event, "an event");
+    dt_status status = device->backend->event_create(device->context, &event->native);
+    if (status) {
+        free(event);
+        return status;
+    }
+    *out = event;
+    return DT_OK;
+}
+
+void dt_event_free(dt_device *device, dt_event *event)
+{
+    if (!event) return;
+    device->backend->event_free(event->native);
+    free(event);
+}
+
+dt_status dt_event_record(dt_device *device, dt_event *event, dt_stream stream)
+{
+    return device->backend->event_record(device->context, event->native, stream);
+}
+
+dt_status dt_event_wait(dt_device *device, dt_event *event, dt_stream stream)
+{
+    return device->backend->event_wait(device->context, event->native, stream);
+}
+
+dt_status dt_event_sync(dt_device *device, dt_event *event) { return device->backend->event_sync(event->native); }
