@@ -2,7 +2,7 @@
  * arithmetic: what it reaches is the roof for all kernels that memory bounds. `bench` prints their speed as a share of
  * it.
  *
- * Each thread moves VECTORS 16-byte words per turn, all loads before the first store, so that enough reads are on
+ * Each thread moves VECTORS 16-byte words, all loads before the first store, so that enough reads are on
  * their way to cover the latency of memory; consecutive threads touch consecutive words. Streaming loads and stores
  * (.cs) keep data that is touched once from pushing other data out of the caches. */
 #include <algorithm>
@@ -14,16 +14,14 @@ enum { THREADS = 256, VECTORS = 4, MOST_REPEATS = 64 };
 
 __global__ void __launch_bounds__(THREADS) copy_words(uint4 *to, const uint4 *from, int64_t words)
 {
-    const int64_t turn = (int64_t)gridDim.x * THREADS * VECTORS;
-    for (int64_t start = (int64_t)blockIdx.x * THREADS * VECTORS + threadIdx.x; start < words; start += turn) {
-        uint4 word[VECTORS];
+    const int64_t first = (int64_t)blockIdx.x * THREADS * VECTORS + threadIdx.x;
+    uint4 word[VECTORS];
 #pragma unroll
-        for (int v = 0; v < VECTORS; v++)
-            if (start + v * THREADS < words) word[v] = __ldcs(from + start + v * THREADS);
+    for (int v = 0; v < VECTORS; v++)
+        if (first + v * THREADS < words) word[v] = __ldcs(from + first + v * THREADS);
 #pragma unroll
-        for (int v = 0; v < VECTORS; v++)
-            if (start + v * THREADS < words) __stcs(to + start + v * THREADS, word[v]);
-    }
+    for (int v = 0; v < VECTORS; v++)
+        if (first + v * THREADS < words) __stcs(to + first + v * THREADS, word[v]);
 }
 
 /* The last bytes that do not fill a word. */
@@ -44,7 +42,7 @@ dt_status dt_cuda_copy(void *stream, void *to, const void *from, int64_t bytes)
     const int rest = (int)(bytes % (int64_t)sizeof(uint4));
     const cudaStream_t on = (cudaStream_t)stream;
     if (words) {
-        const int64_t blocks = std::min<int64_t>((words + per_block - 1) / per_block, INT32_MAX);
+        const int64_t blocks = (words + per_block - 1) / per_block; /* the limit of 2^31 is 32 TiB away */
         copy_words<<<(unsigned)blocks, THREADS, 0, on>>>((uint4 *)to, (const uint4 *)from, words);
     }
     if (rest)
