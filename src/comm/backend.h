@@ -1,0 +1,15 @@
+/* What a way of communicating gives comm.c: one constant table of functions on its own `context`. */
+#ifndef DT_COMM_BACKEND_H
+#define DT_COMM_BACKEND_H
+
+#include "comm/comm.h"
+
+typedef struct dt_comm_backend {
+    dt_status (*all_reduce)(void *context, dt_stream, dt_dtype, int64_t count, void *data);
+    void (*close)(void *context);
+} dt_comm_backend;
+
+/* Takes `context` over on success: dt_comm_free closes it. */
+DT_MUST_USE dt_status dt_comm_create(const dt_comm_backend *, void *context, int rank, int size, dt_comm **out);
+
+#endif

@@ -1,0 +1,37 @@
+/* Dispatch of collectives to the way of communicating that the communicator was made with. */
+#include "comm/comm.h"
+
+#include <stdlib.h>
+
+#include "comm/backend.h"
+
+struct dt_comm {
+    const dt_comm_backend *backend;
+    void *context; /* the backend's */
+    int rank, size;
+};
+
+dt_status dt_comm_create(const dt_comm_backend *backend, void *context, int rank, int size, dt_comm **out)
+{
+    dt_comm *comm = malloc(sizeof *comm);
+    if (!comm) return dt_fail_memory(sizeof *comm, "a communicator");
+    *comm = (dt_comm){.backend = backend, .context = context, .rank = rank, .size = size};
+    *out = comm;
+    return DT_OK;
+}
+
+void dt_comm_free(dt_comm *comm)
+{
+    if (!comm) return;
+    comm->backend->close(comm->context);
+    free(comm);
+}
+
+int dt_comm_rank(const dt_comm *comm) { return comm->rank; }
+
+int dt_comm_size(const dt_comm *comm) { return comm->size; }
+
+dt_status dt_comm_all_reduce(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data)
+{
+    return comm->backend->all_reduce(comm->context, stream, type, count, data);
+}
