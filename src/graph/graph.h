@@ -64,7 +64,7 @@ struct dt_tensor {
     bool needs_grad;
     const dt_param *param; /* DT_PARAM, DT_GRADIENT */
     dt_state *state;       /* DT_STATE */
-    int buffer;            /* DT_BUFFER: dt_store_buffer */
+    int group, buffer;     /* DT_BUFFER: which one; DT_PARAM: the buffer it is read from (value or EMA) */
 
     /* Set by the plan. A tensor made by a view operator, or in place, shares its root's memory. */
     dt_tensor *root;
@@ -88,7 +88,7 @@ struct dt_node {
     unsigned accumulates;         /* bit k: output k is a gradient slot, added to unless this is the first micro-batch */
     void *workspace;              /* set by the plan and the binding */
     int64_t workspace_bytes, workspace_offset;
-    dt_node *next;                /* the ordered list */
+    dt_node *prev, *next;         /* the ordered list */
     int position;
 };
 
@@ -98,6 +98,8 @@ DT_MUST_USE dt_status dt_graph_create(dt_store *store, bool training, dt_graph *
 void dt_graph_free(dt_graph *);
 DT_MUST_USE dt_status dt_graph_status(const dt_graph *);
 bool dt_graph_training(const dt_graph *);
+/* From now on dt_param_tensor reads this buffer of the store (graph/store.h): values, which is the default, or EMA. */
+void dt_graph_read_buffer(dt_graph *, int buffer);
 dt_store *dt_graph_store(const dt_graph *);
 dt_arena *dt_graph_arena(const dt_graph *);
 /* The sticky failure: the first call wins; returns NULL so that builders can `return dt_graph_fail(...)`. */

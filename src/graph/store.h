@@ -65,9 +65,8 @@ struct dt_state { /* persistent, named, not differentiated; written by assign no
 DT_MUST_USE dt_status dt_store_create(dt_store **out);
 void dt_store_free(dt_store *); /* frees device memory too; before the device is closed */
 
-/* In a graph: the parameter `name` under the current scope, of the current unit. In a graph built for the parameter
- * set EMA, and in evaluation of it, the tensor points into the EMA buffer (dt_store_read_ema). Frozen parameters get
- * no gradient. `published` NULL: same as shape. */
+/* In a graph: the parameter `name` under the current scope, of the current unit; the same tensor when asked again. It
+ * reads the buffer set by dt_graph_read_buffer. Frozen parameters get no gradient. `published` NULL: same as shape. */
 typedef struct dt_param_options {
     dt_role role;
     dt_init init;

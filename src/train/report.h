@@ -2,6 +2,8 @@
 #ifndef DT_TRAIN_REPORT_H
 #define DT_TRAIN_REPORT_H
 
+#include <stdint.h>
+
 #include "base/log.h"
 
 typedef struct dt_step_report { /* averages since the last report; NaN: not known, left out */
@@ -14,6 +16,7 @@ typedef struct dt_step_report { /* averages since the last report; NaN: not know
     double data_wait;        /* share of the time spent waiting for data, 0 .. 1 */
     double memory_gib;       /* device high-water mark */
     int64_t skipped;
+    const char *unit;        /* what a sample is, for people: "images"; NULL: "samples" */
 } dt_step_report;
 
 typedef struct dt_eval_report {
@@ -30,12 +33,14 @@ typedef struct dt_report dt_report;
 DT_MUST_USE dt_status dt_report_create(const char *folder, int64_t resume_step, int64_t total_steps, dt_log *,
                                        dt_report **out);
 void dt_report_free(dt_report *);
-/* One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */
+/* A line of metrics.jsonl is whole or absent, also when the disk is full. Numbers that are not finite are left out.
+ *
+ * One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */
 DT_MUST_USE dt_status dt_report_step(dt_report *, const dt_step_report *);
 /* {"step":..,"eval":{"loss":..,"top1":..}}; set "ema" under key "eval_ema". */
 DT_MUST_USE dt_status dt_report_eval(dt_report *, const dt_eval_report *);
 /* The bar on a terminal, at most ten times a second; nothing elsewhere. */
 void dt_report_progress(dt_report *, const dt_step_report *);
-DT_MUST_USE dt_status dt_report_flush(dt_report *);
+DT_MUST_USE dt_status dt_report_flush(dt_report *); /* makes all of it durable */
 
 #endif

@@ -1,0 +1,170 @@
+#include "graph/plan.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+/* A stretch of arena memory in use from position `first` to `last`: a root tensor or a node's workspace. */
+typedef struct block {
+    int first, last;
+    int64_t bytes, offset;
+    int64_t *out; /* where the offset goes */
+    uint64_t key; /* order among equals, or the shuffle */
+} block;
+
+int64_t dt_tensor_bytes(const dt_tensor *t) { return dt_shape_count(&t->shape) * (int64_t)dt_dtype_size(t->dtype); }
+
+/* --- lifetimes and sharing --- */
+
+static void find_last_reads(dt_graph *g)
+{
+    for (int i = 0; i < g->tensors.count; i++) {
+        dt_tensor *t = g->tensors.at[i];
+        t->root = NULL;
+        t->root_offset = 0;
+        t->first = t->last = -1;
+    }
+    for (const dt_node *n = g->first; n; n = n->next) {
+        for (int i = 0; i < n->input_count; i++)
+            if (n->in[i]) n->in[i]->last = n->position;
+        for (int k = 0; k < n->output_count; k++)
+            if (n->out[k] && n->out[k]->last < n->position) n->out[k]->last = n->position;
+    }
+    for (int i = 0; i < g->outputs.count; i++) ((dt_graph_output_entry *)g->outputs.at[i])->tensor->last = INT_MAX;
+}
+
+static void join(dt_tensor *t, dt_tensor *root)
+{
+    t->root = root;
+    if (root->last < t->last) root->last = t->last;
+}
+
+static dt_tensor *root_of(dt_tensor *t) { return t->root ? t->root : t; }
+
+/* May output 0 of `n` take the memory of its input i? Only if nothing reads that memory later, in this node no other
+ * input shares it, and it is arena memory of the same size. */
+static bool dies_here(const dt_node *n, int i)
+{
+    dt_tensor *in = n->in[i];
+    if (!in || in->kind != DT_VALUE || root_of(in)->kind != DT_VALUE) return false;
+    if (root_of(in)->last != n->position || dt_tensor_bytes(in) != dt_tensor_bytes(root_of(in))) return false;
+    for (int j = 0; j < n->input_count; j++)
+        if (j != i && n->in[j] && root_of(n->in[j]) == root_of(in)) return false;
+    return dt_tensor_bytes(in) == dt_tensor_bytes(n->out[0]);
+}
+
+static dt_tensor *shared_input(const dt_node *n, bool in_place)
+{
+    if (n->op->flags & DT_OP_VIEW) return n->in[0];
+    if (!in_place || !n->out[0] || n->out[0]->kind != DT_VALUE) return NULL;
+    for (int i = 0; i < n->input_count; i++)
+        if (((n->op->in_place >> i) & 1u) && dies_here(n, i)) return n->in[i];
+    return NULL;
+}
+
+static void assign_roots(dt_graph *g, bool in_place)
+{
+    for (dt_node *n = g->first; n; n = n->next) {
+        dt_tensor *shared = shared_input(n, in_place);
+        if (shared) join(n->out[0], root_of(shared));
+        for (int k = 0; k < n->output_count; k++)
+            if (n->out[k] && n->out[k]->kind == DT_VALUE && !n->out[k]->root) {
+                n->out[k]->root = n->out[k];
+                n->out[k]->first = n->position;
+            }
+    }
+}
+
+/* --- placement --- */
+
+static int by_size(const void *a, const void *b)
+{
+    const block *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const block *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const block *x = *(block *const *)a, *y = *(block *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* The lowest gap between the placed blocks that live at the same time. */
+static int64_t lowest_gap(const block *placed, int count, const block *b, const block **alive)
+{
+    int n = 0;
+    for (int i = 0; i < count; i++)
+        if (placed[i].first <= b->last && b->first <= placed[i].last) alive[n++] = &placed[i];
+    qsort(alive, (size_t)n, sizeof *alive, by_offset);
+    int64_t offset = 0;
+    for (int i = 0; i < n; i++) {
+        if (alive[i]->offset - offset >= b->bytes) break;
+        if (alive[i]->offset + alive[i]->bytes > offset) offset = alive[i]->offset + alive[i]->bytes;
+    }
+    return offset;
+}
+
+static dt_status place(block *blocks, int count, uint64_t shuffle, int64_t *total)
+{
+    const block **alive = malloc(((size_t)count + 1) * sizeof *alive);
+    if (!alive) return dt_fail_memory((size_t)count * sizeof *alive, "the memory plan");
+    for (int i = 0; i < count; i++) {
+        uint64_t key = (uint64_t)i;
+        blocks[i].key = shuffle ? dt_hash_bytes(&key, sizeof key, shuffle) : key;
+    }
+    if (count) qsort(blocks, (size_t)count, sizeof *blocks, shuffle ? by_key : by_size);
+    *total = 0;
+    for (int i = 0; i < count; i++) {
+        blocks[i].offset = lowest_gap(blocks, i, &blocks[i], alive);
+        *blocks[i].out = blocks[i].offset;
+        if (blocks[i].offset + blocks[i].bytes > *total) *total = blocks[i].offset + blocks[i].bytes;
+    }
+    free(alive);
+    return DT_OK;
+}
+
+static int64_t align_up(int64_t bytes) { return (bytes + DT_PLAN_ALIGN - 1) / DT_PLAN_ALIGN * DT_PLAN_ALIGN; }
+
+static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, block *blocks)
+{
+    int count = 0;
+    for (int i = 0; i < g->tensors.count; i++) {
+        dt_tensor *t = g->tensors.at[i];
+        if (t->kind == DT_VALUE && t->root == t)
+            blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), 0, &t->offset, 0};
+    }
+    for (dt_node *n = g->first; n; n = n->next) {
+        n->workspace_bytes = n->op->workspace ? n->op->workspace(n, info, backend) : 0;
+        if (n->workspace_bytes)
+            blocks[count++] =
+                (block){n->position, n->position, align_up(n->workspace_bytes), 0, &n->workspace_offset, 0};
+    }
+    return count;
+}
+
+dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *info, const dt_plan_options *options,
+                       int64_t *bytes)
+{
+    static const dt_plan_options plain = {0};
+    if (!options) options = &plain;
+    dt_graph_number(g);
+    find_last_reads(g);
+    assign_roots(g, !options->no_in_place);
+    size_t room = (size_t)g->tensors.count + (size_t)g->node_count + 1;
+    block *blocks = calloc(room, sizeof *blocks);
+    if (!blocks) return dt_fail_memory(room * sizeof *blocks, "the memory plan");
+    int count = collect(g, backend, info, blocks);
+    dt_status status = place(blocks, count, options->shuffle, bytes);
+    free(blocks);
+    return status;
+}

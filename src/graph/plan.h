@@ -1,0 +1,15 @@
+/* The memory plan of a graph: lifetimes over the ordered list, sharing by views and in-place operators, offsets. */
+#ifndef DT_GRAPH_PLAN_H
+#define DT_GRAPH_PLAN_H
+
+#include "graph/internal.h"
+#include "graph/program.h"
+
+enum { DT_PLAN_ALIGN = 256 };
+
+/* Sets root, root_offset, offset, first and last of every tensor and the workspaces' offsets; *bytes: the arena. */
+DT_MUST_USE dt_status dt_plan_make(dt_graph *, dt_backend, const dt_device_info *, const dt_plan_options *,
+                                   int64_t *bytes);
+int64_t dt_tensor_bytes(const dt_tensor *);
+
+#endif

@@ -1,0 +1,220 @@
+/* Programs: planning, binding to memory, running node by node, reading outputs. */
+#include "graph/program.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/plan.h"
+#include "kernels/cpu/kernels.h"
+
+struct dt_program {
+    dt_graph *graph;
+    char *name;
+    dt_backend backend;
+    int64_t arena_bytes;
+    bool poison;
+    char *arena;
+    dt_exec exec;
+};
+
+static dt_status check_kernels(const dt_graph *g, dt_backend backend)
+{
+    for (const dt_node *n = g->first; n; n = n->next)
+        if (!(n->op->flags & DT_OP_VIEW) && !n->op->kernel[backend])
+            return dt_fail(DT_ERR_USAGE, "operator %s (%s) has no kernel for device=%s; use device=cpu", n->op->name,
+                           *n->scope ? n->scope : "no scope", dt_backend_name(backend));
+    return DT_OK;
+}
+
+dt_status dt_program_create(dt_graph *g, const char *name, dt_backend backend, const dt_device_info *info,
+                            const dt_plan_options *options, dt_program **out)
+{
+    dt_program *p = calloc(1, sizeof *p);
+    dt_status status = p ? dt_graph_status(g) : dt_fail_memory(sizeof *p, "a program");
+    if (!status) status = check_kernels(g, backend);
+    if (!status) status = dt_plan_make(g, backend, info, options, &p->arena_bytes);
+    if (!status && !(p->name = strdup(name))) status = dt_fail_memory(strlen(name), "a program");
+    if (status) {
+        dt_graph_free(g);
+        free(p);
+        return status;
+    }
+    p->graph = g;
+    p->backend = backend;
+    p->poison = options && options->poison;
+    *out = p;
+    return DT_OK;
+}
+
+void dt_program_free(dt_program *p)
+{
+    if (!p) return;
+    dt_graph_free(p->graph);
+    free(p->name);
+    free(p);
+}
+
+const dt_graph *dt_program_graph(const dt_program *p) { return p->graph; }
+const char *dt_program_name(const dt_program *p) { return p->name; }
+int64_t dt_program_arena_bytes(const dt_program *p) { return p->arena_bytes; }
+int64_t dt_program_feed_bytes(const dt_program *p) { return p->graph->feed_bytes; }
+
+dt_cost dt_program_cost(const dt_program *p, bool backward_too)
+{
+    dt_cost sum = {0, 0};
+    for (const dt_node *n = p->graph->first; n; n = n->next) {
+        if (!n->op->cost || (n->backward && !backward_too)) continue;
+        dt_cost one = n->op->cost(n);
+        sum.flops += one.flops;
+        sum.bytes += one.bytes;
+    }
+    return sum;
+}
+
+const dt_feed_field *dt_program_feed(const dt_program *p, const char *name)
+{
+    for (int i = 0; i < dt_graph_feed_count(p->graph); i++)
+        if (!strcmp(dt_graph_feed_at(p->graph, i)->name, name)) return dt_graph_feed_at(p->graph, i);
+    return NULL;
+}
+
+/* --- the peak --- */
+
+static bool alive(const dt_tensor *t, int position)
+{
+    return t->kind == DT_VALUE && t->root == t && t->first <= position && position <= t->last;
+}
+
+static int peak_position(const dt_graph *g)
+{
+    int best = 0;
+    int64_t most = -1;
+    for (int position = 0; position < g->node_count; position++) {
+        int64_t bytes = 0;
+        for (int i = 0; i < g->tensors.count; i++)
+            if (alive(g->tensors.at[i], position)) bytes += dt_tensor_bytes(g->tensors.at[i]);
+        if (bytes > most) most = bytes, best = position;
+    }
+    return best;
+}
+
+int dt_program_peak(const dt_program *p, const dt_tensor **out, int room)
+{
+    const dt_graph *g = p->graph;
+    int position = peak_position(g), count = 0;
+    for (int i = 0; i < g->tensors.count; i++) {
+        const dt_tensor *t = g->tensors.at[i];
+        if (!alive(t, position)) continue;
+        int at = count < room ? count++ : room;
+        for (; at > 0 && dt_tensor_bytes(out[at - 1]) < dt_tensor_bytes(t); at--)
+            if (at < room) out[at] = out[at - 1];
+        if (at < room) out[at] = t;
+    }
+    return count;
+}
+
+/* --- binding --- */
+
+static dt_status bind_tensor(dt_program *p, dt_tensor *t)
+{
+    dt_tensor *root = t->root ? t->root : t;
+    if (root->kind == DT_VALUE) {
+        t->data = p->arena + root->offset + t->root_offset;
+        return DT_OK;
+    }
+    root->data = dt_store_address(p->graph->store, root);
+    t->data = root->data ? (char *)root->data + t->root_offset : NULL;
+    return DT_OK;
+}
+
+dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void *arena)
+{
+    p->arena = arena;
+    p->exec = (dt_exec){.device = device, .cpu = dt_cpu_kernels_best(), .comm = comm};
+    for (int i = 0; i < p->graph->tensors.count; i++) DT_TRY(bind_tensor(p, p->graph->tensors.at[i]));
+    for (dt_node *n = p->graph->first; n; n = n->next)
+        n->workspace = n->workspace_bytes ? p->arena + n->workspace_offset : NULL;
+    return DT_OK;
+}
+
+/* --- running --- */
+
+static dt_status run_node(const dt_node *n, dt_exec *exec, dt_backend backend)
+{
+    if (n->op->flags & DT_OP_VIEW) return DT_OK;
+    exec->stream = n->stream;
+    dt_status status = n->op->kernel[backend](n, exec);
+    return status ? dt_fail_in(status, "%s (%s)", n->op->name, n->scope) : DT_OK;
+}
+
+static void begin(dt_program *p, const dt_run *run)
+{
+    p->exec.slot = run->slot;
+    p->exec.accumulate = run->accumulate;
+    if (p->poison && p->backend == DT_CPU) memset(p->arena, 0xff, (size_t)p->arena_bytes);
+}
+
+dt_status dt_program_run(dt_program *p, const dt_run *run)
+{
+    begin(p, run);
+    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(n, &p->exec, p->backend));
+    return DT_OK;
+}
+
+dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing timing, void *context)
+{
+    begin(p, run);
+    for (const dt_node *n = p->graph->first; n; n = n->next) {
+        double start = dt_clock();
+        DT_TRY(run_node(n, &p->exec, p->backend));
+        DT_TRY(dt_device_sync(p->exec.device, n->stream));
+        timing(context, n, dt_clock() - start);
+    }
+    return DT_OK;
+}
+
+static bool all_finite(dt_dtype dtype, const void *data, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(dtype == DT_F64 ? ((const double *)data)[i] : ((const float *)data)[i])) return false;
+    return true;
+}
+
+static dt_status check_output(dt_program *p, const dt_node *n, const dt_tensor *t)
+{
+    if (!t || (t->dtype != DT_F32 && t->dtype != DT_F64)) return DT_OK;
+    size_t bytes = (size_t)dt_tensor_bytes(t);
+    void *host = malloc(bytes);
+    if (!host) return dt_fail_memory(bytes, "debug.nonfinite");
+    dt_status status = dt_device_download(p->exec.device, n->stream, host, t->data, bytes);
+    if (!status) status = dt_device_sync(p->exec.device, n->stream);
+    if (!status && !all_finite(t->dtype, host, dt_shape_count(&t->shape)))
+        status = dt_fail(DT_ERR_NUMERIC, "operator %s (%s%s) made a value that is not finite", n->op->name,
+                         *n->scope ? n->scope : p->name, n->backward ? ", backward" : "");
+    free(host);
+    return status;
+}
+
+dt_status dt_program_check_finite(dt_program *p, const dt_run *run)
+{
+    begin(p, run);
+    for (const dt_node *n = p->graph->first; n; n = n->next) {
+        DT_TRY(run_node(n, &p->exec, p->backend));
+        for (int k = 0; k < n->output_count; k++) DT_TRY(check_output(p, n, n->out[k]));
+    }
+    return DT_OK;
+}
+
+dt_status dt_program_read(const dt_program *p, const char *output, void *host, size_t bytes)
+{
+    for (int i = 0; i < p->graph->outputs.count; i++) {
+        const char *name;
+        const dt_tensor *t = dt_graph_output_at(p->graph, i, &name);
+        if (strcmp(name, output)) continue;
+        assert(bytes <= (size_t)dt_tensor_bytes(t));
+        return dt_device_download(p->exec.device, DT_STREAM_COMPUTE, host, t->data, bytes);
+    }
+    return dt_fail(DT_ERR_USAGE, "program %s has no output '%s'", p->name, output);
+}

@@ -1,0 +1,154 @@
+/* The store's device memory: flat buffers, states, initial values, single parameters in and out. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "graph/store_internal.h"
+
+static dt_memory buffer_category(dt_buffer buffer)
+{
+    static const dt_memory category[DT_BUFFERS] = {DT_MEMORY_PARAMETERS, DT_MEMORY_GRADIENTS, DT_MEMORY_OPTIMIZER,
+                                                   DT_MEMORY_OPTIMIZER, DT_MEMORY_EMA};
+    return category[buffer];
+}
+
+static size_t group_bytes(const dt_store *store, int group)
+{
+    return (size_t)store->count[group] * dt_dtype_size(store->type);
+}
+
+static size_t state_bytes(const dt_state *state)
+{
+    return (size_t)dt_shape_count(&state->shape) * dt_dtype_size(state->dtype);
+}
+
+static dt_status alloc_buffer(dt_store *store, dt_buffer buffer)
+{
+    for (int group = 0; group < DT_GROUPS; group++)
+        if (!store->data[group][buffer] && store->count[group])
+            DT_TRY(dt_device_alloc(store->device, buffer_category(buffer), group_bytes(store, group),
+                                   &store->data[group][buffer]));
+    return DT_OK;
+}
+
+dt_status dt_store_alloc(dt_store *store, dt_device *device, unsigned buffers)
+{
+    store->device = device;
+    for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
+        if ((buffers >> buffer) & 1u) DT_TRY(alloc_buffer(store, (dt_buffer)buffer));
+    for (int i = 0; i < store->states.count; i++) {
+        dt_state *state = store->states.at[i];
+        if (!state->data) DT_TRY(dt_device_alloc(device, DT_MEMORY_STATE, state_bytes(state), &state->data));
+    }
+    return DT_OK;
+}
+
+void dt_store_release_memory(dt_store *store)
+{
+    if (!store->device) return;
+    for (int group = 0; group < DT_GROUPS; group++)
+        for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
+            if (store->data[group][buffer])
+                dt_device_free(store->device, buffer_category((dt_buffer)buffer), store->data[group][buffer],
+                               group_bytes(store, group));
+    for (int i = 0; i < store->states.count; i++) {
+        dt_state *state = store->states.at[i];
+        if (state->data) dt_device_free(store->device, DT_MEMORY_STATE, state->data, state_bytes(state));
+    }
+}
+
+void *dt_store_data(const dt_store *store, dt_group group, dt_buffer buffer) { return store->data[group][buffer]; }
+dt_device *dt_store_device(const dt_store *store) { return store->device; }
+
+static char *param_address(const dt_store *store, const dt_param *param, int buffer)
+{
+    char *base = store->data[param->group][buffer];
+    return base ? base + param->offset * (int64_t)dt_dtype_size(store->type) : NULL;
+}
+
+void *dt_store_address(const dt_store *store, const dt_tensor *t)
+{
+    switch (t->kind) {
+    case DT_PARAM: return param_address(store, t->param, t->buffer);
+    case DT_GRADIENT: return param_address(store, t->param, DT_BUFFER_GRADIENT);
+    case DT_STATE: return t->state->data;
+    case DT_BUFFER: return store->data[t->group][t->buffer];
+    case DT_VALUE: break;
+    }
+    return NULL;
+}
+
+/* --- initial values --- */
+
+static double draw(const dt_init *init, uint64_t seed, uint64_t name, int64_t index)
+{
+    switch (init->kind) {
+    case DT_INIT_NORMAL: return init->value * dt_random_normal(seed, DT_PURPOSE_INIT, name, 0, (uint64_t)index);
+    case DT_INIT_UNIFORM:
+        return init->value * (2 * dt_random_uniform(seed, DT_PURPOSE_INIT, name, 0, (uint64_t)index) - 1);
+    case DT_INIT_CONSTANT: break;
+    }
+    return init->value;
+}
+
+static dt_status initialise(dt_store *store, const dt_param *param, uint64_t seed)
+{
+    double *host = malloc((size_t)param->count * sizeof *host);
+    if (!host) return dt_fail_memory((size_t)param->count * sizeof *host, "initial values");
+    uint64_t name = dt_hash_text(param->name);
+    /* rounded to float32, so that float64 and float32 runs start from the same weights */
+    for (int64_t i = 0; i < param->count; i++) host[i] = (float)draw(&param->init, seed, name, i);
+    dt_status status = dt_store_write(store, param, DT_BUFFER_VALUE, DT_F64, host);
+    if (!status && store->data[param->group][DT_BUFFER_EMA])
+        status = dt_store_write(store, param, DT_BUFFER_EMA, DT_F64, host);
+    free(host);
+    return status;
+}
+
+dt_status dt_store_initialise(dt_store *store, uint64_t seed)
+{
+    for (int i = 0; i < store->params.count; i++) DT_TRY(initialise(store, store->params.at[i], seed));
+    return DT_OK;
+}
+
+/* --- one parameter in and out --- */
+
+static void convert(dt_dtype from, const void *x, dt_dtype to, void *y, int64_t count)
+{
+    if (from == DT_F32 && to == DT_F64)
+        for (int64_t i = 0; i < count; i++) ((double *)y)[i] = ((const float *)x)[i];
+    else
+        for (int64_t i = 0; i < count; i++) ((float *)y)[i] = (float)((const double *)x)[i];
+}
+
+dt_status dt_store_read(const dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, void *host)
+{
+    const void *from = param_address(store, param, (int)buffer);
+    size_t bytes = (size_t)param->count * dt_dtype_size(store->type);
+    void *staging = dtype == store->type ? host : malloc(bytes);
+    if (!staging) return dt_fail_memory(bytes, param->name);
+    dt_status status = dt_device_download(store->device, DT_STREAM_COMPUTE, staging, from, bytes);
+    if (!status) status = dt_device_sync(store->device, DT_STREAM_COMPUTE);
+    if (staging != host) {
+        if (!status) convert(store->type, staging, dtype, host, param->count);
+        free(staging);
+    }
+    return status;
+}
+
+dt_status dt_store_write(dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, const void *host)
+{
+    void *to = param_address(store, param, (int)buffer);
+    size_t bytes = (size_t)param->count * dt_dtype_size(store->type);
+    void *staging = NULL;
+    if (dtype != store->type) {
+        staging = malloc(bytes);
+        if (!staging) return dt_fail_memory(bytes, param->name);
+        convert(dtype, host, store->type, staging, param->count);
+    }
+    dt_status status = dt_device_upload(store->device, DT_STREAM_COMPUTE, to, staging ? staging : host, bytes);
+    if (!status) status = dt_device_sync(store->device, DT_STREAM_COMPUTE);
+    free(staging);
+    return status;
+}
