@@ -1,0 +1,292 @@
+/* The one place that turns numbers of a run into lines: metrics.jsonl, events, log, progress bar. */
+#include "train/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "train/tensorboard.h"
+
+enum { MAX_VALUES = 16 };
+
+struct dt_report {
+    dt_log *log;
+    dt_tensorboard *board;
+    char *path; /* of metrics.jsonl */
+    int fd;
+    int64_t total_steps;
+    int64_t first_step;          /* of this process: rates for the ETA begin here */
+    double first_time, bar_time; /* dt_clock: when the first bar was due, when the last one was drawn */
+};
+
+/* --- metrics.jsonl --- */
+
+/* The step of a line that this file wrote; -1 for any other. */
+static long long step_of_line(const char *line)
+{
+    static const char head[] = "{\"step\":";
+    if (strncmp(line, head, sizeof head - 1) != 0) return -1;
+    char *end;
+    long long step = strtoll(line + sizeof head - 1, &end, 10);
+    return *end == ',' ? step : -1;
+}
+
+/* The length up to the first line that is beyond `last_step` or has no end (the process died while writing it). */
+static off_t kept_length(FILE *file, int64_t last_step)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    off_t kept = 0;
+    while ((length = getline(&line, &room, file)) > 0) {
+        if (line[length - 1] != '\n' || step_of_line(line) > last_step) break;
+        kept += length;
+    }
+    free(line);
+    return kept;
+}
+
+static dt_status cut_metrics(const dt_report *report, int64_t last_step)
+{
+    FILE *file = fopen(report->path, "re");
+    if (!file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
+    off_t kept = kept_length(file, last_step);
+    dt_status status = DT_OK;
+    if (ferror(file)) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
+    else if (ftruncate(report->fd, kept) != 0)
+        status = dt_fail(DT_ERR_IO, "cannot shorten '%s': %s", report->path, strerror(errno));
+    fclose(file);
+    return status;
+}
+
+static dt_status open_metrics(dt_report *report, const char *folder, int64_t resume_step)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/metrics.jsonl", folder);
+    DT_TRY(dt_text_status(&path));
+    report->path = path.data;
+    report->fd = open(report->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (report->fd < 0) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
+    return resume_step >= 0 ? cut_metrics(report, resume_step) : DT_OK;
+}
+
+/* A line is in the file whole or not at all, also when the disk is full. */
+static dt_status append_line(const dt_report *report, const dt_text *line)
+{
+    struct stat before;
+    DT_TRY(dt_text_status(line));
+    if (fstat(report->fd, &before) != 0)
+        return dt_fail(DT_ERR_IO, "cannot look at '%s': %s", report->path, strerror(errno));
+    dt_status status = dt_file_write_all(report->fd, line->data, line->length, report->path);
+    if (status && ftruncate(report->fd, before.st_size) != 0)
+        status = dt_fail_in(status, "a torn line is left in '%s'", report->path);
+    return status;
+}
+
+/* The fewest digits that read back as the same double (%g drops zeros at the end; six at least, or 10 were 1e+01). */
+static void add_number(dt_text *out, double value)
+{
+    char digits[32];
+    int precision = 6;
+    do {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+    } while (strtod(digits, NULL) != value && precision++ < 17);
+    dt_text_add(out, "%s", digits);
+}
+
+/* `,"key":value` for each value that is finite; JSON has no other numbers. */
+static void add_members(dt_text *out, const dt_scalar *values, size_t count, const char *comma)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i].value)) continue;
+        dt_text_add(out, "%s\"%s\":", comma, values[i].tag);
+        add_number(out, values[i].value);
+        comma = ",";
+    }
+}
+
+/* --- events --- */
+
+/* The finite values under `group`/key. */
+static dt_status add_event(dt_report *report, int64_t step, const char *group, const dt_scalar *values, size_t count)
+{
+    char tags[MAX_VALUES][48];
+    dt_scalar scalars[MAX_VALUES];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i].value)) continue;
+        snprintf(tags[used], sizeof tags[used], "%s/%s", group, values[i].tag);
+        scalars[used] = (dt_scalar){tags[used], values[i].value};
+        used++;
+    }
+    return dt_tensorboard_add(report->board, step, scalars, used);
+}
+
+/* --- lines for people --- */
+
+/* `format` with one value, where the value is known. */
+static void add_known(dt_text *out, const char *format, double value)
+{
+    if (isfinite(value)) dt_text_add(out, format, value);
+}
+
+/* What the log line and the bar both say. */
+static void add_summary(dt_text *out, const dt_step_report *step)
+{
+    add_known(out, "  loss %.4f", step->loss);
+    add_known(out, "  top-1 %.1f %%", step->top1);
+    add_known(out, "  lr %.3g", step->lr);
+    if (isfinite(step->samples_per_s))
+        dt_text_add(out, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
+                    step->unit ? step->unit : "samples");
+    add_known(out, "  data wait %.1f %%", 100 * step->data_wait);
+    add_known(out, "  %.2f GiB", step->memory_gib);
+}
+
+static void log_step(const dt_report *report, const dt_step_report *step)
+{
+    dt_text line = {0};
+    dt_text_add(&line, "step %lld/%lld", (long long)step->step, (long long)report->total_steps);
+    add_known(&line, "  epoch %.2f", step->epoch);
+    add_summary(&line, step);
+    add_known(&line, "  grad norm %.3g", step->grad_norm);
+    add_known(&line, "  MFU %.1f %%", 100 * step->mfu);
+    if (step->skipped) dt_text_add(&line, "  skipped %lld", (long long)step->skipped);
+    if (!line.failed) dt_log_info(report->log, "%s", line.data);
+    dt_text_free(&line);
+}
+
+/* Seconds to the end at the mean speed of this process so far; NaN while unknown. */
+static double remaining_seconds(const dt_report *report, int64_t step, double now)
+{
+    int64_t done = step - report->first_step;
+    if (report->first_step < 0 || done <= 0) return NAN;
+    return (now - report->first_time) / (double)done * (double)(report->total_steps - step);
+}
+
+/* "[=====>    ]  45 %  900/2000" and the rest; the bar takes the columns that the rest leaves, if they are enough. */
+static void add_bar(dt_text *out, int64_t step, int64_t total, const dt_text *rest, int columns)
+{
+    enum { LEAST_CELLS = 5, MOST_CELLS = 30 };
+    double share = total > 0 ? (double)step / (double)total : 0;
+    char head[64];
+    int taken = snprintf(head, sizeof head, "%3.0f %%  %lld/%lld", floor(100 * share), (long long)step,
+                         (long long)total);
+    int cells = columns - 4 - taken - (int)rest->length;
+    if (cells > MOST_CELLS) cells = MOST_CELLS;
+    int filled = (int)(share * cells);
+    if (cells >= LEAST_CELLS) {
+        dt_text_add(out, "[");
+        for (int i = 0; i < cells; i++) dt_text_add_bytes(out, i < filled ? "=" : i == filled ? ">" : " ", 1);
+        dt_text_add(out, "] ");
+    }
+    dt_text_add(out, "%s%s", head, rest->data ? rest->data : "");
+}
+
+/* --- the report --- */
+
+dt_status dt_report_create(const char *folder, int64_t resume_step, int64_t total_steps, dt_log *log, dt_report **out)
+{
+    dt_status status;
+    dt_report *report = calloc(1, sizeof *report);
+    if (!report) return dt_fail_memory(sizeof *report, "the report of the run");
+    report->log = log;
+    report->fd = -1;
+    report->total_steps = total_steps;
+    report->first_step = -1;
+    DT_TRY_GOTO(open_metrics(report, folder, resume_step), fail);
+    DT_TRY_GOTO(dt_tensorboard_create(folder, resume_step >= 0 ? resume_step + 1 : 0, &report->board), fail);
+    *out = report;
+    return DT_OK;
+fail:
+    dt_report_free(report);
+    return status;
+}
+
+void dt_report_free(dt_report *report)
+{
+    if (!report) return;
+    dt_log_status_line(report->log, NULL);
+    dt_tensorboard_free(report->board);
+    if (report->fd >= 0) close(report->fd);
+    free(report->path);
+    free(report);
+}
+
+dt_status dt_report_step(dt_report *report, const dt_step_report *step)
+{
+    const dt_scalar values[] = {
+        {"epoch", step->epoch},
+        {"loss", step->loss},
+        {"lr", step->lr},
+        {"grad_norm", step->grad_norm},
+        {"samples_per_s", step->samples_per_s},
+        {"tokens_per_s", step->tokens_per_s},
+        {"mfu", step->mfu},
+        {"data_wait", step->data_wait},
+        {"memory_gib", step->memory_gib},
+        {"top1", step->top1}, /* for the events only */
+    };
+    const size_t count = sizeof values / sizeof values[0];
+    dt_text line = {0};
+    dt_text_add(&line, "{\"step\":%lld", (long long)step->step);
+    add_members(&line, values, count - 1, ",");
+    dt_text_add(&line, "}\n");
+    dt_status status = append_line(report, &line);
+    dt_text_free(&line);
+    DT_TRY(status);
+    log_step(report, step);
+    return add_event(report, step->step, "train", values, count);
+}
+
+dt_status dt_report_eval(dt_report *report, const dt_eval_report *eval)
+{
+    const dt_scalar values[] = {{"loss", eval->loss}, {"top1", eval->top1}, {"top5", eval->top5}};
+    const size_t count = sizeof values / sizeof values[0];
+    const char *key = strcmp(eval->set, "ema") == 0 ? "eval_ema" : "eval";
+    dt_text line = {0};
+    dt_text_add(&line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
+    add_members(&line, values, count, "");
+    dt_text_add(&line, "}}\n");
+    dt_status status = append_line(report, &line);
+    dt_text_free(&line);
+    DT_TRY(status);
+    char seconds[32];
+    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld samples in %s)",
+                (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
+                dt_text_duration(seconds, eval->seconds));
+    return add_event(report, eval->step, key, values, count);
+}
+
+void dt_report_progress(dt_report *report, const dt_step_report *step)
+{
+    double now = dt_clock();
+    if (!dt_log_has_terminal(report->log)) return;
+    if (report->first_step < 0) {
+        report->first_step = step->step;
+        report->first_time = now;
+    } else if (now - report->bar_time < 0.1) return;
+    report->bar_time = now;
+    dt_text line = {0}, rest = {0};
+    char eta[32];
+    dt_text_add(&rest, "  ETA %s", dt_text_duration(eta, remaining_seconds(report, step->step, now)));
+    add_summary(&rest, step);
+    add_bar(&line, step->step, report->total_steps, &rest, dt_log_columns(report->log));
+    if (!line.failed) dt_log_status_line(report->log, line.data);
+    dt_text_free(&rest);
+    dt_text_free(&line);
+}
+
+dt_status dt_report_flush(dt_report *report)
+{
+    if (fsync(report->fd) != 0) return dt_fail(DT_ERR_IO, "cannot sync '%s': %s", report->path, strerror(errno));
+    return dt_tensorboard_sync(report->board);
+}
