@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds, runs every test suite, then the unit suite again under the address and undefined-behaviour sanitizers.
+# The last line is `N passed, N failed` (with `, N skipped` where some need a GPU); exit code 1 when any failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib/setup.sh
+
+need_build
+install_lacking
+
+# Results are counted afterwards from the logs, so a failing suite does not end the script here.
+run_suites() { # run_suites FOLDER [MESON TEST OPTION...]
+    meson test -C "$1" --no-rebuild --num-processes 2 --print-errorlogs "${@:2}" </dev/null || true
+}
+
+build_in build
+run_suites build
+build_in build-sanitize -Db_sanitize=address,undefined -Db_lundef=false -Dcuda=disabled
+run_suites build-sanitize --suite unit
+
+python3 scripts/lib/sum_tests.py build/meson-logs/testlog.json build-sanitize/meson-logs/testlog.json
