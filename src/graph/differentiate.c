@@ -57,6 +57,7 @@ static void find_earliest(backward *b)
 static void walk_back(backward *b, dt_tensor *loss)
 {
     dt_node *last = b->g->last;
+    b->g->backward = true;
     b->g->origin = loss->maker;
     b->grad[loss->id] = b->ops->fill(b->g, loss->dtype, &loss->shape, 1.0);
     for (dt_node *n = last, *prev; n && !b->g->status; n = prev) {
@@ -65,7 +66,7 @@ static void walk_back(backward *b, dt_tensor *loss)
         visit(b, n);
         if (!b->g->status) finish_params(b, n);
     }
-    b->g->origin = NULL;
+    dt_graph_like(b->g, NULL);
 }
 
 dt_status dt_graph_differentiate(dt_graph *g, dt_tensor *loss, const dt_grad_ops *ops)

@@ -211,7 +211,7 @@ static dt_node *node_new(dt_graph *g, const dt_op *op, const void *attr)
     node->attr = copy;
     node->scope = scope;
     node->unit = g->origin ? g->origin->unit : g->unit;
-    node->backward = g->origin != NULL;
+    node->backward = g->backward;
     node->stream = DT_STREAM_COMPUTE;
     return node;
 }
@@ -251,6 +251,30 @@ dt_tensor *dt_apply(dt_graph *g, const dt_op *op, const void *attr, dt_tensor *c
 }
 
 /* --- for passes --- */
+
+void dt_graph_like(dt_graph *g, const dt_node *node)
+{
+    g->origin = node;
+    g->backward = node && node->backward;
+}
+
+dt_node *dt_node_clone(dt_graph *g, const dt_node *node, dt_tensor *const *inputs)
+{
+    unsigned wanted = 0;
+    for (int k = 0; k < node->output_count; k++) wanted |= node->out[k] ? 1u << k : 0;
+    g->origin = node;
+    g->backward = true;
+    dt_node *clone = dt_node_add(g, node->op, node->attr, inputs, node->input_count, wanted);
+    dt_graph_like(g, NULL);
+    if (!clone) return NULL;
+    clone->clone_of = (dt_node *)node;
+    for (int k = 0; k < node->output_count; k++) {
+        if (!node->out[k]) continue;
+        clone->out[k]->dtype = node->out[k]->dtype;
+        clone->out[k]->needs_grad = false;
+    }
+    return clone;
+}
 
 void dt_graph_insert_before(dt_graph *g, dt_node *at) { g->before = at; }
 

@@ -65,6 +65,7 @@ struct dt_tensor {
     const dt_param *param; /* DT_PARAM, DT_GRADIENT */
     dt_state *state;       /* DT_STATE */
     int group, buffer;     /* DT_BUFFER: which one; DT_PARAM: the buffer it is read from (value or EMA) */
+    int unit;              /* DT_BUFFER: only this unit's range, or -1 */
 
     /* Set by the plan. A tensor made by a view operator, or in place, shares its root's memory. */
     dt_tensor *root;
@@ -131,7 +132,10 @@ dt_node *dt_node_add(dt_graph *, const dt_op *op, const void *attr, dt_tensor *c
 /* dt_node_add for operators with one output. */
 dt_tensor *dt_apply(dt_graph *, const dt_op *op, const void *attr, dt_tensor *const *inputs, int input_count);
 
-/* For passes. */
+/* For passes. From dt_graph_like on, new nodes take scope, unit and direction from `node`, until called with NULL. */
+void dt_graph_like(dt_graph *, const dt_node *node);
+/* A recomputation of `node` over other inputs, at the insertion point, marked as part of the backward pass. */
+dt_node *dt_node_clone(dt_graph *, const dt_node *node, dt_tensor *const *inputs);
 void dt_graph_insert_before(dt_graph *, dt_node *at); /* NULL: at the end again */
 void dt_graph_remove(dt_graph *, dt_node *);
 void dt_graph_replace_uses(dt_graph *, dt_tensor *old, dt_tensor *with, dt_node *except);

@@ -30,7 +30,8 @@ struct dt_graph {
     int node_count;
     int unit;                /* the open one, -1: none */
     int64_t feed_bytes;
-    const dt_node *origin;   /* while differentiating: the forward node whose gradient is being emitted */
+    const dt_node *origin;   /* new nodes take scope and unit from it, if set ... */
+    bool backward;           /* ... and are marked as part of the backward pass */
 };
 
 /* dt_fail for the graph: keeps the thread's message as the graph's. */

@@ -13,6 +13,7 @@ typedef struct dt_exec {
     dt_stream stream;
     const char *slot; /* this run's feed slot in device memory */
     bool accumulate;  /* false in the first micro-batch of a step: gradient slots are overwritten */
+    bool last;        /* the last micro-batch of a step: gradients are reduced over the ranks */
 } dt_exec;
 
 typedef struct dt_cost {

@@ -153,6 +153,7 @@ static void begin(dt_program *p, const dt_run *run)
 {
     p->exec.slot = run->slot;
     p->exec.accumulate = run->accumulate;
+    p->exec.last = run->last;
     if (p->poison && p->backend == DT_CPU) memset(p->arena, 0xff, (size_t)p->arena_bytes);
 }
 

@@ -32,7 +32,8 @@ int dt_program_peak(const dt_program *, const dt_tensor **out, int room);
 DT_MUST_USE dt_status dt_program_bind(dt_program *, dt_device *, dt_comm *, void *arena);
 typedef struct dt_run {
     const void *slot; /* device address of the feed slot; NULL when the graph has no inputs */
-    bool accumulate;
+    bool accumulate;  /* not the first micro-batch of the step */
+    bool last;        /* the last one */
 } dt_run;
 DT_MUST_USE dt_status dt_program_run(dt_program *, const dt_run *);
 /* Copies an output to the host: queued on the compute stream behind the run. */

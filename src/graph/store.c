@@ -6,7 +6,20 @@
 
 #include "graph/store_internal.h"
 
-enum { DT_PARAM_ALIGN = 64 }; /* bytes */
+enum { DT_PARAM_ALIGN = 16 }; /* elements: 64 bytes of float32 */
+
+static int64_t padded(int64_t count) { return (count + DT_PARAM_ALIGN - 1) / DT_PARAM_ALIGN * DT_PARAM_ALIGN; }
+
+/* Elements of a unit's range of a group, gaps included. */
+static int64_t unit_count(const dt_store *store, int unit, dt_group group)
+{
+    int64_t count = 0;
+    for (int i = 0; i < store->params.count; i++) {
+        const dt_param *param = store->params.at[i];
+        if (param->unit == unit && param->group == group) count += padded(param->count);
+    }
+    return count;
+}
 
 dt_status dt_store_create(dt_store **out)
 {
@@ -162,19 +175,40 @@ dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     t->group = (int)group;
     t->buffer = (int)buffer;
+    t->unit = -1;
+    return t;
+}
+
+dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group)
+{
+    int64_t count = unit_count(g->store, unit, group);
+    if (g->status || !count) return NULL;
+    const char *name = dt_arena_format(g->arena, "%s.%s.gradient", dt_store_unit_name(g->store, unit),
+                                       group == DT_GROUP_MATRIX ? "matrices" : "vectors");
+    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, DT_F32, &DT_SHAPE(count), name) : NULL;
+    if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
+    t->group = (int)group;
+    t->buffer = DT_BUFFER_GRADIENT;
+    t->unit = unit;
     return t;
 }
 
 /* Units lie behind one another; inside a unit, parameters keep the order in which they were declared. */
 static int64_t lay_out_unit(dt_store *store, dt_group group, int unit, int64_t offset)
 {
-    int64_t align = DT_PARAM_ALIGN / (int64_t)dt_dtype_size(store->type);
     for (int i = 0; i < store->params.count; i++) {
         dt_param *param = store->params.at[i];
         if (param->group != group || param->unit != unit) continue;
         param->offset = offset;
-        offset += (param->count + align - 1) / align * align;
+        offset += padded(param->count);
     }
+    return offset;
+}
+
+int64_t dt_store_unit_offset(const dt_store *store, int unit, dt_group group)
+{
+    int64_t offset = 0;
+    for (int before = -1; before < unit; before++) offset += unit_count(store, before, group);
     return offset;
 }
 

@@ -3,7 +3,7 @@
  * Parameters live in units; a unit's parameters lie together in two flat buffers by read type: DT_GROUP_MATRIX (what
  * matrix products and embeddings read; later bfloat16 with a float32 master) and DT_GROUP_VECTOR (always float32).
  * All units of a group lie behind one another, so that one kernel serves a whole buffer with the span table. A
- * parameter starts at a multiple of 64 bytes; the gaps are zero and stay zero.
+ * parameter starts at a multiple of 16 elements; the gaps are zero and stay zero.
  *
  * The first graph built against a store declares the parameters; later graphs find them by name and must agree. */
 #ifndef DT_GRAPH_STORE_H
@@ -76,7 +76,9 @@ typedef struct dt_param_options {
 dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_param_options);
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
-dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group */
+dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
+/* One unit's range of a group's gradients, gaps included: what the unit's all-reduce works on. NULL if it has none. */
+dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group);
 
 /* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
  * zero. `type` is the float type of both groups on the CPU (DT_F32 or DT_F64). */

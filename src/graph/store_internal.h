@@ -15,5 +15,7 @@ struct dt_store {
 };
 
 void dt_store_release_memory(dt_store *);
+/* Where a unit's range of a group begins, in elements. */
+int64_t dt_store_unit_offset(const dt_store *, int unit, dt_group);
 
 #endif

@@ -67,13 +67,20 @@ static char *param_address(const dt_store *store, const dt_param *param, int buf
     return base ? base + param->offset * (int64_t)dt_dtype_size(store->type) : NULL;
 }
 
+static char *buffer_address(const dt_store *store, const dt_tensor *t)
+{
+    char *base = store->data[t->group][t->buffer];
+    int64_t offset = t->unit >= 0 ? dt_store_unit_offset(store, t->unit, (dt_group)t->group) : 0;
+    return base ? base + offset * (int64_t)dt_dtype_size(store->type) : NULL;
+}
+
 void *dt_store_address(const dt_store *store, const dt_tensor *t)
 {
     switch (t->kind) {
     case DT_PARAM: return param_address(store, t->param, t->buffer);
     case DT_GRADIENT: return param_address(store, t->param, DT_BUFFER_GRADIENT);
     case DT_STATE: return t->state->data;
-    case DT_BUFFER: return store->data[t->group][t->buffer];
+    case DT_BUFFER: return buffer_address(store, t);
     case DT_VALUE: break;
     }
     return NULL;

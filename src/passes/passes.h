@@ -19,17 +19,18 @@ typedef struct dt_pass_options {
 DT_MUST_USE dt_status dt_pass_cast(dt_graph *, dt_precision);
 /* Residual add + norm, product + GELU, product + residual add, log-softmax + cross-entropy. Before differentiation. */
 DT_MUST_USE dt_status dt_pass_fuse(dt_graph *);
-/* Nodes from which no output and no effect follows; unwanted outputs of kept nodes. */
+/* Nodes from which no output, no effect and no gradient slot follows. */
 DT_MUST_USE dt_status dt_pass_dead_nodes(dt_graph *);
 /* Backward readers of forward values get recomputed ones. */
 DT_MUST_USE dt_status dt_pass_recompute(dt_graph *, dt_recompute);
-/* After differentiation: gradients are made inside their slots, GELU's derivative joins the product before it. */
+/* After differentiation: GELU's derivative joins the product before it; gradients are made inside their slots. */
 DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
 DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
 /* All-reduce of every unit's gradients after its last contributor. */
 DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
 
-/* All of the above in order, around differentiation of `loss`; `loss` NULL: a graph without a backward pass. */
+/* All of the above in order, around differentiation of `loss`, which must be an output of the graph; NULL: a graph
+ * without a backward pass. */
 DT_MUST_USE dt_status dt_passes_run(dt_graph *, dt_tensor *loss, const dt_pass_options *);
 
 #endif
