@@ -89,14 +89,14 @@ def make_case(name, norm, pool, folder):
     settings = [
         "model.arch=vit", f"model.image={DIMS['image']}", f"model.patch={DIMS['patch']}",
         f"model.width={DIMS['width']}", f"model.depth={DIMS['depth']}", f"model.heads={DIMS['heads']}",
-        f"model.pool={'mean' if pool == 'avg' else 'token'}", f"norm.kind={norm}",
+        f"model.pool={'mean' if pool == 'avg' else 'token'}", f"norm.kind={norm}", f"data.batch={BATCH}",
+        f"train.label_smoothing={SMOOTHING}", "optim.kind=adamw", f"optim.lr={LR}", f"optim.betas={list(BETAS)}",
+        f"optim.epsilon={EPS}", f"optim.weight_decay={DECAY}",
     ]
     case = dict(
-        made_with=f"timm {timm.__version__}, torch {torch.__version__}", settings=settings, batch=BATCH,
-        channels=DIMS["channels"], image=DIMS["image"], classes=DIMS["classes"], mean=MEAN, std=STD,
-        labels=labels.tolist(), smoothing=SMOOTHING, lr=LR, beta1=BETAS[0], beta2=BETAS[1], epsilon=EPS,
-        weight_decay=DECAY, logits=logits.detach().flatten().tolist(), losses_float64=losses64,
-        losses_float32=losses32)
+        made_with=f"timm {timm.__version__}, torch {torch.__version__}", settings=settings,
+        channels=DIMS["channels"], classes=DIMS["classes"], mean=MEAN, std=STD, labels=labels.tolist(),
+        logits=logits.detach().flatten().tolist(), losses_float64=losses64, losses_float32=losses32)
     (folder / f"{name}.json").write_text(json.dumps(case, indent=1) + "\n")
     print(f"{name}: loss {losses64[0]:.6f} to {losses64[-1]:.6f}")
 
