@@ -6,6 +6,7 @@
 #include "graph/op.h"
 #include "graph/store.h"
 #include "kernels/cpu/kernels.h"
+#include "ops/list.h"
 
 /* All operators, for the tests that walk them and for `bench`. */
 extern const dt_op *const dt_ops[];
@@ -21,9 +22,11 @@ dt_tensor *dt_cast(dt_graph *, dt_tensor *, dt_dtype);
 dt_tensor *dt_fill(dt_graph *, dt_dtype, const dt_shape *, double value);
 dt_tensor *dt_add(dt_graph *, dt_tensor *, dt_tensor *); /* same shapes */
 dt_tensor *dt_scale(dt_graph *, dt_tensor *, double by);
+/* The attribute of both GELU operators is the dt_activation. */
 dt_tensor *dt_gelu(dt_graph *, dt_tensor *, dt_activation);
+dt_tensor *dt_gelu_grad(dt_graph *, dt_tensor *x, dt_tensor *dy, dt_activation); /* dy gelu'(x) */
 void dt_accumulate(dt_graph *, dt_tensor *slot, dt_tensor *gradient);
-void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value, after the state's last reader */
+void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value; add it behind the state's readers */
 
 /* --- matrix products (matmul.c) --- */
 typedef struct dt_matmul_attr {
@@ -32,7 +35,7 @@ typedef struct dt_matmul_attr {
 } dt_matmul_attr;
 /* Inputs of the node, in this order: a, b, bias, residual, act_grad_of (NULL where absent); outputs: c, pre. */
 enum { DT_MATMUL_A, DT_MATMUL_B, DT_MATMUL_BIAS, DT_MATMUL_RESIDUAL, DT_MATMUL_ACT_GRAD_OF, DT_MATMUL_INPUTS };
-extern const dt_op dt_op_matmul, dt_op_column_sum;
+enum { DT_MATMUL_C, DT_MATMUL_PRE };
 /* Leading dimensions of a [.., K] are rows. */
 dt_tensor *dt_matmul(dt_graph *, dt_tensor *a, dt_tensor *b, dt_matmul_attr);
 /* y[.., N] = x[.., K] w[N, K]^T + bias[N]; bias may be NULL */
@@ -51,7 +54,6 @@ typedef struct dt_point_norm_attr {
  * row norms mean and rstd. The fuse pass fills residual and sum. */
 enum { DT_NORM_X, DT_NORM_RESIDUAL, DT_NORM_GAMMA, DT_NORM_BETA, DT_NORM_ALPHA, DT_NORM_SHIFT };
 enum { DT_NORM_Y, DT_NORM_SUM, DT_NORM_MEAN, DT_NORM_RSTD };
-extern const dt_op dt_op_row_norm, dt_op_point_norm, dt_op_add, dt_op_gelu, dt_op_log_softmax, dt_op_cross_entropy;
 dt_tensor *dt_row_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_row_norm_attr);
 dt_tensor *dt_point_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_tensor *alpha,
                          dt_tensor *shift, dt_pointwise kind);
@@ -88,8 +90,10 @@ dt_tensor *dt_one_hot(dt_graph *, dt_tensor *labels, int64_t classes, double smo
 dt_tensor *dt_log_softmax(dt_graph *, dt_tensor *);
 /* The sum over samples of weight times -sum target logp: a scalar. The count is dt_sum(weight). */
 dt_tensor *dt_cross_entropy(dt_graph *, dt_tensor *logp, dt_tensor *target, dt_tensor *weight);
-/* The fused form that the fuse pass makes: inputs logits, target, weight; outputs loss, prob. */
-extern const dt_op dt_op_softmax_xent;
+/* dt_op_softmax_xent is the fused form that the fuse pass makes. Inputs: logits, target, weight. Output 0 is the
+ * softmax, which may take the memory of the logits and which the gradient reads; output 1 is the loss. Both are always
+ * made. */
+enum { DT_XENT_PROB, DT_XENT_LOSS };
 dt_tensor *dt_top_hits(dt_graph *, dt_tensor *scores, dt_tensor *labels, dt_tensor *weight); /* [2] */
 dt_tensor *dt_sum(dt_graph *, dt_tensor *);                                                  /* scalar */
 

@@ -99,9 +99,10 @@ static void fuse_cross_entropy(dt_graph *g, dt_node *loss)
     dt_node *softmax = maker_of(loss->in[0], &dt_op_log_softmax);
     if (!softmax || dt_graph_only_reader(g, loss->in[0]) != loss) return;
     dt_tensor *inputs[] = {softmax->in[0], loss->in[1], loss->in[2]};
-    dt_node *fused = replace_at(g, loss, &dt_op_softmax_xent, NULL, inputs, 3, 3u);
+    unsigned wanted = 1u << DT_XENT_PROB | 1u << DT_XENT_LOSS;
+    dt_node *fused = replace_at(g, loss, &dt_op_softmax_xent, NULL, inputs, 3, wanted);
     if (!fused) return;
-    dt_graph_replace_uses(g, loss->out[0], fused->out[0], NULL);
+    dt_graph_replace_uses(g, loss->out[0], fused->out[DT_XENT_LOSS], NULL);
     dt_graph_remove(g, loss);
     dt_graph_remove(g, softmax);
 }

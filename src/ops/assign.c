@@ -1,0 +1,73 @@
+/* Writes to persistent memory: accumulate (gradient slots) and assign (state tensors). */
+#include "ops/ops.h"
+#include "ops/rule.h"
+
+enum { TARGET, SOURCE };
+
+/* The target is written by an input's name: the node makes no tensor. */
+static bool write_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    return dt_rule_shape(graph, node, SOURCE, "what is written", &node->in[TARGET]->shape) &&
+           dt_rule_type(graph, node, SOURCE, "what is written", node->in[TARGET]->dtype);
+}
+
+/* --- accumulate: slot += gradient, or slot = gradient in the first micro-batch of a step --- */
+
+static dt_cost accumulate_cost(const dt_node *node)
+{
+    const dt_tensor *slot = node->in[TARGET];
+    return (dt_cost){(double)dt_rule_elements(slot), 3.0 * (double)dt_rule_bytes(slot)};
+}
+
+static dt_status accumulate_cpu(const dt_node *node, const dt_exec *exec)
+{
+    const dt_tensor *slot = node->in[TARGET], *gradient = node->in[SOURCE];
+    dt_pool *pool = dt_device_pool(exec->device);
+    if (exec->accumulate)
+        exec->cpu->add(pool, slot->dtype, dt_rule_elements(slot), slot->data, gradient->data, slot->data);
+    else
+        exec->cpu->copy(pool, dt_rule_bytes(slot), gradient->data, slot->data);
+    return DT_OK;
+}
+
+const dt_op dt_op_accumulate = {
+    .name = "accumulate",
+    .flags = DT_OP_EFFECT,
+    .shape = write_shape,
+    .cost = accumulate_cost,
+    .kernel = {[DT_CPU] = accumulate_cpu},
+};
+
+void dt_accumulate(dt_graph *graph, dt_tensor *slot, dt_tensor *gradient)
+{
+    if (!slot || !gradient) return;
+    dt_node_add(graph, &dt_op_accumulate, NULL, (dt_tensor *[]){slot, gradient}, 2, 0);
+}
+
+/* --- assign: state := value. It happens where the node stands in the list: behind the state's last reader --- */
+
+static dt_cost assign_cost(const dt_node *node)
+{
+    return (dt_cost){.bytes = 2.0 * (double)dt_rule_bytes(node->in[TARGET])};
+}
+
+static dt_status assign_run(const dt_node *node, const dt_exec *exec)
+{
+    const dt_tensor *state = node->in[TARGET];
+    return dt_device_copy(exec->device, exec->stream, state->data, node->in[SOURCE]->data,
+                          (size_t)dt_rule_bytes(state));
+}
+
+const dt_op dt_op_assign = {
+    .name = "assign",
+    .flags = DT_OP_EFFECT,
+    .shape = write_shape,
+    .cost = assign_cost,
+    .kernel = {[DT_CPU] = assign_run, [DT_CUDA] = assign_run},
+};
+
+void dt_assign(dt_graph *graph, dt_tensor *state, dt_tensor *value)
+{
+    if (!state || !value) return;
+    dt_node_add(graph, &dt_op_assign, NULL, (dt_tensor *[]){state, value}, 2, 0);
+}

@@ -1,0 +1,149 @@
+/* Scaled dot-product attention over packed queries, keys and values: out = softmax(scale q k^T) v for every head, the
+ * forward pass keeping each row's log of the sum of exponentials instead of the probabilities (Dao et al.,
+ * "FlashAttention", 2022). */
+#include <math.h>
+
+#include "ops/ops.h"
+#include "ops/rule.h"
+
+enum { OUT, LSE };
+
+/* Sizes and settings; the arrays are the caller's to fill. */
+static dt_cpu_attention describe(const dt_attention_attr *attr, const dt_tensor *qkv)
+{
+    int64_t size = qkv->shape.dim[2] / 3 / attr->heads;
+    return (dt_cpu_attention){
+        .batch = qkv->shape.dim[0],
+        .tokens = qkv->shape.dim[1],
+        .heads = attr->heads,
+        .size = size,
+        .causal = attr->causal,
+        .scale = attr->scale != 0 ? attr->scale : 1 / sqrt((double)size),
+    };
+}
+
+/* FLOPs of one product of the queries with the keys, or of the probabilities with the values; the causal half is not
+ * discounted. */
+static double product_flops(const dt_node *node)
+{
+    dt_cpu_attention at = describe(node->attr, node->in[0]);
+    return 2.0 * (double)at.batch * (double)at.heads * (double)at.tokens * (double)at.tokens * (double)at.size;
+}
+
+static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    const dt_attention_attr *attr = node->attr;
+    const dt_tensor *qkv = node->in[0];
+    if (!dt_rule_types(graph, node, 1) || !dt_rule_rank(graph, node, 0, "qkv", 3)) return false;
+    int64_t batch = qkv->shape.dim[0], tokens = qkv->shape.dim[1], packed = qkv->shape.dim[2];
+    if (attr->heads <= 0 || packed % (3 * attr->heads) != 0) {
+        char text[96];
+        dt_graph_fail(graph, "attention: %lld heads do not divide the queries, keys and values of shape %s",
+                      (long long)attr->heads, dt_shape_text(&qkv->shape, text));
+        return false;
+    }
+    if (!dt_node_output(graph, node, OUT, qkv->dtype, &DT_SHAPE(batch, tokens, packed / 3))) return false;
+    return !dt_rule_wanted(wanted, LSE) ||
+           dt_node_output(graph, node, LSE, qkv->dtype, &DT_SHAPE(batch, attr->heads, tokens));
+}
+
+static dt_cost attention_cost(const dt_node *node) { return dt_rule_cost(node, 2 * product_flops(node)); }
+
+static int64_t attention_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+{
+    dt_cpu_attention at = describe(node->attr, node->in[0]);
+    if (backend != DT_CPU) return 0;
+    return dt_cpu_attention_scratch(node->in[0]->dtype, at.tokens, at.size, info->threads);
+}
+
+static dt_status attention_cpu(const dt_node *node, const dt_exec *exec)
+{
+    dt_cpu_attention args = describe(node->attr, node->in[0]);
+    args.qkv = node->in[0]->data;
+    args.out = node->out[OUT]->data;
+    args.lse = dt_rule_data(node->out[LSE]);
+    args.scratch = node->workspace;
+    exec->cpu->attention(dt_device_pool(exec->device), node->in[0]->dtype, &args);
+    return DT_OK;
+}
+
+/* --- the gradient: the scores are computed again from qkv and lse --- */
+
+enum { GRAD_QKV, GRAD_OUT, GRAD_LSE, GRAD_DOUT, GRAD_INPUTS };
+
+static void attention_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
+{
+    if (!node->out[LSE]) {
+        dt_graph_fail(graph, "attention: differentiated, but built without its log-sum-exp");
+        return;
+    }
+    dt_tensor *const in[GRAD_INPUTS] = {node->in[0], node->out[OUT], node->out[LSE], dout[OUT]};
+    din[0] = dt_apply(graph, &dt_op_attention_grad, node->attr, in, GRAD_INPUTS);
+}
+
+static bool attention_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    return dt_rule_types(graph, node, (1u << GRAD_INPUTS) - 1) &&
+           dt_rule_shape(graph, node, GRAD_DOUT, "the output's gradient", &node->in[GRAD_OUT]->shape) &&
+           dt_rule_like_input(graph, node);
+}
+
+/* Scores, and the gradients of probabilities, queries, keys and values: five products. */
+static dt_cost attention_grad_cost(const dt_node *node) { return dt_rule_cost(node, 5 * product_flops(node)); }
+
+static dt_cpu_attention describe_grad(const dt_node *node)
+{
+    dt_cpu_attention args = describe(node->attr, node->in[GRAD_QKV]);
+    args.qkv = node->in[GRAD_QKV]->data;
+    args.out = node->in[GRAD_OUT]->data;
+    args.lse = node->in[GRAD_LSE]->data;
+    args.dout = node->in[GRAD_DOUT]->data;
+    args.dqkv = node->out[0]->data;
+    args.scratch = node->workspace;
+    return args;
+}
+
+static int64_t attention_grad_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+{
+    if (backend != DT_CPU) return 0;
+    dt_cpu_attention args = describe_grad(node);
+    return dt_cpu_attention_grad_scratch(node->in[GRAD_QKV]->dtype, &args, info->threads);
+}
+
+static dt_status attention_grad_cpu(const dt_node *node, const dt_exec *exec)
+{
+    dt_cpu_attention args = describe_grad(node);
+    exec->cpu->attention_grad(dt_device_pool(exec->device), node->in[GRAD_QKV]->dtype, &args);
+    return DT_OK;
+}
+
+/* --- the table entries --- */
+
+const dt_op dt_op_attention = {
+    .name = "attention",
+    .attr_size = sizeof(dt_attention_attr),
+    .max_outputs = 2,
+    .shape = attention_shape,
+    .grad = attention_backward,
+    .cost = attention_cost,
+    .workspace = attention_workspace,
+    .kernel = {[DT_CPU] = attention_cpu},
+};
+
+const dt_op dt_op_attention_grad = {
+    .name = "attention_grad",
+    .attr_size = sizeof(dt_attention_attr),
+    .max_outputs = 1,
+    .shape = attention_grad_shape,
+    .cost = attention_grad_cost,
+    .workspace = attention_grad_workspace,
+    .kernel = {[DT_CPU] = attention_grad_cpu},
+};
+
+dt_tensor *dt_attention(dt_graph *graph, dt_tensor *qkv, dt_attention_attr attr)
+{
+    if (!qkv) return NULL;
+    unsigned wanted = 1u << OUT | (unsigned)dt_graph_training(graph) << LSE;
+    dt_node *node = dt_node_add(graph, &dt_op_attention, &attr, &qkv, 1, wanted);
+    return node ? node->out[OUT] : NULL;
+}

@@ -1,0 +1,211 @@
+/* Matrix products with their epilogues (kernels/cpu/kernels.h, dt_cpu_matmul), and the sums over rows that their
+ * biases' gradients are. */
+#include "ops/ops.h"
+#include "ops/rule.h"
+
+typedef struct sizes {
+    int64_t m, n, k;
+} sizes;
+
+/* A tensor of any rank is the matrix of its rows. */
+static sizes sizes_of(const dt_node *node)
+{
+    const dt_matmul_attr *attr = node->attr;
+    const dt_shape *a = &node->in[DT_MATMUL_A]->shape, *b = &node->in[DT_MATMUL_B]->shape;
+    return (sizes){
+        .m = attr->transpose_a ? dt_shape_last(a) : dt_shape_rows(a),
+        .n = attr->transpose_b ? dt_shape_rows(b) : dt_shape_last(b),
+        .k = attr->transpose_a ? dt_shape_rows(a) : dt_shape_last(a),
+    };
+}
+
+static bool matmul_fits(dt_graph *graph, const dt_node *node)
+{
+    const dt_matmul_attr *attr = node->attr;
+    const dt_shape *a = &node->in[DT_MATMUL_A]->shape, *b = &node->in[DT_MATMUL_B]->shape;
+    int64_t inner = attr->transpose_b ? dt_shape_last(b) : dt_shape_rows(b);
+    if (a->rank > 0 && b->rank > 0 && sizes_of(node).k == inner) return true;
+    char left[96], right[96];
+    dt_graph_fail(graph, "matmul: %s%s does not fit %s%s", dt_shape_text(a, left),
+                  attr->transpose_a ? " transposed" : "", dt_shape_text(b, right),
+                  attr->transpose_b ? " transposed" : "");
+    return false;
+}
+
+static bool matmul_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    const dt_matmul_attr *attr = node->attr;
+    const dt_tensor *a = node->in[DT_MATMUL_A];
+    if (!dt_rule_types(graph, node, (1u << DT_MATMUL_INPUTS) - 1) || !matmul_fits(graph, node)) return false;
+    sizes size = sizes_of(node);
+    dt_shape c = attr->transpose_a ? DT_SHAPE(size.m, size.n) : dt_rule_with_last(&a->shape, size.n);
+    if (!dt_rule_shape(graph, node, DT_MATMUL_BIAS, "bias", &DT_SHAPE(size.n)) ||
+        !dt_rule_shape(graph, node, DT_MATMUL_RESIDUAL, "residual", &c) ||
+        !dt_rule_shape(graph, node, DT_MATMUL_ACT_GRAD_OF, "the input of the activation", &c) ||
+        !dt_node_output(graph, node, DT_MATMUL_C, a->dtype, &c))
+        return false;
+    return !dt_rule_wanted(wanted, DT_MATMUL_PRE) || dt_node_output(graph, node, DT_MATMUL_PRE, a->dtype, &c);
+}
+
+/* da = dc op(b)^T, stored the way that a is. */
+static dt_tensor *gradient_of_a(dt_graph *graph, const dt_node *node, dt_tensor *dc)
+{
+    const dt_matmul_attr *attr = node->attr;
+    dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
+    const dt_matmul_attr transposed = {.transpose_a = attr->transpose_b, .transpose_b = true};
+    const dt_matmul_attr plain = {.transpose_b = !attr->transpose_b};
+    dt_tensor *da = attr->transpose_a ? dt_matmul(graph, b, dc, transposed) : dt_matmul(graph, dc, b, plain);
+    return dt_rule_reshaped(graph, da, &a->shape);
+}
+
+/* db = op(a)^T dc, stored the way that b is. */
+static dt_tensor *gradient_of_b(dt_graph *graph, const dt_node *node, dt_tensor *dc)
+{
+    const dt_matmul_attr *attr = node->attr;
+    dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
+    const dt_matmul_attr transposed = {.transpose_a = true, .transpose_b = attr->transpose_a};
+    const dt_matmul_attr plain = {.transpose_a = !attr->transpose_a};
+    dt_tensor *db = attr->transpose_b ? dt_matmul(graph, dc, a, transposed) : dt_matmul(graph, a, dc, plain);
+    return dt_rule_reshaped(graph, db, &b->shape);
+}
+
+/* The rule of forward products: those with act_grad_of are made behind differentiation only. */
+static void matmul_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
+{
+    const dt_matmul_attr *attr = node->attr;
+    dt_tensor *dc = dout[DT_MATMUL_C];
+    if (dt_rule_wants(node, DT_MATMUL_RESIDUAL)) din[DT_MATMUL_RESIDUAL] = dc;
+    if (attr->act != DT_ACT_NONE) {
+        if (!node->out[DT_MATMUL_PRE]) {
+            dt_graph_fail(graph, "matmul: differentiated, but built without the value before its activation");
+            return;
+        }
+        dc = dt_gelu_grad(graph, node->out[DT_MATMUL_PRE], dc, attr->act);
+    }
+    if (dt_rule_wants(node, DT_MATMUL_A)) din[DT_MATMUL_A] = gradient_of_a(graph, node, dc);
+    if (dt_rule_wants(node, DT_MATMUL_B)) din[DT_MATMUL_B] = gradient_of_b(graph, node, dc);
+    if (dt_rule_wants(node, DT_MATMUL_BIAS)) din[DT_MATMUL_BIAS] = dt_column_sum(graph, dc);
+}
+
+static dt_cost matmul_cost(const dt_node *node)
+{
+    sizes size = sizes_of(node);
+    return dt_rule_cost(node, 2.0 * (double)size.m * (double)size.n * (double)size.k);
+}
+
+static dt_status matmul_cpu(const dt_node *node, const dt_exec *exec)
+{
+    const dt_matmul_attr *attr = node->attr;
+    sizes size = sizes_of(node);
+    const dt_cpu_matmul args = {
+        .m = size.m,
+        .n = size.n,
+        .k = size.k,
+        .transpose_a = attr->transpose_a,
+        .transpose_b = attr->transpose_b,
+        .a = node->in[DT_MATMUL_A]->data,
+        .b = node->in[DT_MATMUL_B]->data,
+        .bias = dt_rule_data(node->in[DT_MATMUL_BIAS]),
+        .pre = dt_rule_data(node->out[DT_MATMUL_PRE]),
+        .act = attr->act,
+        .act_grad_of = dt_rule_data(node->in[DT_MATMUL_ACT_GRAD_OF]),
+        .residual = dt_rule_data(node->in[DT_MATMUL_RESIDUAL]),
+        .c = node->out[DT_MATMUL_C]->data,
+        .accumulate = dt_node_adds(node, exec, DT_MATMUL_C),
+    };
+    exec->cpu->matmul(dt_device_pool(exec->device), node->in[DT_MATMUL_A]->dtype, &args);
+    return DT_OK;
+}
+
+const dt_op dt_op_matmul = {
+    .name = "matmul",
+    .attr_size = sizeof(dt_matmul_attr),
+    .max_outputs = 2,
+    .in_place = 1u << DT_MATMUL_RESIDUAL,
+    .accumulates = 1u << DT_MATMUL_C,
+    .shape = matmul_shape,
+    .grad = matmul_grad,
+    .cost = matmul_cost,
+    .kernel = {[DT_CPU] = matmul_cpu},
+};
+
+static dt_tensor *product(dt_graph *graph, dt_tensor *a, dt_tensor *b, dt_tensor *bias, dt_matmul_attr attr)
+{
+    bool keep = attr.act != DT_ACT_NONE && dt_graph_training(graph);
+    dt_tensor *const in[DT_MATMUL_INPUTS] = {[DT_MATMUL_A] = a, [DT_MATMUL_B] = b, [DT_MATMUL_BIAS] = bias};
+    dt_node *node = dt_node_add(graph, &dt_op_matmul, &attr, in, DT_MATMUL_INPUTS,
+                                1u << DT_MATMUL_C | (unsigned)keep << DT_MATMUL_PRE);
+    return node ? node->out[DT_MATMUL_C] : NULL;
+}
+
+dt_tensor *dt_matmul(dt_graph *graph, dt_tensor *a, dt_tensor *b, dt_matmul_attr attr)
+{
+    if (!a || !b) return NULL;
+    return product(graph, a, b, NULL, attr);
+}
+
+dt_tensor *dt_linear(dt_graph *graph, dt_tensor *x, dt_tensor *w, dt_tensor *bias)
+{
+    if (!x || !w) return NULL;
+    if (w->shape.rank != 2 || x->shape.rank == 0 || dt_shape_last(&x->shape) != w->shape.dim[1]) {
+        char input[96], weight[96];
+        return dt_graph_fail(graph, "linear: the input of shape %s does not fit the weight of shape %s",
+                             dt_shape_text(&x->shape, input), dt_shape_text(&w->shape, weight));
+    }
+    return product(graph, x, w, bias, (dt_matmul_attr){.transpose_b = true});
+}
+
+/* --- column_sum: over all rows --- */
+
+static bool column_sum_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    const dt_tensor *x = node->in[0];
+    return dt_rule_types(graph, node, 1) &&
+           dt_node_output(graph, node, 0, x->dtype, &DT_SHAPE(dt_shape_last(&x->shape)));
+}
+
+/* dx = 1 dy^T: every row gets dy. */
+static void column_sum_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
+{
+    const dt_tensor *x = node->in[0];
+    dt_tensor *ones = dt_fill(graph, x->dtype, &DT_SHAPE(dt_shape_rows(&x->shape), 1), 1);
+    dt_tensor *row = dt_reshape(graph, dout[0], DT_SHAPE(1, dt_shape_last(&x->shape)));
+    din[0] = dt_rule_reshaped(graph, dt_matmul(graph, ones, row, (dt_matmul_attr){0}), &x->shape);
+}
+
+static dt_cost column_sum_cost(const dt_node *node)
+{
+    return dt_rule_cost(node, (double)dt_rule_elements(node->in[0]));
+}
+
+static int64_t column_sum_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+{
+    const dt_tensor *x = node->in[0];
+    if (backend != DT_CPU) return 0;
+    return dt_cpu_column_sum_scratch(x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
+}
+
+static dt_status column_sum_cpu(const dt_node *node, const dt_exec *exec)
+{
+    const dt_tensor *x = node->in[0];
+    exec->cpu->column_sum(dt_device_pool(exec->device), x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
+                          x->data, node->out[0]->data, dt_node_adds(node, exec, 0), node->workspace);
+    return DT_OK;
+}
+
+const dt_op dt_op_column_sum = {
+    .name = "column_sum",
+    .max_outputs = 1,
+    .accumulates = 1,
+    .shape = column_sum_shape,
+    .grad = column_sum_grad,
+    .cost = column_sum_cost,
+    .workspace = column_sum_workspace,
+    .kernel = {[DT_CPU] = column_sum_cpu},
+};
+
+dt_tensor *dt_column_sum(dt_graph *graph, dt_tensor *x)
+{
+    if (!x) return NULL;
+    return dt_apply(graph, &dt_op_column_sum, NULL, &x, 1);
+}

@@ -1,0 +1,232 @@
+/* The update of the parameters, on whole flat buffers: grad_norm, then adamw or sgd per group, then ema. What writes
+ * persistent memory leaves it alone when the norm is not finite. */
+#include <math.h>
+
+#include "ops/ops.h"
+#include "ops/rule.h"
+
+/* --- grad_norm --- */
+
+enum { COUNT = DT_GROUPS, NORM_INPUTS };
+enum { NORM, SCALE, FINITE, NORM_OUTPUTS };
+
+static bool grad_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    return dt_rule_types(graph, node, (1u << NORM_INPUTS) - 1) &&
+           dt_rule_count(graph, node, COUNT, "the count of samples", 1) &&
+           dt_node_output(graph, node, NORM, DT_F64, &DT_SCALAR) &&
+           dt_node_output(graph, node, SCALE, DT_F64, &DT_SCALAR) &&
+           dt_node_output(graph, node, FINITE, DT_I32, &DT_SCALAR);
+}
+
+static dt_cost grad_norm_cost(const dt_node *node)
+{
+    double elements = 0;
+    for (int i = 0; i < DT_GROUPS; i++) elements += (double)dt_rule_elements(node->in[i]);
+    return dt_rule_cost(node, 2 * elements);
+}
+
+static int64_t grad_norm_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+{
+    int64_t most = 0;
+    for (int i = 0; i < DT_GROUPS && backend == DT_CPU; i++) {
+        int64_t bytes = dt_cpu_reduce_scratch(node->in[i]->dtype, dt_rule_elements(node->in[i]));
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static double scalar_value(const dt_tensor *x)
+{
+    return x->dtype == DT_F64 ? *(const double *)x->data : *(const float *)x->data;
+}
+
+static dt_status grad_norm_cpu(const dt_node *node, const dt_exec *exec)
+{
+    double clip = ((const dt_grad_norm_attr *)node->attr)->clip, squares = 0;
+    for (int i = 0; i < DT_GROUPS; i++)
+        exec->cpu->square_sum(dt_device_pool(exec->device), node->in[i]->dtype, dt_rule_elements(node->in[i]),
+                              node->in[i]->data, &squares, i > 0, node->workspace);
+    double count = scalar_value(node->in[COUNT]), norm = sqrt(squares) / count;
+    bool finite = count > 0 && isfinite(norm);
+    *(double *)node->out[NORM]->data = norm;
+    *(double *)node->out[SCALE]->data = (clip > 0 && norm > clip ? clip / norm : 1) / count;
+    *(int32_t *)node->out[FINITE]->data = finite;
+    return DT_OK;
+}
+
+const dt_op dt_op_grad_norm = {
+    .name = "grad_norm",
+    .attr_size = sizeof(dt_grad_norm_attr),
+    .max_outputs = NORM_OUTPUTS,
+    .shape = grad_norm_shape,
+    .cost = grad_norm_cost,
+    .workspace = grad_norm_workspace,
+    .kernel = {[DT_CPU] = grad_norm_cpu},
+};
+
+dt_grad_norm_out dt_grad_norm(dt_graph *graph, dt_tensor *const gradients[DT_GROUPS], dt_tensor *count,
+                              dt_grad_norm_attr attr)
+{
+    dt_tensor *in[NORM_INPUTS] = {[COUNT] = count};
+    for (int i = 0; i < DT_GROUPS; i++) in[i] = gradients[i];
+    for (int i = 0; i < NORM_INPUTS; i++)
+        if (!in[i]) return (dt_grad_norm_out){0};
+    dt_node *node = dt_node_add(graph, &dt_op_grad_norm, &attr, in, NORM_INPUTS, (1u << NORM_OUTPUTS) - 1);
+    if (!node) return (dt_grad_norm_out){0};
+    return (dt_grad_norm_out){node->out[NORM], node->out[SCALE], node->out[FINITE]};
+}
+
+/* --- adamw (Loshchilov and Hutter, 2019) and sgd with momentum --- */
+
+enum { VALUE, GRADIENT, MOMENT1, UPDATE_SCALE, UPDATE_FINITE, LR, SGD_INPUTS };
+enum { MOMENT2 = SGD_INPUTS, CORRECTION1, CORRECTION2, ADAMW_INPUTS };
+
+/* Buffers alike, step values one float64 each. */
+static bool update_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    static const char *const names[ADAMW_INPUTS] = {
+        "the value", "the gradient",      "the first moment",  "the scale",        "finite",
+        "the rate",  "the second moment", "first correction", "second correction",
+    };
+    for (int i = 0; i < node->input_count; i++) {
+        bool buffer = i <= MOMENT1 || i == MOMENT2;
+        dt_dtype type = buffer ? node->in[VALUE]->dtype : i == UPDATE_FINITE ? DT_I32 : DT_F64;
+        int64_t count = buffer ? dt_rule_elements(node->in[VALUE]) : 1;
+        if (!dt_rule_type(graph, node, i, names[i], type) || !dt_rule_count(graph, node, i, names[i], count))
+            return false;
+    }
+    return true;
+}
+
+/* All buffers are read; all but the gradient are written. */
+static dt_cost update_cost(const dt_node *node, double flops)
+{
+    bool has_moment2 = node->input_count > MOMENT2;
+    return (dt_cost){flops * (double)dt_rule_elements(node->in[VALUE]),
+                     (has_moment2 ? 7.0 : 5.0) * (double)dt_rule_bytes(node->in[VALUE])};
+}
+
+static dt_cost adamw_cost(const dt_node *node) { return update_cost(node, 16); }
+
+static dt_cost sgd_cost(const dt_node *node) { return update_cost(node, 7); }
+
+static dt_cpu_update describe(const dt_node *node)
+{
+    const dt_update_attr *attr = node->attr;
+    return (dt_cpu_update){
+        .count = dt_rule_elements(node->in[VALUE]),
+        .spans = attr->spans,
+        .span_count = attr->span_count,
+        .grad = node->in[GRADIENT]->data,
+        .scale = node->in[UPDATE_SCALE]->data,
+        .finite = node->in[UPDATE_FINITE]->data,
+        .lr = node->in[LR]->data,
+        .beta1 = attr->beta1,
+        .beta2 = attr->beta2,
+        .epsilon = attr->epsilon,
+        .weight_decay = attr->weight_decay,
+        .nesterov = attr->nesterov,
+        .value = node->in[VALUE]->data,
+        .moment1 = node->in[MOMENT1]->data,
+    };
+}
+
+static dt_status adamw_cpu(const dt_node *node, const dt_exec *exec)
+{
+    dt_cpu_update args = describe(node);
+    args.moment2 = node->in[MOMENT2]->data;
+    args.correction1 = node->in[CORRECTION1]->data;
+    args.correction2 = node->in[CORRECTION2]->data;
+    exec->cpu->adamw(dt_device_pool(exec->device), node->in[VALUE]->dtype, &args);
+    return DT_OK;
+}
+
+static dt_status sgd_cpu(const dt_node *node, const dt_exec *exec)
+{
+    dt_cpu_update args = describe(node);
+    exec->cpu->sgd(dt_device_pool(exec->device), node->in[VALUE]->dtype, &args);
+    return DT_OK;
+}
+
+const dt_op dt_op_adamw = {
+    .name = "adamw",
+    .attr_size = sizeof(dt_update_attr),
+    .flags = DT_OP_EFFECT,
+    .shape = update_shape,
+    .cost = adamw_cost,
+    .kernel = {[DT_CPU] = adamw_cpu},
+};
+
+const dt_op dt_op_sgd = {
+    .name = "sgd",
+    .attr_size = sizeof(dt_update_attr),
+    .flags = DT_OP_EFFECT,
+    .shape = update_shape,
+    .cost = sgd_cost,
+    .kernel = {[DT_CPU] = sgd_cpu},
+};
+
+static void add_update(dt_graph *graph, const dt_op *op, const dt_update_inputs *in, const dt_update_attr *attr,
+                       int input_count)
+{
+    dt_tensor *const all[ADAMW_INPUTS] = {
+        [VALUE] = in->value,     [GRADIENT] = in->gradient,       [MOMENT1] = in->moment1,
+        [MOMENT2] = in->moment2, [UPDATE_SCALE] = in->scale,      [UPDATE_FINITE] = in->finite,
+        [LR] = in->lr,           [CORRECTION1] = in->correction1, [CORRECTION2] = in->correction2,
+    };
+    for (int i = 0; i < input_count; i++)
+        if (!all[i]) return;
+    dt_node_add(graph, op, attr, all, input_count, 0);
+}
+
+void dt_adamw(dt_graph *graph, const dt_update_inputs *in, dt_update_attr attr)
+{
+    add_update(graph, &dt_op_adamw, in, &attr, ADAMW_INPUTS);
+}
+
+void dt_sgd(dt_graph *graph, const dt_update_inputs *in, dt_update_attr attr)
+{
+    add_update(graph, &dt_op_sgd, in, &attr, SGD_INPUTS);
+}
+
+/* --- ema --- */
+
+enum { EMA_VALUE, EMA_AVERAGE, EMA_FINITE, EMA_INPUTS };
+
+static bool ema_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    return dt_rule_types(graph, node, 1u << EMA_VALUE | 1u << EMA_AVERAGE) &&
+           dt_rule_shape(graph, node, EMA_AVERAGE, "the average", &node->in[EMA_VALUE]->shape) &&
+           dt_rule_type(graph, node, EMA_FINITE, "finite", DT_I32) &&
+           dt_rule_count(graph, node, EMA_FINITE, "finite", 1);
+}
+
+static dt_cost ema_cost(const dt_node *node)
+{
+    const dt_tensor *value = node->in[EMA_VALUE];
+    return (dt_cost){3.0 * (double)dt_rule_elements(value), 3.0 * (double)dt_rule_bytes(value)};
+}
+
+static dt_status ema_cpu(const dt_node *node, const dt_exec *exec)
+{
+    const dt_tensor *value = node->in[EMA_VALUE];
+    exec->cpu->ema(dt_device_pool(exec->device), value->dtype, dt_rule_elements(value), *(const double *)node->attr,
+                   node->in[EMA_FINITE]->data, value->data, node->in[EMA_AVERAGE]->data);
+    return DT_OK;
+}
+
+const dt_op dt_op_ema = {
+    .name = "ema",
+    .attr_size = sizeof(double),
+    .flags = DT_OP_EFFECT,
+    .shape = ema_shape,
+    .cost = ema_cost,
+    .kernel = {[DT_CPU] = ema_cpu},
+};
+
+void dt_ema(dt_graph *graph, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay)
+{
+    if (!value || !average || !finite) return;
+    dt_node_add(graph, &dt_op_ema, &decay, (dt_tensor *[]){value, average, finite}, EMA_INPUTS, 0);
+}
