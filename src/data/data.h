@@ -27,8 +27,8 @@ const dt_image_info *dt_dataset_info(const dt_dataset *);
 /* Shapes for planning without opening any file: from the kind's table entry and the settings. */
 DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_image_info *out);
 
-/* One batch, written straight into a feed slot's image (host memory of the caller). Padding at the end of an epoch of
- * the eval split has weight 0, label 0, image 0. */
+/* One batch, written straight into a feed slot's image (host memory of the caller). Padding at the end of an epoch (of
+ * the eval split, and of the training split without data.drop_last) has weight 0, label 0, image 0. */
 typedef struct dt_batch_fields { /* byte offsets inside the slot image */
     int64_t images; /* u8 [B, C, H, W] */
     int64_t labels; /* i32 [B] */
@@ -40,7 +40,7 @@ typedef struct dt_loader_options {
     dt_split split;
     uint64_t seed;
     int64_t batch;         /* samples of one micro-batch on this rank */
-    int64_t start;         /* samples already consumed since the beginning of the run (train) */
+    int64_t start;         /* positions already consumed since the beginning of the run (train): updates * data.batch */
     int rank, ranks;       /* samples of a global micro-batch are dealt to ranks in order */
     int workers;           /* decoding threads, at least 1 */
     int ahead;             /* slot images in the ring, at least 2 */
@@ -50,24 +50,25 @@ typedef struct dt_loader_options {
 } dt_loader_options;
 
 typedef struct dt_batch {
-    int slot;            /* which of the slots holds it */
-    int64_t samples;     /* real ones, not padding */
+    int slot;            /* which of the slots holds it; -1: the eval pass has ended */
+    int64_t samples;     /* real ones of this rank, not padding */
     int64_t epoch;       /* of its first sample */
-    int64_t first;       /* position of its first sample since the beginning of the run */
+    int64_t first;       /* position of its first sample over all ranks since the beginning of the run (eval: pass) */
 } dt_batch;
 
 typedef struct dt_loader dt_loader;
-/* Train: an endless permuted stream over epochs (an epoch has count / global batch whole batches when data.drop_last,
- * which is the default; position and epoch follow from `first` alone). Eval: one pass in file order per
- * dt_loader_rewind. The data set must outlive the loader. */
+/* Train: an endless permuted stream over epochs. An epoch has count / data.batch whole batches with data.drop_last,
+ * which is the default, else one more, padded, where something is left; positions count padding too, so that position
+ * and epoch follow from the number of updates alone. Eval: one pass in file order per dt_loader_rewind. The data set
+ * and the log (may be NULL) must outlive the loader. */
 DT_MUST_USE dt_status dt_loader_create(dt_dataset *, const dt_settings *, const dt_loader_options *, dt_log *,
                                        dt_loader **out);
 void dt_loader_free(dt_loader *); /* ends its threads */
-/* Blocks until the next batch is there; *wait gets the seconds spent blocked. At the end of an eval pass batch->samples
- * is 0. */
+/* Blocks until the next batch is there; *wait gets the seconds spent blocked. At the end of an eval pass batch->slot is
+ * -1 and batch->samples 0. A failed batch fails again when asked again. */
 DT_MUST_USE dt_status dt_loader_next(dt_loader *, dt_batch *out, double *wait);
-void dt_loader_release(dt_loader *, int slot); /* the slot may be filled again */
-DT_MUST_USE dt_status dt_loader_rewind(dt_loader *); /* eval: start over */
+void dt_loader_release(dt_loader *, int slot); /* the slot may be filled again; not after an error or slot -1 */
+DT_MUST_USE dt_status dt_loader_rewind(dt_loader *); /* eval: start over; every slot was released */
 
 extern const dt_setting_table dt_data_settings;
 /* One line per kind, for doctor and --help: name, what it is, whether it is found at its default place. */

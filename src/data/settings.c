@@ -1,0 +1,35 @@
+/* The settings of data sets and the loader. */
+#include "data/dataset.h"
+
+#define X(name) #name,
+const char *const dt_dataset_names[] = {DT_DATASET_KINDS(X) NULL};
+#undef X
+
+static const char *const damaged_choices[] = {"stop", "replace", NULL};
+
+static const dt_setting_row rows[] = {
+    {"data.kind", DT_SETTING_CHOICE, .choices = dt_dataset_names, .help = "data set; must be set"},
+    {"data.path", DT_SETTING_TEXT, .help = "folder with the data set's files; where Debian's package puts them when not set"},
+    {"data.batch", DT_SETTING_INT, "128", 1, 1 << 20, .help = "samples of one update, over all ranks and micro-batches"},
+    {"data.drop_last", DT_SETTING_BOOL, "true",
+     .help = "leave out the last samples of an epoch that do not fill a batch; false: pad it with samples of weight 0"},
+    {"data.subset", DT_SETTING_INT, "0", 0, 1e12, .help = "use only the first so many training samples; 0: all"},
+    {"data.workers", DT_SETTING_INT, "2", 1, 256, .help = "threads that read and augment samples"},
+    {"data.ahead", DT_SETTING_INT, "4", 2, 64, .help = "micro-batches kept ready ahead of the device"},
+    {"data.flip", DT_SETTING_BOOL, "false", .help = "mirror half of the training images, drawn anew in each epoch"},
+    {"data.crop_padding", DT_SETTING_INT, "0", 0, 1024,
+     .help = "pixels of black around a training image, from which a crop of its own size is drawn"},
+    {"data.mean", DT_SETTING_REALS, .min = 0, .max = 1,
+     .help = "per channel, subtracted from values in [0, 1]; the data set's usual ones when not set"},
+    {"data.std", DT_SETTING_REALS, .min = 1e-3, .max = 10,
+     .help = "per channel, what values are then divided by; the data set's usual ones when not set"},
+    {"data.damaged", DT_SETTING_CHOICE, "stop", .choices = damaged_choices,
+     .help = "what a sample that cannot be read does: end the run, or be replaced by a drawn one and logged"},
+    {"data.synthetic_count", DT_SETTING_INT, "60000", 1, 1e12,
+     .help = "training samples of the synthetic set; it has a tenth as many for evaluation"},
+    {"data.image", DT_SETTING_INT, .min = 1, .max = 8192, .help = "side of a synthetic image in pixels; 224 when not set"},
+    {"data.channels", DT_SETTING_INT, .min = 1, .max = 4, .help = "channels of a synthetic image; 3 when not set"},
+    {"data.classes", DT_SETTING_INT, .min = 1, .max = 1 << 24, .help = "classes of the synthetic set; 1000 when not set"},
+};
+
+const dt_setting_table dt_data_settings = {rows, sizeof rows / sizeof *rows};

@@ -1,0 +1,23 @@
+/* A foreign file read as a stream of plain bytes, whether it is stored plain or as gzip. */
+#ifndef DT_DATA_UNPACK_H
+#define DT_DATA_UNPACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct dt_unpack dt_unpack;
+
+/* `path` is kept, not copied. */
+DT_MUST_USE dt_status dt_unpack_open(const char *path, dt_unpack **out);
+void dt_unpack_close(dt_unpack *); /* NULL is allowed */
+/* Exactly `bytes` bytes; fewer is DT_ERR_DATA. */
+DT_MUST_USE dt_status dt_unpack_read(dt_unpack *, void *out, size_t bytes);
+/* Exactly `bytes` bytes into fresh memory (free with free()), which grows with what really comes: a file that claims
+ * more than it holds costs at most twice what it holds. */
+DT_MUST_USE dt_status dt_unpack_read_new(dt_unpack *, int64_t bytes, uint8_t **out);
+/* DT_ERR_DATA unless the stream ends here, with a good checksum. */
+DT_MUST_USE dt_status dt_unpack_end(dt_unpack *);
+
+#endif
