@@ -10,7 +10,8 @@
 #include "base/status.h"
 
 bool dt_file_exists(const char *path);
-/* Reads a whole regular file of at most `limit` bytes; `*out` is NUL-terminated beyond `*size` and freed with free(). */
+/* Reads a whole regular file, DT_ERR_DATA above `limit` bytes; `*out` is NUL-terminated beyond `*size` and freed with
+ * free(). */
 DT_MUST_USE dt_status dt_file_read(const char *path, size_t limit, char **out, size_t *size);
 DT_MUST_USE dt_status dt_file_size(const char *path, int64_t *out);
 /* Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. */
