@@ -1,0 +1,11 @@
+/* What a resumed run does differently: the settings that changed since its checkpoint was written. */
+#ifndef DT_TRAIN_CHANGES_H
+#define DT_TRAIN_CHANGES_H
+
+#include "base/text.h"
+
+/* Compares two texts of dt_settings_print. Adds "path: old, now new" (separated by "; ") for every setting that changes
+ * what the run computes; where it runs, what it reports and how often it saves does not count. */
+void dt_settings_changes(const char *before, const char *now, dt_text *out);
+
+#endif

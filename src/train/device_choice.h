@@ -1,0 +1,13 @@
+/* Which back end a run uses. */
+#ifndef DT_TRAIN_DEVICE_CHOICE_H
+#define DT_TRAIN_DEVICE_CHOICE_H
+
+#include "base/log.h"
+#include "config/settings.h"
+#include "device/device.h"
+
+/* device=auto takes a CUDA GPU that is there and for which every operator has a kernel, else the CPU, and says why;
+ * device=cuda without one is an error. */
+DT_MUST_USE dt_status dt_device_choose(const dt_settings *, dt_log *, dt_backend *out);
+
+#endif

@@ -1,0 +1,103 @@
+/* Runs the eval programs over the eval split. */
+#include "train/evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/feed.h"
+
+struct dt_evaluator {
+    dt_session *session;
+    const dt_settings *settings;
+    dt_log *log;
+    dt_dataset *data;
+    dt_feed *feed;
+};
+
+dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, dt_log *log, dt_evaluator **out)
+{
+    dt_evaluator *e = calloc(1, sizeof *e);
+    if (!e) return dt_fail_memory(sizeof *e, "the evaluation");
+    *e = (dt_evaluator){.session = session, .settings = settings, .log = log};
+    dt_status status = dt_session_open_data(session, settings, DT_SPLIT_EVAL, &e->data);
+    if (status) dt_evaluator_free(e);
+    else *out = e;
+    return status;
+}
+
+void dt_evaluator_free(dt_evaluator *e)
+{
+    if (!e) return;
+    dt_feed_free(e->feed);
+    dt_dataset_close(e->data);
+    free(e);
+}
+
+static dt_status rewind_feed(dt_evaluator *e)
+{
+    if (e->feed) return dt_feed_rewind(e->feed);
+    return dt_feed_create(e->session, e->data, e->settings, DT_PROGRAM_EVAL, 0, e->log, &e->feed);
+}
+
+/* The running sums "eval.*" back to zero. */
+static dt_status clear_sums(const dt_session *s)
+{
+    for (int i = 0; i < dt_store_states(s->store); i++) {
+        const dt_state *state = dt_store_state(s->store, i);
+        size_t bytes = (size_t)dt_shape_count(&state->shape) * dt_dtype_size(state->dtype);
+        if (!strncmp(state->name, "eval.", 5))
+            DT_TRY(dt_device_clear(s->device, DT_STREAM_COMPUTE, state->data, bytes));
+    }
+    return DT_OK;
+}
+
+static dt_status run_batches(dt_evaluator *e, dt_program *program)
+{
+    for (;;) {
+        dt_batch batch;
+        double wait = 0;
+        const char *slot = NULL;
+        DT_TRY(dt_feed_next(e->feed, &batch, &wait));
+        if (batch.slot < 0) return DT_OK;
+        DT_TRY(dt_feed_send(e->feed, &slot));
+        DT_TRY(dt_program_run(program, &(dt_run){slot, false}));
+        DT_TRY(dt_feed_done(e->feed));
+    }
+}
+
+static dt_status read_sums(const dt_session *s, const dt_program *program, dt_eval_report *out)
+{
+    double loss = 0, count = 0, hits[2] = {0};
+    DT_TRY(dt_program_read(program, "loss", &loss, sizeof loss));
+    DT_TRY(dt_program_read(program, "count", &count, sizeof count));
+    DT_TRY(dt_program_read(program, "hits", hits, sizeof hits));
+    DT_TRY(dt_device_sync(s->device, DT_STREAM_COMPUTE));
+    out->loss = loss / count;
+    out->top1 = 100 * hits[0] / count;
+    out->top5 = 100 * hits[1] / count;
+    out->samples = (int64_t)count;
+    return DT_OK;
+}
+
+dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *out)
+{
+    dt_program *program = e->session->program[id];
+    double start = dt_clock();
+    DT_TRY(rewind_feed(e));
+    DT_TRY(clear_sums(e->session));
+    DT_TRY(run_batches(e, program));
+    DT_TRY(read_sums(e->session, program, out));
+    out->set = id == DT_PROGRAM_EVAL_EMA ? "ema" : "eval";
+    out->seconds = dt_clock() - start;
+    return DT_OK;
+}
+
+dt_status dt_evaluate(dt_session *session, dt_settings *settings, dt_log *log, dt_eval_report *out)
+{
+    dt_evaluator *e = NULL;
+    DT_TRY(dt_evaluator_create(session, settings, log, &e));
+    *out = (dt_eval_report){.step = -1};
+    dt_status status = dt_evaluator_run(e, DT_PROGRAM_EVAL, out);
+    dt_evaluator_free(e);
+    return status;
+}

@@ -1,0 +1,140 @@
+/* The training loop.
+ *
+ * A step is launched without waiting for it; its numbers are read while the next one runs. Evaluations, checkpoints
+ * and the end of the run first wait until nothing is in flight. */
+#include <math.h>
+
+#include "train/trainer.h"
+
+static bool stopped(const dt_trainer *t) { return t->options->signal && *t->options->signal; }
+
+/* --- launching --- */
+
+static dt_status run_pass(const dt_trainer *t, const dt_run *run)
+{
+    dt_program *pass = t->session->program[DT_PROGRAM_PASS];
+    return t->policy.check_every_tensor ? dt_program_check_finite(pass, run) : dt_program_run(pass, run);
+}
+
+/* Forward and backward of one micro-batch; behind the last of a step, the update. */
+static dt_status launch_micro_batch(dt_trainer *t, int64_t micro, dt_batch *batch)
+{
+    const dt_session *s = t->session;
+    const char *slot = NULL;
+    int64_t step = t->progress.step;
+    DT_TRY(dt_feed_next(t->feed, batch, &t->meter.wait));
+    dt_session_write_step(s, dt_feed_image(t->feed), step, dt_schedule_lr(&t->schedule, step));
+    DT_TRY(dt_feed_send(t->feed, &slot));
+    DT_TRY(run_pass(t, &(dt_run){slot, .accumulate = micro > 0}));
+    if (micro + 1 == s->recipe.accumulate)
+        DT_TRY(dt_program_run(s->program[DT_PROGRAM_UPDATE], &(dt_run){slot + s->update_offset, false}));
+    return dt_feed_done(t->feed);
+}
+
+static dt_status launch_step(dt_trainer *t)
+{
+    dt_batch batch = {0};
+    dt_flight *flight = &t->flight[t->in_flight];
+    for (int64_t micro = 0; micro < t->session->recipe.accumulate; micro++) {
+        DT_TRY(launch_micro_batch(t, micro, &batch));
+        if (micro == 0) *flight = (dt_flight){t->progress.step, batch.first, batch.epoch};
+    }
+    DT_TRY(dt_outbox_send(t->outbox));
+    t->in_flight++;
+    t->progress.step++;
+    t->progress.samples += t->session->recipe.batch;
+    return DT_OK;
+}
+
+/* --- learning what a step did --- */
+
+static dt_status report(dt_trainer *t, const dt_flight *flight)
+{
+    const dt_session *s = t->session;
+    int64_t step = flight->step + 1;
+    dt_memory_use memory;
+    dt_device_memory(s->device, &memory);
+    dt_step_report line = {.step = step,
+                           .epoch = dt_schedule_epoch(&t->schedule, flight->first + s->recipe.batch),
+                           .lr = dt_schedule_lr(&t->schedule, flight->step),
+                           .mfu = NAN,
+                           .memory_gib = (double)memory.peak / (1 << 30),
+                           .skipped = t->progress.skipped,
+                           .unit = "images"};
+    dt_meter_report(&t->meter, &line);
+    line.tokens_per_s = line.samples_per_s * (double)dt_model_tokens(s->model);
+    dt_report_progress(t->report, &line);
+    if (step % t->policy.log_every && step != t->schedule.steps) return DT_OK;
+    dt_meter_start(&t->meter);
+    return dt_report_step(t->report, &line);
+}
+
+static dt_status learn_oldest(dt_trainer *t)
+{
+    dt_step_numbers numbers;
+    dt_flight flight = t->flight[0];
+    DT_TRY(dt_outbox_receive(t->outbox, &numbers));
+    t->flight[0] = t->flight[1];
+    t->in_flight--;
+    dt_meter_add(&t->meter, &numbers, t->session->recipe.batch);
+    if (!numbers.finite) return dt_trainer_recover(t, &flight, &numbers);
+    return report(t, &flight);
+}
+
+/* Reads numbers until at most `left` steps are in flight. */
+static dt_status learn(dt_trainer *t, int left)
+{
+    while (t->in_flight > left) DT_TRY(learn_oldest(t));
+    return DT_OK;
+}
+
+/* --- the loop --- */
+
+dt_status dt_trainer_seek(dt_trainer *t, int64_t samples)
+{
+    dt_feed_free(t->feed);
+    t->feed = NULL;
+    return dt_feed_create(t->session, t->data, t->settings, DT_PROGRAM_PASS, samples, t->log, &t->feed);
+}
+
+static dt_status pause_at_milestone(dt_trainer *t)
+{
+    int64_t step = t->progress.step;
+    DT_TRY(learn(t, 0));
+    if (t->progress.step != step) return DT_OK; /* the last step was rolled back */
+    dt_meter_pause(&t->meter);
+    DT_TRY(dt_trainer_milestone(t));
+    dt_meter_resume(&t->meter);
+    return DT_OK;
+}
+
+static dt_status leave_on_signal(dt_trainer *t)
+{
+    DT_TRY(learn(t, 0));
+    DT_TRY(dt_trainer_save(t));
+    return dt_fail(DT_ERR_STOPPED, "stopped by a signal after step %lld of %lld, which is saved: go on with --resume",
+                   (long long)t->progress.step, (long long)t->schedule.steps);
+}
+
+dt_status dt_trainer_loop(dt_trainer *t)
+{
+    dt_meter_start(&t->meter);
+    while (t->progress.step < t->schedule.steps) {
+        DT_TRY(launch_step(t));
+        DT_TRY(learn(t, 1));
+        if (dt_trainer_pauses(t)) DT_TRY(pause_at_milestone(t));
+        if (stopped(t) && t->progress.step < t->schedule.steps) return leave_on_signal(t);
+    }
+    return DT_OK;
+}
+
+dt_status dt_trainer_dry_run(dt_trainer *t)
+{
+    dt_step_numbers n;
+    DT_TRY(launch_step(t));
+    DT_TRY(dt_outbox_receive(t->outbox, &n));
+    dt_log_info(t->log, "dry run: one step of %g samples: loss %.4f, gradient norm %.4g; nothing was written", n.count,
+                n.loss / n.count, n.norm);
+    if (n.finite) return DT_OK;
+    return dt_fail(DT_ERR_NUMERIC, "the gradient of the first step is not finite: debug.nonfinite=true finds the operator");
+}

@@ -1,0 +1,29 @@
+/* Averages and rates of the steps since the last log line. */
+#include "train/meter.h"
+
+#include "base/threads.h"
+
+void dt_meter_start(dt_meter *m) { *m = (dt_meter){.started = dt_clock()}; }
+void dt_meter_pause(dt_meter *m) { m->paused = dt_clock(); }
+void dt_meter_resume(dt_meter *m) { m->started += dt_clock() - m->paused; }
+
+void dt_meter_add(dt_meter *m, const dt_step_numbers *numbers, int64_t samples)
+{
+    m->samples += samples;
+    if (!numbers->finite) return;
+    m->loss += numbers->loss;
+    m->count += numbers->count;
+    m->hits += numbers->hits[0];
+    m->norms += numbers->norm;
+    m->steps++;
+}
+
+void dt_meter_report(const dt_meter *m, dt_step_report *out)
+{
+    double seconds = dt_clock() - m->started;
+    out->loss = m->loss / m->count; /* 0 / 0, which is NaN, when no step was committed */
+    out->top1 = 100 * m->hits / m->count;
+    out->grad_norm = m->norms / (double)m->steps;
+    out->samples_per_s = (double)m->samples / seconds;
+    out->data_wait = m->wait / seconds;
+}

@@ -1,0 +1,89 @@
+/* What a run does between steps: evaluations and checkpoints. Nothing is in flight then. */
+#include <math.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+static bool is_last(const dt_trainer *t) { return t->progress.step == t->schedule.steps; }
+
+static bool is_due(const dt_trainer *t, int64_t every) { return every > 0 && t->progress.step % every == 0; }
+
+static bool evaluation_due(const dt_trainer *t)
+{
+    if (!t->evaluator) return false;
+    return is_due(t, t->policy.eval_every) || (is_last(t) && t->policy.eval_at_end);
+}
+
+static bool checkpoint_due(const dt_trainer *t)
+{
+    if (!t->folder) return false;
+    return is_due(t, t->policy.save_every) || (is_last(t) && t->policy.save_at_end);
+}
+
+bool dt_trainer_pauses(const dt_trainer *t) { return evaluation_due(t) || checkpoint_due(t) || is_last(t); }
+
+/* --- evaluation --- */
+
+/* Is this result, named as in checkpoint.best_metric, better than all before? Losses fall, hits rise. */
+static bool improves(dt_trainer *t, const dt_eval_report *result)
+{
+    const char *metric = t->policy.best_metric;
+    const char *set = strcmp(result->set, "ema") ? "eval." : "eval_ema.";
+    size_t length = strlen(set);
+    if (strncmp(metric, set, length) != 0) return false;
+    bool is_loss = !strcmp(metric + length, "loss");
+    double value = is_loss ? result->loss : result->top1;
+    if (!isfinite(value)) return false;
+    if (isfinite(t->progress.best) && (is_loss ? value >= t->progress.best : value <= t->progress.best)) return false;
+    t->progress.best = value;
+    t->progress.best_step = t->progress.step;
+    return true;
+}
+
+static dt_status evaluate(dt_trainer *t, bool *improved)
+{
+    for (int id = DT_PROGRAM_EVAL; id <= DT_PROGRAM_EVAL_EMA; id++) {
+        dt_eval_report result = {.step = t->progress.step};
+        if (!t->session->program[id]) continue;
+        DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &result));
+        DT_TRY(dt_report_eval(t->report, &result));
+        *improved = improves(t, &result) || *improved;
+    }
+    return DT_OK;
+}
+
+/* --- checkpoints --- */
+
+static dt_status save(dt_trainer *t)
+{
+    dt_checkpoint_options options = {.folder = dt_run_folder_checkpoints(t->folder),
+                                     .keep = t->policy.keep,
+                                     .compress = t->policy.compress,
+                                     .file_bytes = t->policy.file_bytes};
+    json_t *numerics = dt_session_numerics(t->session);
+    if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
+    dt_status status = dt_report_flush(t->report);
+    if (!status) status = dt_checkpoint_save(t->session->store, &t->progress, t->yaml.data, numerics, &options);
+    json_decref(numerics);
+    return status;
+}
+
+dt_status dt_trainer_save(dt_trainer *t)
+{
+    if (t->saved_step == t->progress.step) return DT_OK;
+    dt_status status = save(t);
+    if (status && t->policy.go_on_unsaved) {
+        dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
+        return DT_OK;
+    }
+    if (!status) t->saved_step = t->progress.step;
+    return status;
+}
+
+dt_status dt_trainer_milestone(dt_trainer *t)
+{
+    bool improved = false;
+    if (evaluation_due(t)) DT_TRY(evaluate(t, &improved));
+    if (improved || checkpoint_due(t)) return dt_trainer_save(t);
+    return DT_OK;
+}

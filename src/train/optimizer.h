@@ -1,0 +1,41 @@
+/* The optimizers: which buffers they keep, how they join the update program, and the span table that tells their
+ * kernels what holds where in a flat buffer. */
+#ifndef DT_TRAIN_OPTIMIZER_H
+#define DT_TRAIN_OPTIMIZER_H
+
+#include "config/settings.h"
+#include "graph/store.h"
+#include "ops/ops.h"
+
+extern const char *const dt_optimizer_names[]; /* choices of optim.kind, NULL-terminated */
+
+struct dt_optimizer_entry;
+
+typedef struct dt_optimizer {
+    const struct dt_optimizer_entry *entry;
+    dt_update_attr attr[DT_GROUPS]; /* with the span tables, once dt_optimizer_spans made them */
+    double layer_decay;
+    dt_device *device; /* whose memory holds the span tables; NULL while there are none */
+} dt_optimizer;
+
+DT_MUST_USE dt_status dt_optimizer_create(const dt_settings *, dt_optimizer *out);
+void dt_optimizer_free(dt_optimizer *);
+/* dt_buffer bits that the optimizer needs beside value and gradient. */
+unsigned dt_optimizer_buffers(const dt_optimizer *);
+
+/* Makes the span tables of a laid-out store: decay for matrices and embeddings only; the learning rate of unit u of U
+ * is scaled by layer_decay^(U - 1 - u), also written to param->lr_scale. `device` NULL: counted (plans), not made. */
+DT_MUST_USE dt_status dt_optimizer_spans(dt_optimizer *, dt_store *, dt_device *);
+int64_t dt_optimizer_span_bytes(const dt_optimizer *);
+/* The host's copy of one group's table, for the device and for tests; freed with free(). Neighbours alike are one
+ * span, and gaps between parameters belong to the span before them: their zeros stay zeros. */
+DT_MUST_USE dt_status dt_optimizer_span_table(const dt_store *, dt_group, dt_segment_span **out, int64_t *count);
+
+/* Adds the update of both groups to the graph. `scale` and `finite` come from dt_grad_norm; the learning rate and what
+ * else depends on the step are inputs that dt_optimizer_values fills. */
+void dt_optimizer_build(const dt_optimizer *, dt_graph *, dt_tensor *scale, dt_tensor *finite);
+/* The inputs' values for the update after `step` others; `put` is called once for each. */
+typedef void (*dt_optimizer_put)(void *context, const char *name, double value);
+void dt_optimizer_values(const dt_optimizer *, int64_t step, double lr, dt_optimizer_put, void *context);
+
+#endif

@@ -1,0 +1,24 @@
+/* What the loop does beside stepping, as the settings say: when it reports, evaluates and saves, and what it does about
+ * a step that is not finite. */
+#ifndef DT_TRAIN_POLICY_H
+#define DT_TRAIN_POLICY_H
+
+#include "train/schedule.h"
+
+typedef enum dt_nonfinite { DT_NONFINITE_STOP, DT_NONFINITE_SKIP, DT_NONFINITE_ROLLBACK } dt_nonfinite;
+
+typedef struct dt_policy { /* periods in steps; 0: never */
+    int64_t log_every, eval_every, save_every;
+    bool eval_at_end, save_at_end;
+    int keep;
+    bool compress, go_on_unsaved;
+    int64_t file_bytes;
+    const char *best_metric; /* of checkpoint.best_metric; borrowed from the settings */
+    dt_nonfinite on_nonfinite;
+    int64_t rollback_limit;
+    bool check_every_tensor;
+} dt_policy;
+
+void dt_policy_read(const dt_settings *, const dt_schedule *, dt_policy *out);
+
+#endif

@@ -1,0 +1,32 @@
+/* The graphs of training and evaluation; session.c makes programs of them.
+ *
+ * One update is `pass`, run for each micro-batch, then `update`. Passes add to the gradient slots and to the running
+ * sums `sums.*` (states of the store that no checkpoint holds: they are zero between updates). `update` reads both,
+ * commits the step if its gradient norm is finite, and puts the sums back to zero. */
+#ifndef DT_TRAIN_PROGRAMS_H
+#define DT_TRAIN_PROGRAMS_H
+
+#include "data/data.h"
+#include "models/model.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+
+typedef struct dt_build {
+    const dt_model *model;
+    const dt_image_info *info;
+    const dt_recipe *recipe;
+    dt_store *store;
+    const dt_optimizer *optimizer; /* update alone needs it */
+} dt_build;
+
+/* Feed: images u8[B,C,H,W], labels i32[B], weight f32[B], sample i64[B], step i64[1]. The graph is given before any
+ * pass ran, since the store's layout follows from it; `*loss`, also the output loss, is what to differentiate: the sum over samples. */
+DT_MUST_USE dt_status dt_build_pass(const dt_build *, dt_graph **out, dt_tensor **loss);
+/* Feed: what the optimizer reads. Outputs: norm, loss, count (f64), hits f64[2] (top 1, top 5), finite i32. The state
+ * samples_seen (f64, saved) counts the samples of committed steps. */
+DT_MUST_USE dt_status dt_build_update(const dt_build *, dt_graph **out);
+/* Feed: images, labels, weight, sample (unread). Weights from `buffer`, which is DT_BUFFER_VALUE or DT_BUFFER_EMA.
+ * Outputs: loss, count, hits summed over the batches since the states eval.* were last cleared. */
+DT_MUST_USE dt_status dt_build_eval(const dt_build *, dt_buffer buffer, dt_graph **out);
+
+#endif

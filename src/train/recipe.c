@@ -1,0 +1,42 @@
+/* Reads and checks the settings that shape the programs. */
+#include "train/recipe.h"
+
+static dt_status read_precision(const dt_settings *settings, dt_recipe *r)
+{
+    enum { FP32, FP64, TF32, BF16 };
+    int mode = dt_setting_choice(settings, "precision.mode");
+    if (mode == TF32 || mode == BF16)
+        return dt_setting_fail(settings, "precision.mode", "%s needs kernels of the CUDA back end that are not there yet: "
+                               "use fp32", dt_setting_text(settings, "precision.mode"));
+    r->type = mode == FP64 ? DT_F64 : DT_F32;
+    r->passes.precision = mode == FP64 ? DT_PRECISION_FP64 : DT_PRECISION_FP32;
+    r->passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute");
+    return DT_OK;
+}
+
+static dt_status read_batch(dt_settings *settings, int ranks, dt_recipe *r)
+{
+    r->batch = dt_setting_int(settings, "data.batch");
+    r->accumulate = dt_setting_int(settings, "train.accumulate");
+    int64_t parts = r->accumulate * ranks;
+    if (r->batch % parts)
+        return dt_setting_fail(settings, "data.batch", "a batch of %lld does not divide into %lld micro-batches on %d "
+                               "rank%s", (long long)r->batch, (long long)r->accumulate, ranks, ranks == 1 ? "" : "s");
+    r->micro = r->batch / parts;
+    if (!dt_setting_has(settings, "eval.batch")) DT_TRY(dt_setting_derive_int(settings, "eval.batch", r->micro));
+    r->eval_batch = dt_setting_int(settings, "eval.batch");
+    return DT_OK;
+}
+
+dt_status dt_recipe_read(dt_settings *settings, int ranks, dt_recipe *out)
+{
+    dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
+                   .clip = dt_setting_real(settings, "train.clip_norm"),
+                   .ema = dt_setting_real(settings, "train.ema")};
+    if (dt_setting_int(settings, "parallel.zero"))
+        return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");
+    DT_TRY(read_precision(settings, &r));
+    DT_TRY(read_batch(settings, ranks, &r));
+    *out = r;
+    return DT_OK;
+}

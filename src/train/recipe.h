@@ -1,0 +1,21 @@
+/* What the settings ask of the programs of a run, as plain checked numbers. */
+#ifndef DT_TRAIN_RECIPE_H
+#define DT_TRAIN_RECIPE_H
+
+#include "config/settings.h"
+#include "passes/passes.h"
+
+typedef struct dt_recipe {
+    int64_t batch;      /* samples of one update over all ranks */
+    int64_t accumulate; /* micro-batches that make them */
+    int64_t micro;      /* samples of one pass on one rank */
+    int64_t eval_batch;
+    double smoothing, clip, ema;
+    dt_dtype type; /* of the parameters */
+    dt_pass_options passes;
+} dt_recipe;
+
+/* Checks what belongs together and derives eval.batch. */
+DT_MUST_USE dt_status dt_recipe_read(dt_settings *, int ranks, dt_recipe *out);
+
+#endif

@@ -1,0 +1,78 @@
+/* What follows a step whose gradient is not finite. Nothing of it was committed: the update kernels saw the flag. */
+#include <stdlib.h>
+
+#include "train/trainer.h"
+
+static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers, const char *then)
+{
+    dt_log_warn(t->log, "step %lld did not commit: loss %g, gradient norm %g; its batch is samples %lld to %lld of the run, "
+                "in epoch %lld; %s", (long long)bad->step + 1, numbers->loss / numbers->count, numbers->norm,
+                (long long)bad->first, (long long)(bad->first + t->session->recipe.batch - 1), (long long)bad->epoch + 1,
+                then);
+}
+
+/* --- rollback --- */
+
+static dt_status reload(dt_trainer *t)
+{
+    char *path = NULL;
+    DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
+    dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
+    if (!status) status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
+    free(path);
+    return status;
+}
+
+/* Lines of the steps that are taken back come again. */
+static dt_status rewind_report(dt_trainer *t)
+{
+    dt_report_free(t->report);
+    t->report = NULL;
+    return dt_report_create(dt_run_folder_path(t->folder), t->progress.step, t->schedule.steps, t->log, &t->report);
+}
+
+/* A step in flight behind the bad one is forgotten: its weights are gone, and its batch comes again. */
+static dt_status forget_flight(dt_trainer *t)
+{
+    dt_step_numbers unread;
+    for (; t->in_flight; t->in_flight--) DT_TRY(dt_outbox_receive(t->outbox, &unread));
+    return DT_OK;
+}
+
+/* Back to the newest checkpoint, with the data position behind the bad batch, wherever the flight had come. */
+static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
+{
+    dt_progress before = t->progress;
+    if (before.rollbacks >= t->policy.rollback_limit)
+        return dt_fail(DT_ERR_NUMERIC, "step %lld is not finite, after as many rollbacks as train.rollback_limit allows (%lld)",
+                       (long long)bad->step + 1, (long long)before.rollbacks);
+    DT_TRY(forget_flight(t));
+    DT_TRY(reload(t));
+    t->progress.samples = bad->first + t->session->recipe.batch;
+    t->progress.rollbacks = before.rollbacks + 1;
+    t->progress.skipped = before.skipped;
+    t->saved_step = -1;
+    dt_log_warn(t->log, "rolled back to step %lld; the data goes on at sample %lld", (long long)t->progress.step,
+                (long long)t->progress.samples);
+    DT_TRY(rewind_report(t));
+    DT_TRY(dt_trainer_seek(t, t->progress.samples));
+    dt_meter_start(&t->meter);
+    return DT_OK;
+}
+
+dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers)
+{
+    switch (t->policy.on_nonfinite) {
+    case DT_NONFINITE_SKIP:
+        t->progress.skipped++;
+        log_bad(t, bad, numbers, "skipped");
+        return DT_OK;
+    case DT_NONFINITE_ROLLBACK:
+        log_bad(t, bad, numbers, "rolling back");
+        return roll_back(t, bad);
+    case DT_NONFINITE_STOP: log_bad(t, bad, numbers, "stopping"); break;
+    }
+    return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or train.clip_norm "
+                   "may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or rollback goes on",
+                   (long long)bad->step + 1);
+}

@@ -1,0 +1,96 @@
+/* Makes, locks and names run folders. */
+#include "train/run_folder.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+
+struct dt_run_folder {
+    dt_text path, checkpoints;
+    dt_lock *lock;
+};
+
+static dt_status derive_name(dt_settings *settings)
+{
+    if (dt_setting_has(settings, "run.name")) return DT_OK;
+    dt_text name = {0};
+    dt_text_add(&name, "%s-%s", dt_setting_text(settings, "model.arch"), dt_setting_text(settings, "norm.kind"));
+    dt_status status = dt_text_status(&name);
+    if (!status) status = dt_setting_derive_text(settings, "run.name", name.data);
+    dt_text_free(&name);
+    return status;
+}
+
+static dt_status set_paths(dt_run_folder *folder, const dt_settings *settings)
+{
+    dt_text_add(&folder->path, "%s/%s", dt_setting_text(settings, "run.dir"), dt_setting_text(settings, "run.name"));
+    DT_TRY(dt_text_status(&folder->path));
+    dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
+    return dt_text_status(&folder->checkpoints);
+}
+
+static dt_status take_lock(dt_run_folder *folder)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/lock", folder->path.data);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_lock_take(path.data, &folder->lock);
+    dt_text_free(&path);
+    return status;
+}
+
+static dt_status open_log(const dt_run_folder *folder, dt_log *log)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/log.txt", folder->path.data);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_log_open_file(log, path.data);
+    dt_text_free(&path);
+    return status;
+}
+
+static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool resume, dt_log *log)
+{
+    DT_TRY(derive_name(settings));
+    DT_TRY(set_paths(folder, settings));
+    bool found = dt_file_exists(folder->path.data);
+    if (found && !resume)
+        return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another run.name, "
+                       "or remove it", folder->path.data);
+    if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
+    DT_TRY(dt_folder_make(folder->checkpoints.data));
+    DT_TRY(take_lock(folder));
+    return open_log(folder, log);
+}
+
+dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt_run_folder **out)
+{
+    dt_run_folder *folder = calloc(1, sizeof *folder);
+    if (!folder) return dt_fail_memory(sizeof *folder, "the run folder");
+    dt_status status = open_folder(folder, settings, resume, log);
+    if (status) dt_run_folder_free(folder);
+    else *out = folder;
+    return status;
+}
+
+void dt_run_folder_free(dt_run_folder *folder)
+{
+    if (!folder) return;
+    dt_lock_free(folder->lock);
+    dt_text_free(&folder->path);
+    dt_text_free(&folder->checkpoints);
+    free(folder);
+}
+
+const char *dt_run_folder_path(const dt_run_folder *folder) { return folder->path.data; }
+const char *dt_run_folder_checkpoints(const dt_run_folder *folder) { return folder->checkpoints.data; }
+
+dt_status dt_run_folder_write_config(const dt_run_folder *folder, const dt_text *yaml)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/config.yaml", folder->path.data);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_file_replace(path.data, yaml->data, yaml->length);
+    dt_text_free(&path);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* The folder of a run, <run.dir>/<run.name>, and the lock that keeps a second process out of it. */
+#ifndef DT_TRAIN_RUN_FOLDER_H
+#define DT_TRAIN_RUN_FOLDER_H
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config/settings.h"
+
+typedef struct dt_run_folder dt_run_folder;
+
+/* Makes and locks it, and opens log.txt in it. One that is there already is an error that names the choices, unless
+ * `resume`; a missing one is made in both cases. Derives run.name. */
+DT_MUST_USE dt_status dt_run_folder_open(dt_settings *, bool resume, dt_log *, dt_run_folder **out);
+void dt_run_folder_free(dt_run_folder *); /* releases the lock; NULL is allowed */
+const char *dt_run_folder_path(const dt_run_folder *);
+const char *dt_run_folder_checkpoints(const dt_run_folder *); /* <path>/checkpoints */
+/* config.yaml: the resolved settings. */
+DT_MUST_USE dt_status dt_run_folder_write_config(const dt_run_folder *, const dt_text *yaml);
+
+#endif

@@ -1,0 +1,296 @@
+/* A session: device, model, store and programs of one run, in the order in which they depend on each other. */
+#include "train/session.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/kernels.h"
+#include "train/device_choice.h"
+
+/* --- programs --- */
+
+static dt_build build_of(const dt_session *s)
+{
+    return (dt_build){s->model, &s->image, &s->recipe, s->store, &s->optimizer};
+}
+
+/* Runs the passes over a graph and plans it. The program owns the graph, which is freed where that fails. */
+static dt_status finish_program(dt_session *s, dt_program_id id, const char *name, dt_graph *g, dt_tensor *loss)
+{
+    dt_status status = dt_passes_run(g, loss, &s->recipe.passes);
+    if (status) {
+        dt_graph_free(g);
+        return status;
+    }
+    return dt_program_create(g, name, s->backend, &s->device_info, &(dt_plan_options){0}, &s->program[id]);
+}
+
+static dt_status make_training(dt_session *s)
+{
+    dt_build build = build_of(s);
+    dt_graph *g = NULL;
+    dt_tensor *loss = NULL;
+    DT_TRY(dt_build_pass(&build, &g, &loss));
+    dt_status status = dt_store_layout(s->store, s->recipe.type);
+    if (!status) status = dt_optimizer_spans(&s->optimizer, s->store, s->options.plan_only ? NULL : s->device);
+    if (status) {
+        dt_graph_free(g);
+        return status;
+    }
+    DT_TRY(finish_program(s, DT_PROGRAM_PASS, "pass", g, loss));
+    DT_TRY(dt_build_update(&build, &g));
+    return finish_program(s, DT_PROGRAM_UPDATE, "update", g, NULL);
+}
+
+static dt_status make_eval(dt_session *s, dt_program_id id, const char *name, dt_buffer buffer)
+{
+    dt_build build = build_of(s);
+    dt_graph *g = NULL;
+    DT_TRY(dt_build_eval(&build, buffer, &g));
+    dt_status status = dt_store_layout(s->store, s->recipe.type);
+    if (status) {
+        dt_graph_free(g);
+        return status;
+    }
+    return finish_program(s, id, name, g, NULL);
+}
+
+static bool keeps_average(const dt_session *s) { return !s->options.eval_only && s->recipe.ema > 0; }
+
+static dt_status make_programs(dt_session *s)
+{
+    if (!s->options.eval_only) DT_TRY(make_training(s));
+    DT_TRY(make_eval(s, DT_PROGRAM_EVAL, "eval", DT_BUFFER_VALUE));
+    if (keeps_average(s)) DT_TRY(make_eval(s, DT_PROGRAM_EVAL_EMA, "eval_ema", DT_BUFFER_EMA));
+    return DT_OK;
+}
+
+/* --- sizes --- */
+
+static int64_t feed_bytes(const dt_session *s, dt_program_id id)
+{
+    return s->program[id] ? dt_program_feed_bytes(s->program[id]) : 0;
+}
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static void measure(dt_session *s)
+{
+    s->update_offset = (feed_bytes(s, DT_PROGRAM_PASS) + 255) / 256 * 256;
+    s->slot_bytes = larger(s->update_offset + feed_bytes(s, DT_PROGRAM_UPDATE), feed_bytes(s, DT_PROGRAM_EVAL));
+    for (int id = 0; id < DT_PROGRAMS; id++)
+        if (s->program[id]) s->arena_bytes = larger(s->arena_bytes, dt_program_arena_bytes(s->program[id]));
+}
+
+static unsigned wanted_buffers(const dt_session *s)
+{
+    if (s->options.eval_only) return 1u << DT_BUFFER_VALUE;
+    return 1u << DT_BUFFER_VALUE | 1u << DT_BUFFER_GRADIENT | dt_optimizer_buffers(&s->optimizer) |
+           (keeps_average(s) ? 1u << DT_BUFFER_EMA : 0);
+}
+
+static int64_t buffer_bytes(const dt_session *s, dt_buffer buffer)
+{
+    return (wanted_buffers(s) >> buffer) & 1u ? dt_store_bytes(s->store, buffer) : 0;
+}
+
+static int64_t state_bytes(const dt_session *s)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < dt_store_states(s->store); i++) {
+        const dt_state *state = dt_store_state(s->store, i);
+        bytes += dt_shape_count(&state->shape) * (int64_t)dt_dtype_size(state->dtype);
+    }
+    return bytes;
+}
+
+int64_t dt_session_memory(const dt_session *s, dt_memory category)
+{
+    switch (category) {
+    case DT_MEMORY_PARAMETERS: return buffer_bytes(s, DT_BUFFER_VALUE);
+    case DT_MEMORY_GRADIENTS: return buffer_bytes(s, DT_BUFFER_GRADIENT);
+    case DT_MEMORY_OPTIMIZER:
+        return buffer_bytes(s, DT_BUFFER_MOMENT1) + buffer_bytes(s, DT_BUFFER_MOMENT2) +
+               dt_optimizer_span_bytes(&s->optimizer);
+    case DT_MEMORY_EMA: return buffer_bytes(s, DT_BUFFER_EMA);
+    case DT_MEMORY_STATE: return state_bytes(s);
+    case DT_MEMORY_ARENA: return s->arena_bytes;
+    case DT_MEMORY_FEED: return DT_SLOTS * s->slot_bytes;
+    case DT_MEMORY_CATEGORIES: break;
+    }
+    return 0;
+}
+
+/* --- memory --- */
+
+static dt_status bind(dt_session *s)
+{
+    DT_TRY(dt_store_alloc(s->store, s->device, wanted_buffers(s)));
+    DT_TRY(dt_device_alloc(s->device, DT_MEMORY_ARENA, (size_t)s->arena_bytes, &s->arena));
+    for (int i = 0; i < DT_SLOTS; i++) {
+        void *memory = NULL;
+        DT_TRY(dt_device_alloc(s->device, DT_MEMORY_FEED, (size_t)s->slot_bytes, &memory));
+        s->slot[i] = memory;
+    }
+    for (int id = 0; id < DT_PROGRAMS; id++)
+        if (s->program[id]) DT_TRY(dt_program_bind(s->program[id], s->device, s->comm, s->arena));
+    return DT_OK;
+}
+
+static void release_memory(dt_session *s)
+{
+    for (int i = 0; i < DT_SLOTS; i++)
+        if (s->slot[i]) dt_device_free(s->device, DT_MEMORY_FEED, s->slot[i], (size_t)s->slot_bytes);
+    if (s->arena) dt_device_free(s->device, DT_MEMORY_ARENA, s->arena, (size_t)s->arena_bytes);
+    dt_optimizer_free(&s->optimizer);
+}
+
+/* --- life --- */
+
+static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log *log)
+{
+    DT_TRY(dt_device_choose(settings, log, &s->backend));
+    DT_TRY(dt_device_open(s->backend, 0, (int)dt_setting_int(settings, "threads"), &s->device));
+    DT_TRY(dt_device_query(s->device, &s->device_info));
+    return dt_comm_create_single(s->device, &s->comm);
+}
+
+static dt_status make_model(dt_session *s, dt_settings *settings)
+{
+    DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->image));
+    dt_model_input input = {s->image.channels, s->image.height, s->image.width, s->image.classes};
+    DT_TRY(dt_model_create(settings, &input, &s->model));
+    return dt_store_create(&s->store);
+}
+
+static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
+{
+    DT_TRY(open_device(s, settings, log));
+    DT_TRY(dt_recipe_read(settings, dt_comm_size(s->comm), &s->recipe));
+    DT_TRY(make_model(s, settings));
+    if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
+    DT_TRY(make_programs(s));
+    measure(s);
+    return s->options.plan_only ? DT_OK : bind(s);
+}
+
+dt_status dt_session_create(dt_settings *settings, const dt_session_options *options, dt_log *log, dt_session **out)
+{
+    dt_session *s = calloc(1, sizeof *s);
+    if (!s) return dt_fail_memory(sizeof *s, "the session");
+    s->options = *options;
+    dt_status status = create(s, settings, log);
+    if (status) dt_session_free(s);
+    else *out = s;
+    return status;
+}
+
+void dt_session_free(dt_session *s)
+{
+    if (!s) return;
+    for (int id = 0; id < DT_PROGRAMS; id++) dt_program_free(s->program[id]);
+    release_memory(s);
+    dt_store_free(s->store);
+    dt_model_free(s->model);
+    dt_comm_free(s->comm);
+    dt_device_close(s->device);
+    free(s);
+}
+
+/* --- what callers ask --- */
+
+dt_store *dt_session_store(const dt_session *s) { return s->store; }
+dt_device *dt_session_device(const dt_session *s) { return s->device; }
+const dt_model *dt_session_model(const dt_session *s) { return s->model; }
+int64_t dt_session_arena_bytes(const dt_session *s) { return s->arena_bytes; }
+int64_t dt_session_micro_batch(const dt_session *s) { return s->recipe.micro; }
+
+dt_program *dt_session_program(const dt_session *s, const char *name)
+{
+    for (int id = 0; id < DT_PROGRAMS; id++)
+        if (s->program[id] && !strcmp(dt_program_name(s->program[id]), name)) return s->program[id];
+    return NULL;
+}
+
+double dt_session_step_flops(const dt_session *s)
+{
+    if (!s->program[DT_PROGRAM_PASS]) return 0;
+    double forward = dt_program_cost(s->program[DT_PROGRAM_PASS], false).flops;
+    return 3 * forward * (double)s->recipe.accumulate * dt_comm_size(s->comm);
+}
+
+json_t *dt_session_numerics(const dt_session *s)
+{
+    return json_pack("{ss ss ss ss si}", "dyttrain", DT_VERSION, "device", dt_backend_name(s->backend), "cpu_kernels",
+                     dt_cpu_kernels_best()->name, "blas", openblas_get_config(), "threads", s->device_info.threads);
+}
+
+dt_status dt_session_start_average(dt_session *s)
+{
+    for (int group = 0; group < DT_GROUPS; group++) {
+        void *average = dt_store_data(s->store, (dt_group)group, DT_BUFFER_EMA);
+        size_t bytes = (size_t)dt_store_count(s->store, (dt_group)group) * dt_dtype_size(s->recipe.type);
+        if (average)
+            DT_TRY(dt_device_copy(s->device, DT_STREAM_COMPUTE, average,
+                                  dt_store_data(s->store, (dt_group)group, DT_BUFFER_VALUE), bytes));
+    }
+    return dt_device_sync(s->device, DT_STREAM_COMPUTE);
+}
+
+/* --- data --- */
+
+static dt_status check_shapes(const dt_image_info *planned, const dt_image_info *found)
+{
+    if (planned->channels == found->channels && planned->height == found->height && planned->width == found->width &&
+        planned->classes == found->classes)
+        return DT_OK;
+    return dt_fail(DT_ERR_DATA, "the data set holds %lld x %lld x %lld images of %lld classes where the settings say "
+                   "%lld x %lld x %lld and %lld", (long long)found->channels, (long long)found->height,
+                   (long long)found->width, (long long)found->classes, (long long)planned->channels,
+                   (long long)planned->height, (long long)planned->width, (long long)planned->classes);
+}
+
+dt_status dt_session_open_data(const dt_session *s, const dt_settings *settings, dt_split split, dt_dataset **out)
+{
+    dt_dataset *data = NULL;
+    DT_TRY(dt_dataset_open(settings, split, &data));
+    dt_status status = check_shapes(&s->image, dt_dataset_info(data));
+    if (status) dt_dataset_close(data);
+    else *out = data;
+    return status;
+}
+
+/* --- slots --- */
+
+static int64_t field_offset(const dt_program *program, const char *name)
+{
+    return dt_program_feed(program, name)->offset;
+}
+
+dt_batch_fields dt_session_fields(const dt_session *s, dt_program_id id)
+{
+    const dt_program *program = s->program[id];
+    return (dt_batch_fields){.images = field_offset(program, "images"),
+                             .labels = field_offset(program, "labels"),
+                             .weight = field_offset(program, "weight"),
+                             .sample = field_offset(program, "sample")};
+}
+
+typedef struct update_values {
+    const dt_program *update;
+    char *at; /* the update's part of a host image */
+} update_values;
+
+static void put_value(void *context, const char *name, double value)
+{
+    const update_values *to = context;
+    memcpy(to->at + field_offset(to->update, name), &value, sizeof value);
+}
+
+void dt_session_write_step(const dt_session *s, char *image, int64_t step, double lr)
+{
+    memcpy(image + field_offset(s->program[DT_PROGRAM_PASS], "step"), &step, sizeof step);
+    update_values to = {s->program[DT_PROGRAM_UPDATE], image + s->update_offset};
+    dt_optimizer_values(&s->optimizer, step, lr, put_value, &to);
+}

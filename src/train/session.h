@@ -1,0 +1,46 @@
+/* What a session holds, for the files of this room; others use the calls of train/train.h. */
+#ifndef DT_TRAIN_SESSION_H
+#define DT_TRAIN_SESSION_H
+
+#include "train/programs.h"
+#include "train/train.h"
+
+enum { DT_SLOTS = 2 }; /* batches in device memory: one being computed with, one being copied */
+
+typedef enum dt_program_id {
+    DT_PROGRAM_PASS,
+    DT_PROGRAM_UPDATE,
+    DT_PROGRAM_EVAL,
+    DT_PROGRAM_EVAL_EMA, /* the same with the averaged weights; while training with train.ema */
+    DT_PROGRAMS
+} dt_program_id;
+
+struct dt_session {
+    dt_session_options options;
+    dt_backend backend;
+    dt_device *device;
+    dt_device_info device_info;
+    dt_comm *comm;
+    dt_recipe recipe;
+    dt_image_info image;
+    dt_model *model;
+    dt_store *store;
+    dt_optimizer optimizer;
+    dt_program *program[DT_PROGRAMS]; /* NULL where the session does not have it */
+    void *arena;
+    int64_t arena_bytes;
+    /* A slot holds a batch, and at `update_offset` what the update reads. Host images have the same layout. */
+    char *slot[DT_SLOTS];
+    int64_t slot_bytes, update_offset;
+};
+
+/* Opens a split and holds its shapes against those the session was planned for. */
+DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);
+/* Where a program finds its batch inside a slot. */
+dt_batch_fields dt_session_fields(const dt_session *, dt_program_id);
+/* Writes everything that depends on the step alone into a host image of a slot. */
+void dt_session_write_step(const dt_session *, char *image, int64_t step, double lr);
+/* The averaged weights start as a copy of the weights: after initialising or loading them. */
+DT_MUST_USE dt_status dt_session_start_average(dt_session *);
+
+#endif

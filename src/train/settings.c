@@ -1,0 +1,70 @@
+/* The settings of a training run: seed, device, precision, run folder, length, optimizer, schedule, evaluation. */
+#include "train/optimizer.h"
+#include "train/recipe.h"
+#include "train/schedule.h"
+#include "train/train.h"
+
+static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
+static const char *const modes[] = {"fp32", "fp64", "tf32", "bf16", NULL};
+static const char *const recompute_levels[] = {"none", "cheap", "block", NULL};
+static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NULL};
+
+static const dt_setting_row rows[] = {
+    {"seed", DT_SETTING_INT, "0", 0, 9e15, .help = "seed of initial weights, sample order, augmentation and dropout"},
+    {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
+     .help = "where to compute; auto: a CUDA GPU if there is one that runs every operator, else the CPU"},
+    {"threads", DT_SETTING_INT, "0", 0, 4096, .help = "compute threads on the CPU; 0: all processors"},
+    {"precision.mode", DT_SETTING_CHOICE, "fp32", .choices = modes,
+     .help = "type of weights and activations; fp64 only on the CPU"},
+
+    {"run.dir", DT_SETTING_TEXT, "runs", .help = "folder that holds the run folders"},
+    {"run.name", DT_SETTING_TEXT, NULL, .help = "name of this run's folder; default: model.arch and norm.kind"},
+
+    {"train.steps", DT_SETTING_INT, "0", 0, 1e12, .help = "updates to make; 0: train.epochs says how long"},
+    {"train.epochs", DT_SETTING_REAL, "0", 0, 1e6,
+     .help = "passes over the training set, a fraction allowed; 0: train.steps says how long"},
+    {"train.accumulate", DT_SETTING_INT, "1", 1, 65536,
+     .help = "micro-batches that make one batch: memory falls, the result stays the same"},
+    {"train.recompute", DT_SETTING_CHOICE, "none", .choices = recompute_levels,
+     .help = "activations computed again in the backward pass instead of kept: none, the cheap ones, whole blocks"},
+    {"train.clip_norm", DT_SETTING_REAL, "0", 0, 1e30, .help = "largest global gradient norm; 0: no clipping"},
+    {"train.ema", DT_SETTING_REAL, "0", 0, 0.9999999,
+     .help = "decay per update of the averaged weights, which are evaluated and saved too; 0: none"},
+    {"train.label_smoothing", DT_SETTING_REAL, "0", 0, 0.999, .help = "share of the target spread over all classes"},
+    {"train.on_nonfinite", DT_SETTING_CHOICE, "stop", .choices = nonfinite_policies,
+     .help = "a step with a gradient that is not finite never commits; then: stop, skip it, or roll back to the last "
+             "checkpoint and go on behind the bad batch"},
+    {"train.rollback_limit", DT_SETTING_INT, "3", 0, 1e6, .help = "rollbacks before the run stops"},
+
+    {"optim.kind", DT_SETTING_CHOICE, "adamw", .choices = dt_optimizer_names, .help = "optimizer"},
+    {"optim.lr", DT_SETTING_REAL, "1e-3", 0, 1e6, .help = "peak learning rate"},
+    {"optim.betas", DT_SETTING_REALS, "[0.9, 0.999]", 0, 0.9999999, .help = "adamw: decay of both moments"},
+    {"optim.epsilon", DT_SETTING_REAL, "1e-8", 0, 1, .help = "adamw: added to the root of the second moment"},
+    {"optim.momentum", DT_SETTING_REAL, "0.9", 0, 0.9999999, .help = "sgd: momentum"},
+    {"optim.nesterov", DT_SETTING_BOOL, "false", .help = "sgd: look ahead along the momentum"},
+    {"optim.weight_decay", DT_SETTING_REAL, "0.05", 0, 1e6,
+     .help = "times the learning rate: decay of matrices and embeddings (never of biases, norms, positions)"},
+    {"optim.layer_decay", DT_SETTING_REAL, "1", 1e-6, 1,
+     .help = "learning rate of each block relative to the one behind it; 1: all the same"},
+
+    {"schedule.kind", DT_SETTING_CHOICE, "cosine", .choices = dt_schedule_names,
+     .help = "learning rate after the warmup: constant, or down to schedule.min_lr in a line or half a cosine"},
+    {"schedule.warmup_steps", DT_SETTING_INT, "0", 0, 1e12, .help = "updates of linear warmup from 0"},
+    {"schedule.warmup_epochs", DT_SETTING_REAL, "0", 0, 1e6, .help = "the same in epochs"},
+    {"schedule.min_lr", DT_SETTING_REAL, "0", 0, 1e6, .help = "learning rate at the end"},
+
+    {"eval.every_steps", DT_SETTING_INT, "0", 0, 1e12,
+     .help = "updates between evaluations; 0: eval.every_epochs says when"},
+    {"eval.every_epochs", DT_SETTING_REAL, "1", 0, 1e6, .help = "epochs between evaluations; 0: none"},
+    {"eval.at_end", DT_SETTING_BOOL, "true", .help = "evaluate after the last update"},
+    {"eval.batch", DT_SETTING_INT, NULL, 1, 1e6, .help = "samples evaluated at a time; default: those of one micro-batch"},
+
+    {"log.every_steps", DT_SETTING_INT, "50", 1, 1e12, .help = "updates between lines of the log and of metrics.jsonl"},
+
+    {"parallel.zero", DT_SETTING_INT, "0", 0, 3,
+     .help = "what ranks share instead of copying: 0 nothing, the only level of a single rank"},
+    {"debug.nonfinite", DT_SETTING_BOOL, "false",
+     .help = "check every tensor and stop at the first operator that makes a value that is not finite; slow"},
+};
+
+const dt_setting_table dt_train_settings = {rows, sizeof rows / sizeof *rows};

@@ -1,0 +1,201 @@
+/* A training run from its settings to its last line: opens everything, starts or resumes, trains, sums up. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/changes.h"
+#include "train/trainer.h"
+
+/* --- opening --- */
+
+/* The resolved settings, once everything that derives some is open. */
+static dt_status print_settings(dt_trainer *t)
+{
+    dt_settings_print(t->settings, &t->yaml);
+    return dt_text_status(&t->yaml);
+}
+
+static dt_status open_data(dt_trainer *t)
+{
+    DT_TRY(dt_session_open_data(t->session, t->settings, DT_SPLIT_TRAIN, &t->data));
+    DT_TRY(dt_schedule_create(t->settings, dt_dataset_info(t->data)->count, &t->schedule));
+    dt_policy_read(t->settings, &t->schedule, &t->policy);
+    if (t->options->dry_run || (!t->policy.eval_every && !t->policy.eval_at_end)) return DT_OK;
+    return dt_evaluator_create(t->session, t->settings, t->log, &t->evaluator);
+}
+
+static dt_status open_folder(dt_trainer *t)
+{
+    if (t->options->dry_run) return DT_OK;
+    return dt_run_folder_open(t->settings, t->options->resume, t->log, &t->folder);
+}
+
+static void log_inactive(const dt_trainer *t)
+{
+    dt_text text = {0};
+    dt_settings_inactive(t->settings, &text);
+    for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        dt_log_info(t->log, "%.*s is inactive: nothing in this run reads it", (int)(end - line), line);
+    dt_text_free(&text);
+}
+
+static void log_start(const dt_trainer *t)
+{
+    const dt_session *s = t->session;
+    dt_text model = {0};
+    char parameters[32], flops[32], memory[32];
+    int64_t bytes = 0;
+    dt_model_describe(s->model, &model);
+    for (int m = 0; m < DT_MEMORY_CATEGORIES; m++) bytes += dt_session_memory(s, (dt_memory)m);
+    dt_log_info(t->log, "%s", model.data ? model.data : dt_model_arch(s->model));
+    dt_log_info(t->log, "%s parameters, %s a step, %s of memory; %s, %d thread%s",
+                dt_text_count(parameters, (double)dt_store_trainable(s->store), ""),
+                dt_text_count(flops, dt_session_step_flops(s), "FLOP"), dt_text_bytes(memory, (double)bytes),
+                s->device_info.name, s->device_info.threads, s->device_info.threads == 1 ? "" : "s");
+    dt_log_info(t->log, "%lld samples, %lld steps of %lld (%.4g epochs)", (long long)dt_dataset_info(t->data)->count,
+                (long long)t->schedule.steps, (long long)t->schedule.batch,
+                dt_schedule_epoch(&t->schedule, t->schedule.steps * t->schedule.batch));
+    dt_text_free(&model);
+}
+
+/* --- starting and resuming --- */
+
+static dt_status start_new(dt_trainer *t)
+{
+    dt_session *s = t->session;
+    t->progress = (dt_progress){.best = NAN};
+    DT_TRY(dt_store_initialise(s->store, (uint64_t)dt_setting_int(t->settings, "seed")));
+    if (dt_setting_has(t->settings, "init.from")) {
+        dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head"};
+        DT_TRY(dt_weights_load(dt_setting_text(t->settings, "init.from"), s->store, &options, t->log));
+    }
+    return dt_session_start_average(s);
+}
+
+/* Same settings and same numerics give the same bits; everything else is named. */
+static dt_status warn_of_changes(const dt_trainer *t, const char *path, const json_t *numerics)
+{
+    json_t *manifest = NULL;
+    dt_text changes = {0};
+    DT_TRY(dt_checkpoint_manifest(path, &manifest));
+    json_t *now = dt_session_numerics(t->session);
+    const char *before = json_string_value(json_object_get(manifest, "settings"));
+    if (before) dt_settings_changes(before, t->yaml.data, &changes);
+    if (changes.length) dt_log_warn(t->log, "settings changed since the checkpoint: %s", changes.data);
+    const char *key;
+    json_t *value;
+    json_object_foreach(now, key, value)
+        if (strcmp(key, "threads") && !json_equal(value, json_object_get(numerics, key)))
+            dt_log_warn(t->log, "%s is not that of the checkpoint: the last bits may differ", key);
+    json_decref(now);
+    json_decref(manifest);
+    dt_text_free(&changes);
+    return DT_OK;
+}
+
+static dt_status load_checkpoint(dt_trainer *t, const char *path)
+{
+    json_t *numerics = NULL;
+    DT_TRY(dt_checkpoint_load(path, t->session->store, &t->progress, &numerics));
+    dt_status status = warn_of_changes(t, path, numerics);
+    json_decref(numerics);
+    if (status) return status;
+    t->saved_step = t->progress.step;
+    dt_log_info(t->log, "resuming from %s: step %lld of %lld, sample %lld", path, (long long)t->progress.step,
+                (long long)t->schedule.steps, (long long)t->progress.samples);
+    return DT_OK;
+}
+
+/* A run that was killed before its first checkpoint resumes at its beginning. */
+static dt_status resume(dt_trainer *t)
+{
+    char *path = NULL;
+    dt_status status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path);
+    if (status == DT_ERR_DATA) {
+        dt_log_info(t->log, "no checkpoint yet: starting at step 0");
+        dt_error_clear();
+        return start_new(t);
+    }
+    if (status) return status;
+    status = load_checkpoint(t, path);
+    free(path);
+    return status;
+}
+
+static dt_status start(dt_trainer *t)
+{
+    return t->options->resume && t->folder ? resume(t) : start_new(t);
+}
+
+/* --- running --- */
+
+static dt_status open_report(dt_trainer *t)
+{
+    DT_TRY(dt_run_folder_write_config(t->folder, &t->yaml));
+    int64_t resume_step = t->options->resume ? t->progress.step : -1;
+    return dt_report_create(dt_run_folder_path(t->folder), resume_step, t->schedule.steps, t->log, &t->report);
+}
+
+static void log_end(const dt_trainer *t, double seconds)
+{
+    char duration[32];
+    dt_log_info(t->log, "done: %lld steps, %.4g epochs, %s; everything is in %s", (long long)t->progress.step,
+                dt_schedule_epoch(&t->schedule, t->progress.samples), dt_text_duration(duration, seconds),
+                dt_run_folder_path(t->folder));
+    if (t->progress.skipped || t->progress.rollbacks)
+        dt_log_warn(t->log, "%lld steps were skipped, %lld rolled back", (long long)t->progress.skipped,
+                    (long long)t->progress.rollbacks);
+    if (isfinite(t->progress.best))
+        dt_log_info(t->log, "best %s: %.6g at step %lld", t->policy.best_metric, t->progress.best, (long long)t->progress.best_step);
+}
+
+/* A rollback needs somewhere to go from the first step on. */
+static bool needs_first_checkpoint(const dt_trainer *t)
+{
+    return t->saved_step < 0 && t->policy.on_nonfinite == DT_NONFINITE_ROLLBACK;
+}
+
+static dt_status run(dt_trainer *t)
+{
+    double begin = dt_clock();
+    DT_TRY(open_report(t));
+    if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
+    DT_TRY(dt_trainer_loop(t));
+    DT_TRY(dt_report_flush(t->report));
+    log_end(t, dt_clock() - begin);
+    return DT_OK;
+}
+
+static dt_status train(dt_trainer *t)
+{
+    DT_TRY(dt_session_create(t->settings, &(dt_session_options){0}, t->log, &t->session));
+    DT_TRY(open_data(t));
+    DT_TRY(open_folder(t));
+    DT_TRY(print_settings(t));
+    log_start(t);
+    DT_TRY(start(t));
+    DT_TRY(dt_outbox_create(t->session, &t->outbox));
+    DT_TRY(dt_trainer_seek(t, t->progress.samples));
+    log_inactive(t);
+    return t->options->dry_run ? dt_trainer_dry_run(t) : run(t);
+}
+
+static void release(dt_trainer *t)
+{
+    dt_feed_free(t->feed);
+    dt_outbox_free(t->outbox);
+    dt_report_free(t->report);
+    dt_evaluator_free(t->evaluator);
+    dt_dataset_close(t->data);
+    dt_session_free(t->session);
+    dt_run_folder_free(t->folder);
+    dt_text_free(&t->yaml);
+}
+
+dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, dt_log *log)
+{
+    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1};
+    dt_status status = train(&t);
+    release(&t);
+    return status;
+}

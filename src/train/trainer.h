@@ -1,0 +1,56 @@
+/* The state of a run in training, and the parts of the loop that stand in files of their own. */
+#ifndef DT_TRAIN_TRAINER_H
+#define DT_TRAIN_TRAINER_H
+
+#include "train/evaluate.h"
+#include "train/feed.h"
+#include "train/meter.h"
+#include "train/outbox.h"
+#include "train/policy.h"
+#include "train/run_folder.h"
+#include "train/schedule.h"
+
+typedef struct dt_flight { /* a step that was launched and whose numbers are not read yet */
+    int64_t step;  /* updates before it */
+    int64_t first; /* data position of its first sample */
+    int64_t epoch; /* of that sample */
+} dt_flight;
+
+typedef struct dt_trainer {
+    const dt_train_options *options;
+    dt_settings *settings;
+    dt_log *log;
+    dt_session *session;
+    dt_schedule schedule;
+    dt_policy policy;
+    dt_dataset *data;
+    dt_evaluator *evaluator; /* NULL where nothing is evaluated */
+    dt_run_folder *folder;   /* NULL, as is the report, in a dry run */
+    dt_report *report;
+    dt_text yaml;            /* the resolved settings */
+    dt_feed *feed;
+    dt_outbox *outbox;
+    dt_progress progress;    /* counts launched steps; agrees with the weights when none is in flight */
+    int64_t saved_step;      /* of the newest checkpoint; -1: none */
+    dt_flight flight[2];     /* oldest first */
+    int in_flight;
+    dt_meter meter;
+} dt_trainer;
+
+/* loop.c: from progress.step to the end, or to a signal (DT_ERR_STOPPED, after saving). */
+DT_MUST_USE dt_status dt_trainer_loop(dt_trainer *);
+/* One step on real data, its numbers in the log. */
+DT_MUST_USE dt_status dt_trainer_dry_run(dt_trainer *);
+
+/* The feed from the data position on. */
+DT_MUST_USE dt_status dt_trainer_seek(dt_trainer *, int64_t samples);
+
+/* milestones.c: what is due after update number progress.step. */
+bool dt_trainer_pauses(const dt_trainer *); /* is anything? */
+DT_MUST_USE dt_status dt_trainer_milestone(dt_trainer *);
+DT_MUST_USE dt_status dt_trainer_save(dt_trainer *); /* nothing when this step is saved already */
+
+/* recover.c: the step did not commit; does what train.on_nonfinite says. A rollback empties the flight. */
+DT_MUST_USE dt_status dt_trainer_recover(dt_trainer *, const dt_flight *bad, const dt_step_numbers *);
+
+#endif
