@@ -30,8 +30,8 @@ static dt_status override_channels(const dt_settings *settings, const char *path
     double given[16];
     size_t count = dt_setting_reals(settings, path, given, 16);
     if ((int64_t)count != channels)
-        return dt_setting_fail(settings, path, "has %zu numbers, but the images have %lld channel%s", count,
-                               (long long)channels, channels == 1 ? "" : "s");
+        return dt_setting_fail(settings, path, "one number per channel is needed: %lld, not %zu", (long long)channels,
+                               count);
     memcpy(values, given, count * sizeof *values);
     return DT_OK;
 }
