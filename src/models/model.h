@@ -1,7 +1,8 @@
-/* The models: one file and one line of the table each. A model turns settings into a graph. */
+/* The models: one file and one line of the table (model.c) each. A model turns settings into a graph. */
 #ifndef DT_MODELS_MODEL_H
 #define DT_MODELS_MODEL_H
 
+#include "base/log.h"
 #include "nn/nn.h"
 
 /* What the data set delivers. */
@@ -10,7 +11,6 @@ typedef struct dt_model_input {
 } dt_model_input;
 
 typedef struct dt_model dt_model;
-struct dt_model_entry;
 
 /* Reads and checks model.* for model.arch: everything that does not fit (heads that do not divide width, an image not
  * divisible by the patch) is said here, in the user's terms, before anything is allocated. Derives and records the
@@ -25,21 +25,31 @@ typedef struct dt_model_feed {
 } dt_model_feed;
 dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 
+/* Warns where a choice of norm needs another setting that was left as it is: each coupling is named with its remedy. */
+void dt_model_warn(const dt_model *, dt_log *);
 int64_t dt_model_tokens(const dt_model *); /* per sample, for tokens_per_s */
 const char *dt_model_arch(const dt_model *);
 /* One line that a person understands: "vit, width 64, depth 4, 2 heads, patch 7: 16 tokens + class token". */
 void dt_model_describe(const dt_model *, dt_text *out);
 
+/* One network: its functions do what the dt_model_... functions above say. */
 typedef struct dt_model_entry {
     const char *name; /* model.arch */
-    const char *help;
     const char *const *sites; /* norm sites, NULL-terminated */
+    /* Returns a model that begins with a dt_model, whose `entry` and `nn` the caller fills in. */
     dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
-    void (*destroy)(dt_model *);
-    dt_tensor *(*build)(const dt_model *, dt_graph *, const dt_model_feed *);
+    dt_tensor *(*build)(const dt_model *, dt_nn_graph *, dt_tensor *images);
+    void (*warn)(const dt_model *, dt_log *);
     int64_t (*tokens)(const dt_model *);
     void (*describe)(const dt_model *, dt_text *out);
 } dt_model_entry;
+
+struct dt_model { /* what every model begins with; one allocation, freed with free() */
+    const dt_model_entry *entry;
+    dt_nn nn;
+};
+
+extern const dt_model_entry dt_model_vit;
 
 extern const dt_setting_table dt_model_settings; /* model.* but what nn owns */
 

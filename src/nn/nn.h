@@ -6,7 +6,7 @@
 #include "graph/store.h"
 #include "ops/ops.h"
 
-/* What stands at a site, from norm.* (norm.c owns those rows). The table of kinds is one array in norm.c. */
+/* What stands at a site, from norm.*. The kinds are the two row norms and the table of kernels/pointwise. */
 typedef enum dt_norm_family { DT_NORM_ROW, DT_NORM_POINT } dt_norm_family;
 typedef struct dt_norm_site {
     const char *name; /* "attention", "ffn", "final" */
@@ -14,7 +14,8 @@ typedef struct dt_norm_site {
     dt_row_norm_attr row;
     dt_pointwise point;
     double alpha0;
-    bool alpha, learn_alpha, shift, gain, bias; /* alpha false: f(x) without the parameter (identity, say) */
+    bool learn_alpha;       /* false: alpha is a parameter that stays at alpha0 */
+    bool shift, gain, bias; /* which further parameters there are: f(alpha x + shift) gain + bias */
 } dt_norm_site;
 
 enum { DT_MAX_SITES = 8 };
@@ -39,19 +40,25 @@ typedef struct dt_nn_graph {
     uint32_t drops; /* random layers built so far: each gets its own site number */
 } dt_nn_graph;
 
-/* The norm of `site` over the last dimension; parameters `<name>.weight`, `.bias`, `.alpha`, `.shift`. */
+/* The norm of `site` over the last dimension; parameters `<name>.weight`, `.bias` [C] and `.alpha`, `.shift` [1], those
+ * that the site's kind has. */
 dt_tensor *dt_norm(dt_nn_graph *, dt_tensor *x, const char *site, const char *name);
 /* y = x w^T + b with parameters `<name>.weight` [out, in] and `<name>.bias` [out] */
 dt_tensor *dt_nn_linear(dt_nn_graph *, dt_tensor *x, const char *name, int64_t out, bool bias);
-/* qkv product, attention, output product: `<name>.qkv`, `<name>.proj` */
-dt_tensor *dt_nn_attention(dt_nn_graph *, dt_tensor *x, const char *name, int64_t heads, bool causal);
-/* `<name>.fc1`, GELU, `<name>.fc2` */
+/* qkv product, attention, output product, dropout: `<name>.qkv`, `<name>.proj` */
+typedef struct dt_nn_attention_options {
+    int64_t heads;
+    bool qkv_bias, causal;
+} dt_nn_attention_options;
+dt_tensor *dt_nn_attention(dt_nn_graph *, dt_tensor *x, const char *name, dt_nn_attention_options);
+/* `<name>.fc1`, activation, dropout, `<name>.fc2`, dropout */
 dt_tensor *dt_nn_mlp(dt_nn_graph *, dt_tensor *x, const char *name, int64_t hidden, dt_activation);
-/* A convolution with stride = kernel = patch as a product: `<name>.weight` published as [out, c, p, p] */
+/* images [B, c, H, W] to [B, N, out]: a convolution with stride = kernel = patch, as a product. `<name>.weight` is
+ * published as [out, c, p, p] */
 dt_tensor *dt_nn_patch_embed(dt_nn_graph *, dt_tensor *images, const char *name, int64_t patch, int64_t out);
-/* x + drop_path(branch); `rate` grows linearly with depth in the models that use it */
+/* x + drop_path(branch): in training a sample's branch is left out with probability `rate` */
 dt_tensor *dt_nn_residual(dt_nn_graph *, dt_tensor *x, dt_tensor *branch, double rate);
-dt_tensor *dt_nn_dropout(dt_nn_graph *, dt_tensor *x);
+dt_tensor *dt_nn_dropout(dt_nn_graph *, dt_tensor *x); /* with model.dropout, in training */
 
 extern const dt_setting_table dt_nn_settings; /* norm.*, model.init, model.dropout, model.drop_path */
 

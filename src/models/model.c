@@ -1,0 +1,57 @@
+/* The table of models, and the settings that describe their dimensions. */
+#include "models/model.h"
+
+#include <stdlib.h>
+
+static const dt_model_entry *const models[] = {&dt_model_vit};
+
+static const char *const archs[] = {"vit", NULL}; /* in the order of the table */
+static const char *const sizes[] = {"S", "B", "L", NULL};
+static const char *const pools[] = {"mean", "class", NULL};
+static const char *const activations[] = {"gelu", "gelu_tanh", NULL};
+
+static const dt_setting_row rows[] = {
+    {"model.arch", DT_SETTING_CHOICE, "vit", .choices = archs, .help = "the network"},
+    {"model.size", DT_SETTING_CHOICE, NULL, .choices = sizes,
+     .help = "a published size; gives model.width, model.depth and model.heads where they are not set"},
+    {"model.width", DT_SETTING_INT, NULL, 1, 1 << 16, .help = "channels of a token"},
+    {"model.depth", DT_SETTING_INT, NULL, 1, 1 << 12, .help = "number of blocks"},
+    {"model.heads", DT_SETTING_INT, NULL, 1, 1 << 12, .help = "attention heads; they divide the width"},
+    {"model.mlp_ratio", DT_SETTING_REAL, "4", 0.001, 64, .help = "hidden width of a block's MLP over model.width"},
+    {"model.patch", DT_SETTING_INT, "16", 1, 1 << 12, .help = "side of a patch in pixels; it divides the image"},
+    {"model.image", DT_SETTING_INT, NULL, 1, 1 << 14, .help = "side of the image in pixels; follows from the data set"},
+    {"model.classes", DT_SETTING_INT, NULL, 1, 1 << 24, .help = "outputs of the head; follows from the data set"},
+    {"model.class_token", DT_SETTING_BOOL, "true", .help = "a learned token in front of the patches"},
+    {"model.pool", DT_SETTING_CHOICE, "mean", .choices = pools,
+     .help = "what the head reads: the mean of the patch tokens, or the class token"},
+    {"model.qkv_bias", DT_SETTING_BOOL, "true", .help = "do the query, key and value products have a bias?"},
+    {"model.activation", DT_SETTING_CHOICE, "gelu", .choices = activations,
+     .help = "of the MLP: exact GELU or its tanh approximation"},
+};
+const dt_setting_table dt_model_settings = {rows, sizeof rows / sizeof *rows};
+
+dt_status dt_model_create(dt_settings *settings, const dt_model_input *input, dt_model **out)
+{
+    dt_nn nn;
+    int sites = 0;
+    const dt_model_entry *entry = models[dt_setting_choice(settings, "model.arch")];
+    while (entry->sites[sites]) sites++;
+    DT_TRY(dt_nn_create(settings, entry->sites, sites, &nn));
+    DT_TRY(entry->create(settings, input, out));
+    (*out)->entry = entry;
+    (*out)->nn = nn;
+    return DT_OK;
+}
+
+void dt_model_free(dt_model *model) { free(model); }
+
+dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model_feed *feed)
+{
+    dt_nn_graph ng = {.nn = &model->nn, .graph = graph, .sample = feed->sample, .step = feed->step};
+    return model->entry->build(model, &ng, feed->images);
+}
+
+void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(model, log); }
+int64_t dt_model_tokens(const dt_model *model) { return model->entry->tokens(model); }
+const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
+void dt_model_describe(const dt_model *model, dt_text *out) { model->entry->describe(model, out); }

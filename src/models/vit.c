@@ -1,0 +1,233 @@
+/* The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021) as timm builds it and the DyT
+ * paper trains it: pre-norm blocks, a class token that the mean pooling leaves out, the final norm on the pooled
+ * vector. Parameters have timm's names and shapes. */
+#include <stdlib.h>
+
+#include "models/model.h"
+
+typedef struct vit {
+    dt_model base;
+    int64_t patch, patches; /* side in pixels; how many tile the image */
+    int64_t width, depth, heads, hidden, classes;
+    bool class_token, pool_class, qkv_bias;
+    dt_activation activation;
+} vit;
+
+static const char *const sites[] = {"attention", "ffn", "final", NULL};
+
+/* --- the network --- */
+
+/* [B, c, H, W] to [B, T, C]: patches, the class token in front of them, positions. */
+static dt_tensor *embed(dt_nn_graph *ng, const vit *m, dt_tensor *images)
+{
+    int64_t tokens = m->patches + m->class_token;
+    dt_shape one = DT_SHAPE(1, 1, m->width), all = DT_SHAPE(1, tokens, m->width);
+    dt_param_options token = {.role = DT_ROLE_POSITION, .init = {DT_INIT_NORMAL, 1e-6}, .published = &one};
+    dt_param_options place = {.role = DT_ROLE_POSITION, .init = {DT_INIT_NORMAL, 0.02}, .published = &all};
+
+    dt_tensor *cls = m->class_token ? dt_param_tensor(ng->graph, "cls_token", DT_SHAPE(m->width), token) : NULL;
+    dt_tensor *position = dt_param_tensor(ng->graph, "pos_embed", DT_SHAPE(tokens, m->width), place);
+    dt_tensor *x = dt_nn_patch_embed(ng, images, "patch_embed.proj", m->patch, m->width);
+    return dt_nn_dropout(ng, dt_embed_tokens(ng->graph, x, cls, position));
+}
+
+static dt_tensor *block(dt_nn_graph *ng, const vit *m, dt_tensor *x, double drop_path)
+{
+    dt_nn_attention_options attention = {.heads = m->heads, .qkv_bias = m->qkv_bias};
+    dt_tensor *branch = dt_norm(ng, x, "attention", "norm1");
+    branch = dt_nn_attention(ng, branch, "attn", attention);
+    x = dt_nn_residual(ng, x, branch, drop_path);
+
+    branch = dt_norm(ng, x, "ffn", "norm2");
+    branch = dt_nn_mlp(ng, branch, "mlp", m->hidden, m->activation);
+    return dt_nn_residual(ng, x, branch, drop_path);
+}
+
+/* [B, T, C] to logits [B, V]: one vector per image, its norm, the head. */
+static dt_tensor *classify(dt_nn_graph *ng, const vit *m, dt_tensor *x)
+{
+    if (m->pool_class) x = dt_token_mean(ng->graph, x, 0, 1);
+    else x = dt_token_mean(ng->graph, x, m->class_token, m->patches);
+    x = dt_norm(ng, x, "final", m->pool_class ? "norm" : "fc_norm");
+    return dt_nn_linear(ng, x, "head", m->classes, true);
+}
+
+static dt_tensor *vit_build(const dt_model *model, dt_nn_graph *ng, dt_tensor *images)
+{
+    const vit *m = (const vit *)model;
+    dt_unit_begin(ng->graph, "%s", "");
+    dt_tensor *x = embed(ng, m, images);
+    dt_unit_end(ng->graph);
+
+    for (int64_t i = 0; i < m->depth; i++) {
+        double drop_path = m->depth > 1 ? ng->nn->drop_path * (double)i / (double)(m->depth - 1) : 0;
+        dt_unit_begin(ng->graph, "blocks.%lld", (long long)i);
+        x = block(ng, m, x, drop_path);
+        dt_unit_end(ng->graph);
+    }
+
+    dt_unit_begin(ng->graph, "%s", "");
+    x = classify(ng, m, x);
+    dt_unit_end(ng->graph);
+    return x;
+}
+
+/* --- its dimensions --- */
+
+static dt_status derive(dt_settings *settings, const char *path, int64_t value)
+{
+    return dt_setting_has(settings, path) ? DT_OK : dt_setting_derive_int(settings, path, value);
+}
+
+static dt_status derive_size(dt_settings *settings)
+{
+    static const struct {
+        int64_t width, depth, heads;
+    } sizes[] = {{384, 12, 6}, {768, 12, 12}, {1024, 24, 16}}; /* S, B, L */
+    if (!dt_setting_has(settings, "model.size")) return DT_OK;
+    int size = dt_setting_choice(settings, "model.size");
+    DT_TRY(derive(settings, "model.width", sizes[size].width));
+    DT_TRY(derive(settings, "model.depth", sizes[size].depth));
+    return derive(settings, "model.heads", sizes[size].heads);
+}
+
+static dt_status read_dimension(const dt_settings *settings, const char *path, int64_t *out)
+{
+    if (!dt_setting_has(settings, path))
+        return dt_setting_fail(settings, path, "has no value; give model.size=S, B or L, or all of model.width, "
+                               "model.depth and model.heads");
+    *out = dt_setting_int(settings, path);
+    return DT_OK;
+}
+
+/* The largest number up to `limit` that divides both. */
+static int64_t common_divisor(int64_t a, int64_t b, int64_t limit)
+{
+    while (a % limit || b % limit) limit--;
+    return limit;
+}
+
+static dt_status read_width(const dt_settings *settings, vit *m)
+{
+    DT_TRY(read_dimension(settings, "model.width", &m->width));
+    DT_TRY(read_dimension(settings, "model.depth", &m->depth));
+    DT_TRY(read_dimension(settings, "model.heads", &m->heads));
+    if (m->width % m->heads)
+        return dt_setting_fail(settings, "model.heads", "%lld heads do not divide the width %lld evenly; %lld would",
+                               (long long)m->heads, (long long)m->width,
+                               (long long)common_divisor(m->width, m->width, m->heads));
+    double hidden = dt_setting_real(settings, "model.mlp_ratio") * (double)m->width;
+    m->hidden = (int64_t)hidden;
+    if (m->hidden < 1 || (double)m->hidden != hidden)
+        return dt_setting_fail(settings, "model.mlp_ratio", "gives the MLP a width of %g, which is not a whole number",
+                               hidden);
+    return DT_OK;
+}
+
+static dt_status read_image(dt_settings *settings, const dt_model_input *input, vit *m)
+{
+    if (input->height == input->width) DT_TRY(derive(settings, "model.image", input->height));
+    int64_t side = dt_setting_has(settings, "model.image") ? dt_setting_int(settings, "model.image") : 0;
+    if (side && (side != input->height || side != input->width))
+        return dt_setting_fail(settings, "model.image", "is %lld, but the data set delivers images of %lld x %lld; "
+                               "leave it out, or change the size that data.* delivers", (long long)side,
+                               (long long)input->height, (long long)input->width);
+    m->patch = dt_setting_int(settings, "model.patch");
+    if (input->height % m->patch || input->width % m->patch) {
+        int64_t smaller = input->height < input->width ? input->height : input->width;
+        int64_t limit = m->patch < smaller ? m->patch : smaller;
+        return dt_setting_fail(settings, "model.patch", "patches of %lld x %lld do not tile an image of %lld x %lld; "
+                               "%lld would", (long long)m->patch, (long long)m->patch, (long long)input->height,
+                               (long long)input->width,
+                               (long long)common_divisor(input->height, input->width, limit));
+    }
+    m->patches = (input->height / m->patch) * (input->width / m->patch);
+    return DT_OK;
+}
+
+static dt_status read_head(dt_settings *settings, const dt_model_input *input, vit *m)
+{
+    DT_TRY(derive(settings, "model.classes", input->classes));
+    m->classes = dt_setting_int(settings, "model.classes");
+    m->class_token = dt_setting_bool(settings, "model.class_token");
+    m->pool_class = dt_setting_choice(settings, "model.pool") == 1;
+    if (m->classes < input->classes)
+        return dt_setting_fail(settings, "model.classes", "is %lld, but the data set has %lld classes; leave it out",
+                               (long long)m->classes, (long long)input->classes);
+    if (m->pool_class && !m->class_token)
+        return dt_setting_fail(settings, "model.pool", "is class, but model.class_token is false; take mean");
+    return DT_OK;
+}
+
+static dt_status read_all(dt_settings *settings, const dt_model_input *input, vit *m)
+{
+    DT_TRY(derive_size(settings));
+    DT_TRY(read_width(settings, m));
+    DT_TRY(read_image(settings, input, m));
+    DT_TRY(read_head(settings, input, m));
+    m->qkv_bias = dt_setting_bool(settings, "model.qkv_bias");
+    m->activation = dt_setting_choice(settings, "model.activation") ? DT_ACT_GELU_TANH : DT_ACT_GELU;
+    return DT_OK;
+}
+
+static dt_status vit_create(dt_settings *settings, const dt_model_input *input, dt_model **out)
+{
+    vit *m = calloc(1, sizeof *m);
+    if (!m) return dt_fail_memory(sizeof *m, "the model");
+    dt_status status = read_all(settings, input, m);
+    if (status) free(m);
+    else *out = &m->base;
+    return status;
+}
+
+static int64_t vit_tokens(const dt_model *model)
+{
+    const vit *m = (const vit *)model;
+    return m->patches + m->class_token;
+}
+
+static void vit_describe(const dt_model *model, dt_text *out)
+{
+    const vit *m = (const vit *)model;
+    dt_text_add(out, "vit, width %lld, depth %lld, %lld head%s, patch %lld: %lld tokens%s", (long long)m->width,
+                (long long)m->depth, (long long)m->heads, m->heads == 1 ? "" : "s", (long long)m->patch,
+                (long long)m->patches, m->class_token ? " + class token" : "");
+}
+
+/* --- what goes with the swap of norms --- */
+
+/* The point-wise site with the largest alpha0, or NULL. */
+static const dt_norm_site *point_site(const dt_nn *nn)
+{
+    const dt_norm_site *found = NULL;
+    for (int i = 0; i < nn->sites; i++) {
+        const dt_norm_site *site = &nn->site[i];
+        if (site->family == DT_NORM_POINT && (!found || site->alpha0 > found->alpha0)) found = site;
+    }
+    return found;
+}
+
+/* Width 384 is the smallest of the paper. Measured at 128: with N(0, 0.02) DyT stays 8 points behind LayerNorm. Figure
+ * 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
+static void vit_warn(const dt_model *model, dt_log *log)
+{
+    const vit *m = (const vit *)model;
+    const dt_norm_site *site = point_site(&model->nn);
+    if (!site) return;
+    if (model->nn.paper_init && m->width < 384)
+        dt_log_warn(log, "norm.kind is point-wise at site '%s', and with model.init=paper that is known to fail at "
+                    "small widths (here %lld): model.init=fan_in goes with it", site->name, (long long)m->width);
+    if (m->width >= 1024 && site->alpha0 > 0.6)
+        dt_log_warn(log, "norm.alpha0 is %g at site '%s': at width %lld, values above 0.6 are known to diverge with "
+                    "optim.lr=4e-3", site->alpha0, site->name, (long long)m->width);
+}
+
+const dt_model_entry dt_model_vit = {
+    .name = "vit",
+    .sites = sites,
+    .create = vit_create,
+    .build = vit_build,
+    .warn = vit_warn,
+    .tokens = vit_tokens,
+    .describe = vit_describe,
+};
