@@ -6,7 +6,8 @@
 static bool is_name(const char *text)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    return *text && !text[strspn(text, letters)];
+    size_t length = strspn(text, letters);
+    return length > 0 && length <= DT_YAML_KEY_BYTES && !text[length];
 }
 
 /* Default values are the row's YAML; command-line words are too, but texts need no quotes there. */
@@ -65,7 +66,7 @@ static dt_status set_named(const dt_settings *settings, int level, dt_entry *ent
     dt_arena *arena = settings->arena;
     const char *path = dt_arena_format(arena, "%s.%s", entry->row->path, name);
     if (!path) return DT_ERR_MEMORY;
-    if (!is_name(name)) return dt_place_fail(key_place, path, "a name here has letters, digits, '_' and '-' only");
+    if (!is_name(name)) return dt_place_fail(key_place, path, "not a name: letters, digits, '_' and '-', up to %d", DT_YAML_KEY_BYTES);
     if (strcmp(name, "default") == 0) return set_own(settings, entry, path, node);
     drop_name(entry, name);
     if (dt_value_is_null(node)) return DT_OK;

@@ -30,12 +30,12 @@ static bool is_plain(const char *text)
     return true;
 }
 
-/* UTF-8 sequences that YAML would take for a line break: U+0085, U+2028, U+2029; and the byte order mark. */
+/* What cannot stand in double quotes as it is; the last three are line breaks to YAML (U+0085, U+2028, U+2029). */
 static const struct {
     const char *bytes, *escape;
 } escapes[] = {
     {"\"", "\\\""}, {"\\", "\\\\"}, {"\n", "\\n"}, {"\r", "\\r"}, {"\t", "\\t"},
-    {"\xC2\x85", "\\N"}, {"\xE2\x80\xA8", "\\L"}, {"\xE2\x80\xA9", "\\P"}, {"\xEF\xBB\xBF", "\\uFEFF"},
+    {"\xC2\x85", "\\N"}, {"\xE2\x80\xA8", "\\L"}, {"\xE2\x80\xA9", "\\P"},
 };
 
 /* Adds the escape of what `text` begins with, if it needs one; returns how many bytes it stands for. */

@@ -49,8 +49,9 @@ static dt_status check_event(const reader *r, const yaml_event_t *event)
 static dt_status copy_scalar(const reader *r, const yaml_event_t *event, const char **out)
 {
     const char *text = (const char *)event->data.scalar.value;
-    if (strlen(text) != event->data.scalar.length)
-        return dt_place_fail(place_of(r, event->start_mark), NULL, "a NUL character in a text");
+    bool whole = strlen(text) == event->data.scalar.length; /* no NUL inside */
+    if (!whole || !dt_yaml_is_clean(text))
+        return dt_place_fail(place_of(r, event->start_mark), NULL, "a control character in a text");
     *out = dt_arena_copy_text(r->arena, text);
     return *out ? DT_OK : DT_ERR_MEMORY;
 }

@@ -1,6 +1,6 @@
 /* YAML text as a tree whose nodes know their places. On purpose a part of YAML: one document of maps, lists and
- * scalars. Anchors, aliases, tags and keys that are no words are errors, and so are more than 1 MiB, 16 levels or
- * 10,000 values. */
+ * scalars. Anchors, aliases, tags, control characters and keys that are no words are errors, and so are more than
+ * 1 MiB, 16 levels or 10,000 values. */
 #ifndef DT_CONFIG_YAML_H
 #define DT_CONFIG_YAML_H
 
@@ -29,6 +29,8 @@ DT_MUST_USE dt_status dt_yaml_parse(dt_arena *, const char *bytes, size_t size, 
                                     dt_yaml **out);
 /* Is every byte part of a UTF-8 character that YAML allows, and no line indented with tabs? */
 DT_MUST_USE dt_status dt_yaml_check_bytes(const char *bytes, size_t size, const char *source, bool numbered);
+/* Is the text free of characters that YAML allows as escapes only: a bell, a terminal's escape? */
+bool dt_yaml_is_clean(const char *text);
 enum { DT_YAML_DESCRIBE_ROOM = DT_QUOTE_ROOM + 2 };
 /* "a map", "a list", "'text'" for messages; returns `out`. */
 char *dt_yaml_describe(const dt_yaml *, char out[DT_YAML_DESCRIBE_ROOM]);

@@ -1,5 +1,6 @@
 /* The bytes of a YAML text, checked before libyaml sees them, as its own messages about them have no line. */
 #include <stdint.h>
+#include <string.h>
 
 #include "config/yaml.h"
 
@@ -26,6 +27,17 @@ static bool is_allowed(uint32_t code, bool first)
     if (code < 0x20) return code == '\t' || code == '\n' || code == '\r';
     if (code == 0xFEFF) return first; /* the byte order mark */
     return code != 0x7F && !(code > 0x7F && code < 0xA0 && code != 0x85) && code != 0xFFFE && code != 0xFFFF;
+}
+
+bool dt_yaml_is_clean(const char *text)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    for (size_t left = strlen(text), length; left; left -= length, p += length) {
+        uint32_t code;
+        length = decode(p, left, &code);
+        if (!length || !is_allowed(code, false)) return false;
+    }
+    return true;
 }
 
 dt_status dt_yaml_check_bytes(const char *bytes, size_t size, const char *source, bool numbered)
