@@ -1,6 +1,7 @@
 /* Checkpoints: <run>/checkpoints/step-00001000/ with model.safetensors (float32 masters under published names and
- * shapes), ema.safetensors if used, one state file per unit, and manifest.json, written last. A folder without a valid
- * manifest whose sizes and checksums hold is not a checkpoint. Written to a temporary folder, synced, renamed. */
+ * shapes; float64 where the run works in it), ema.safetensors if used, one state file per unit, and manifest.json,
+ * written last. A folder without a valid manifest whose sizes and checksums hold is not a checkpoint. Written to a
+ * temporary folder, synced, renamed. */
 #ifndef DT_TRAIN_CHECKPOINT_H
 #define DT_TRAIN_CHECKPOINT_H
 
@@ -27,11 +28,12 @@ typedef struct dt_checkpoint_options {
 } dt_checkpoint_options;
 
 /* Saves step-%08d; then removes what `keep` does not cover. On failure the temporary folder is removed, older
- * checkpoints stay, and the error says so. `settings_yaml` and `numerics` go into the manifest; numerics is borrowed. */
+ * checkpoints stay, and the error says so. Steps beyond the one saved (damaged, or from before a rollback) are removed.
+ * `settings_yaml` and `numerics` go into the manifest; numerics is borrowed and may be NULL. */
 DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, const char *settings_yaml,
                                          const json_t *numerics, const dt_checkpoint_options *);
 /* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
- * is none. `*path` is freed with free(). */
+ * is none, DT_ERR_IO when there are some but none is valid. `*path` is freed with free(). */
 DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_log *, char **path);
 /* Verifies sizes and checksums, then fills the store (layout done, buffers allocated) and *progress; what the store
  * and the checkpoint do not share is an error that names it. `*numerics` (may be NULL) is released with json_decref. */
@@ -42,15 +44,16 @@ DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
 DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
 
 /* Weights only, from a checkpoint folder, a .safetensors file or an index: for init.from, eval and import. With
- * `new_head` parameters under `head_prefix` that are missing or of another shape keep their initial values; all other
- * differences are errors that list the first few names. `use_ema`: from ema.safetensors into the value buffer. */
+ * `new_head`, parameters whose names begin with `head_prefix` ("head.") that are missing or of another shape keep their
+ * initial values; all other differences are errors that list the first few names. `use_ema`: from ema.safetensors. They
+ * go into the value buffer, and into the EMA buffer where the store has one. */
 typedef struct dt_weights_options {
     bool use_ema, new_head;
     const char *head_prefix;
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
-/* One safetensors file (float32, published names and shapes) from a buffer of the store, with __metadata__ of these
- * key-value pairs (NULL-terminated, may be NULL). */
+/* One safetensors file (the store's type, published names and shapes) from a buffer of the store, with __metadata__ of
+ * these key-value pairs (NULL-terminated, may be NULL). An existing file is replaced durably. */
 DT_MUST_USE dt_status dt_weights_save(const char *path, const dt_store *, dt_buffer, const char *const *metadata);
 
 extern const dt_setting_table dt_checkpoint_settings; /* checkpoint.*, init.from, init.new_head */

@@ -1,0 +1,165 @@
+/* Finding, verifying and loading checkpoints, and the settings of checkpoints and of starting weights. */
+#include "train/checkpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "train/checkpoint_folder.h"
+#include "train/checkpoint_manifest.h"
+#include "train/checkpoint_state.h"
+#include "train/weight_set.h"
+
+static const char *const on_error[] = {"stop", "continue", NULL};
+static const char *const metrics[] = {"none", "eval.top1", "eval.loss", "eval_ema.top1", "eval_ema.loss", NULL};
+
+static const dt_setting_row rows[] = {
+    {"checkpoint.every_steps", DT_SETTING_INT, "1000", 0, 1e12, .help = "save every so many updates; 0: never"},
+    {"checkpoint.keep", DT_SETTING_INT, "3", 0, 1e6, .help = "how many of the newest to keep; 0: all of them"},
+    {"checkpoint.best_metric", DT_SETTING_CHOICE, "eval.top1", .choices = metrics,
+     .help = "also keep the checkpoint that is best by this metric"},
+    {"checkpoint.at_end", DT_SETTING_BOOL, "true", .help = "save after the last update"},
+    {"checkpoint.compress", DT_SETTING_BOOL, "false", .help = "zstd for the optimizer's state"},
+    {"checkpoint.file_gib", DT_SETTING_REAL, "5", 0.001, 1e6,
+     .help = "weights above this size are split into several files with an index, in GiB"},
+    {"checkpoint.on_error", DT_SETTING_CHOICE, "stop", .choices = on_error,
+     .help = "when saving fails (disk full): stop the run, or warn and continue"},
+    {"init.from", DT_SETTING_TEXT, NULL,
+     .help = "start from these weights: a checkpoint folder, a .safetensors file or its index"},
+    {"init.new_head", DT_SETTING_BOOL, "false",
+     .help = "with init.from: where the head is missing or of another shape, start with a new one"},
+};
+const dt_setting_table dt_checkpoint_settings = {rows, sizeof rows / sizeof *rows};
+
+/* --- verifying and finding --- */
+
+dt_status dt_checkpoint_manifest(const char *path, json_t **out)
+{
+    enum { MAX_MANIFEST = 1 << 26 };
+    char *name, *bytes;
+    size_t size;
+    DT_TRY(dt_path_join(path, "manifest.json", &name));
+    dt_status status = dt_file_read(name, MAX_MANIFEST, &bytes, &size);
+    if (!status) {
+        status = dt_manifest_parse(bytes, size, name, out);
+        free(bytes);
+    }
+    free(name);
+    return status;
+}
+
+/* The manifest of a checkpoint whose files are all as it says. */
+static dt_status verified_manifest(const char *path, json_t **out)
+{
+    DT_TRY(dt_checkpoint_manifest(path, out));
+    dt_status status = dt_manifest_check_files(*out, path);
+    if (status) json_decref(*out);
+    return status;
+}
+
+dt_status dt_checkpoint_verify(const char *path)
+{
+    json_t *manifest;
+    DT_TRY(verified_manifest(path, &manifest));
+    json_decref(manifest);
+    return DT_OK;
+}
+
+/* `*path` stays NULL when the folder of that step is damaged. */
+static dt_status try_step(const char *folder, int64_t step, dt_log *log, char **path)
+{
+    char *candidate;
+    DT_TRY(dt_step_path(folder, step, "", &candidate));
+    dt_status status = dt_checkpoint_verify(candidate);
+    if (!status) {
+        *path = candidate;
+        return DT_OK;
+    }
+    if (status != DT_ERR_MEMORY) {
+        dt_log_warn(log, "the checkpoint '%s' is passed over: %s", candidate, dt_error_message());
+        status = DT_OK;
+    }
+    free(candidate);
+    return status;
+}
+
+dt_status dt_checkpoint_find(const char *folder, dt_log *log, char **path)
+{
+    int64_t *steps;
+    size_t count;
+    *path = NULL;
+    if (!dt_file_exists(folder)) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
+    DT_TRY(dt_step_list(folder, &steps, &count));
+    dt_status status = DT_OK;
+    for (size_t i = count; i-- > 0 && !status && !*path;) status = try_step(folder, steps[i], log, path);
+    free(steps);
+    if (status || *path) return status;
+    if (count) return dt_fail(DT_ERR_IO, "none of the %zu checkpoints in '%s' is valid", count, folder);
+    return dt_fail(DT_ERR_DATA, "there is no checkpoint in '%s'", folder);
+}
+
+/* --- loading --- */
+
+/* The path of <stem>.safetensors or of its index; NULL when the manifest lists neither. */
+static dt_status weights_path(const char *folder, const json_t *manifest, const char *stem, char **out)
+{
+    char name[64];
+    *out = NULL;
+    snprintf(name, sizeof name, "%s.safetensors", stem);
+    if (!dt_manifest_lists(manifest, name)) snprintf(name, sizeof name, "%s.safetensors.index.json", stem);
+    return dt_manifest_lists(manifest, name) ? dt_path_join(folder, name, out) : DT_OK;
+}
+
+static dt_status fill_from(const char *path, dt_store *store, dt_buffer to, const dt_weights_options *options,
+                           dt_log *log)
+{
+    dt_weight_set *set;
+    DT_TRY(dt_weight_set_open(path, &set));
+    dt_status status = dt_weight_set_fill(set, store, to, options, log);
+    dt_weight_set_close(set);
+    return status;
+}
+
+/* `wanted`: does the store have such weights? The checkpoint must agree. */
+static dt_status load_weights(const char *folder, const json_t *manifest, const char *stem, bool wanted,
+                              dt_store *store, dt_buffer to)
+{
+    static const dt_weights_options all = {0};
+    char *path;
+    DT_TRY(weights_path(folder, manifest, stem, &path));
+    dt_status status = DT_OK;
+    if (!path && wanted) status = dt_fail(DT_ERR_DATA, "'%s' has no %s weights, which this run needs", folder, stem);
+    else if (path && !wanted)
+        status = dt_fail(DT_ERR_DATA, "'%s' has %s weights, which this run has no use for", folder, stem);
+    else if (path) status = fill_from(path, store, to, &all, NULL);
+    free(path);
+    return status;
+}
+
+static dt_status check_type(const char *path, const json_t *manifest, dt_dtype type)
+{
+    const char *there = json_string_value(json_object_get(manifest, "type"));
+    if (!strcmp(there, dt_dtype_name(type))) return DT_OK;
+    return dt_fail(DT_ERR_DATA, "'%s' was saved by a run in %s, this run works in %s (precision.mode)", path, there,
+                   dt_dtype_name(type));
+}
+
+static dt_status load(const char *path, const json_t *manifest, dt_store *store, dt_progress *progress)
+{
+    DT_TRY(check_type(path, manifest, dt_store_type(store)));
+    DT_TRY(load_weights(path, manifest, "model", true, store, DT_BUFFER_VALUE));
+    bool ema = dt_weight_set_has(store, DT_BUFFER_EMA);
+    DT_TRY(load_weights(path, manifest, "ema", ema, store, DT_BUFFER_EMA));
+    DT_TRY(dt_state_files_read(path, manifest, store));
+    return dt_manifest_progress(manifest, path, progress);
+}
+
+dt_status dt_checkpoint_load(const char *path, dt_store *store, dt_progress *progress, json_t **numerics)
+{
+    json_t *manifest;
+    DT_TRY(verified_manifest(path, &manifest));
+    dt_status status = load(path, manifest, store, progress);
+    if (!status && numerics) *numerics = json_incref(json_object_get(manifest, "numerics"));
+    json_decref(manifest);
+    return status;
+}

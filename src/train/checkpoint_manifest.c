@@ -1,0 +1,205 @@
+/* The manifest: written last, read first. */
+#include "train/checkpoint_manifest.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+
+#define FORMAT "dyttrain checkpoint"
+enum { VERSION = 1 };
+
+/* 16 hexadecimal digits: JSON has no unsigned 64-bit integers */
+static void hash_text(uint64_t hash, char out[17]) { snprintf(out, 17, "%016" PRIx64, hash); }
+
+static dt_status read_hash(const json_t *object, const char *key, const char *where, uint64_t *out)
+{
+    const char *text;
+    DT_TRY(dt_json_text(object, key, where, &text));
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return dt_fail(DT_ERR_DATA, "%s: '%s' is not a checksum of 16 hexadecimal digits", where, key);
+    *out = strtoull(text, NULL, 16);
+    return DT_OK;
+}
+
+/* Over all members but the checksum itself, in a form that white space and order do not change. */
+static dt_status own_checksum(json_t *manifest, uint64_t *out)
+{
+    json_t *kept = json_incref(json_object_get(manifest, "checksum"));
+    json_object_del(manifest, "checksum");
+    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+    if (kept) json_object_set_new(manifest, "checksum", kept);
+    if (!text) return dt_fail_memory(0, "the manifest of a checkpoint");
+    *out = dt_hash_text(text);
+    free(text);
+    return DT_OK;
+}
+
+/* --- writing --- */
+
+dt_status dt_manifest_add(json_t *files, const char *name, const dt_file_sum *sum)
+{
+    char hash[17];
+    hash_text(sum->xxh3, hash);
+    json_t *entry = json_pack("{s:I, s:s}", "bytes", (json_int_t)sum->bytes, "xxh3", hash);
+    if (json_object_set_new(files, name, entry)) return dt_fail_memory(strlen(name), "the manifest of a checkpoint");
+    return DT_OK;
+}
+
+static json_t *progress_json(const dt_progress *p)
+{
+    json_t *best = isfinite(p->best) ? json_real(p->best) : json_null();
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:I}", "step", (json_int_t)p->step, "samples", (json_int_t)p->samples,
+                     "skipped", (json_int_t)p->skipped, "rollbacks", (json_int_t)p->rollbacks, "best", best,
+                     "best_step", (json_int_t)p->best_step);
+}
+
+static dt_status to_text(json_t *manifest, char **out)
+{
+    char hash[17];
+    uint64_t sum;
+    DT_TRY(own_checksum(manifest, &sum));
+    hash_text(sum, hash);
+    if (!json_object_set_new(manifest, "checksum", json_string(hash))) *out = json_dumps(manifest, JSON_INDENT(2));
+    return *out ? DT_OK : dt_fail_memory(sizeof hash, "the manifest of a checkpoint");
+}
+
+dt_status dt_manifest_write(const char *folder, json_t *files, dt_dtype type, const dt_progress *progress,
+                            const char *settings_yaml, const json_t *numerics)
+{
+    char *path = NULL, *text = NULL;
+    dt_status status = DT_OK;
+    json_t *record = numerics ? json_deep_copy(numerics) : json_object();
+    json_t *manifest = json_pack("{s:s, s:i, s:s, s:o, s:s, s:o, s:o}", "format", FORMAT, "version", (int)VERSION,
+                                 "type", dt_dtype_name(type), "progress", progress_json(progress), "settings",
+                                 settings_yaml, "numerics", record, "files", files);
+    if (!manifest) {
+        status = dt_fail(DT_ERR_DATA, "cannot write the manifest of '%s': out of memory, or settings not in UTF-8",
+                         folder);
+        goto done;
+    }
+    DT_TRY_GOTO(to_text(manifest, &text), done);
+    DT_TRY_GOTO(dt_path_join(folder, "manifest.json", &path), done);
+    status = dt_outfile_write(path, text, strlen(text), NULL);
+done:
+    json_decref(manifest);
+    free(path);
+    free(text);
+    return status;
+}
+
+/* --- reading --- */
+
+dt_status dt_manifest_progress(const json_t *manifest, const char *where, dt_progress *out)
+{
+    json_t *object, *best;
+    DT_TRY(dt_json_member(manifest, "progress", JSON_OBJECT, where, &object));
+    const struct {
+        const char *key;
+        int64_t *to;
+    } counts[] = {{"step", &out->step},           {"samples", &out->samples},     {"skipped", &out->skipped},
+                  {"rollbacks", &out->rollbacks}, {"best_step", &out->best_step}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        DT_TRY(dt_json_int(object, counts[i].key, where, counts[i].to));
+        if (*counts[i].to < 0) return dt_fail(DT_ERR_DATA, "%s: '%s' is negative", where, counts[i].key);
+    }
+    out->best = NAN;
+    best = json_object_get(object, "best");
+    return json_is_null(best) ? DT_OK : dt_json_real(object, "best", where, &out->best);
+}
+
+static dt_status check_format(const json_t *manifest, const char *where)
+{
+    const char *format, *type, *settings;
+    int64_t version;
+    json_t *numerics;
+    DT_TRY(dt_json_text(manifest, "format", where, &format));
+    if (strcmp(format, FORMAT) != 0) return dt_fail(DT_ERR_DATA, "%s: is not the manifest of a checkpoint", where);
+    DT_TRY(dt_json_int(manifest, "version", where, &version));
+    if (version != VERSION)
+        return dt_fail(DT_ERR_DATA, "%s: has version %lld, this program reads %d", where, (long long)version, VERSION);
+    DT_TRY(dt_json_text(manifest, "type", where, &type));
+    if (strcmp(type, dt_dtype_name(DT_F32)) != 0 && strcmp(type, dt_dtype_name(DT_F64)) != 0)
+        return dt_fail(DT_ERR_DATA, "%s: the type '%s' is not known", where, type);
+    DT_TRY(dt_json_text(manifest, "settings", where, &settings));
+    return dt_json_member(manifest, "numerics", JSON_OBJECT, where, &numerics);
+}
+
+static dt_status read_sum(const json_t *entry, const char *where, dt_file_sum *out)
+{
+    DT_TRY(dt_json_int(entry, "bytes", where, &out->bytes));
+    return read_hash(entry, "xxh3", where, &out->xxh3);
+}
+
+static dt_status check_entries(const json_t *manifest, const char *where)
+{
+    json_t *files, *entry;
+    const char *name;
+    dt_file_sum sum;
+    DT_TRY(dt_json_member(manifest, "files", JSON_OBJECT, where, &files));
+    json_object_foreach(files, name, entry) {
+        if (!*name || strchr(name, '/')) return dt_fail(DT_ERR_DATA, "%s: '%s' is not the name of a file", where, name);
+        DT_TRY(read_sum(entry, where, &sum));
+    }
+    return DT_OK;
+}
+
+static dt_status check_all(json_t *manifest, const char *where)
+{
+    uint64_t is, should;
+    dt_progress progress;
+    DT_TRY(check_format(manifest, where));
+    DT_TRY(read_hash(manifest, "checksum", where, &should));
+    DT_TRY(own_checksum(manifest, &is));
+    if (is != should) return dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);
+    DT_TRY(dt_manifest_progress(manifest, where, &progress));
+    return check_entries(manifest, where);
+}
+
+dt_status dt_manifest_parse(const char *bytes, size_t size, const char *where, json_t **out)
+{
+    json_t *manifest;
+    DT_TRY(dt_json_parse(bytes, size, where, &manifest));
+    dt_status status = check_all(manifest, where);
+    if (status) json_decref(manifest);
+    else *out = manifest;
+    return status;
+}
+
+bool dt_manifest_lists(const json_t *manifest, const char *name)
+{
+    return json_object_get(json_object_get(manifest, "files"), name) != NULL;
+}
+
+static dt_status check_file(const json_t *entry, const char *path)
+{
+    int64_t bytes;
+    dt_file_sum is, should;
+    DT_TRY(read_sum(entry, path, &should));
+    DT_TRY(dt_file_size(path, &bytes));
+    if (bytes != should.bytes)
+        return dt_fail(DT_ERR_DATA, "'%s' has %lld bytes, its manifest says %lld", path, (long long)bytes,
+                       (long long)should.bytes);
+    DT_TRY(dt_file_sum_read(path, &is));
+    if (is.bytes != should.bytes || is.xxh3 != should.xxh3)
+        return dt_fail(DT_ERR_DATA, "'%s' is damaged: its checksum does not hold", path);
+    return DT_OK;
+}
+
+dt_status dt_manifest_check_files(const json_t *manifest, const char *folder)
+{
+    json_t *entry;
+    const char *name;
+    dt_status status = DT_OK;
+    json_object_foreach(json_object_get(manifest, "files"), name, entry) {
+        char *path;
+        DT_TRY(dt_path_join(folder, name, &path));
+        status = check_file(entry, path);
+        free(path);
+        if (status) return status;
+    }
+    return DT_OK;
+}

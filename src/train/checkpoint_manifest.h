@@ -1,0 +1,24 @@
+/* manifest.json: what makes a folder a checkpoint. It lists every other file with size and checksum, carries the
+ * progress, the settings and the numerics record, and a checksum over all of its own members. */
+#ifndef DT_TRAIN_CHECKPOINT_MANIFEST_H
+#define DT_TRAIN_CHECKPOINT_MANIFEST_H
+
+#include "base/json.h"
+#include "train/checkpoint.h"
+#include "train/checkpoint_file.h"
+
+/* Adds a file to the object `files`. */
+DT_MUST_USE dt_status dt_manifest_add(json_t *files, const char *name, const dt_file_sum *);
+/* Was `name` listed? What is not, was not verified and must not be read. */
+bool dt_manifest_lists(const json_t *manifest, const char *name);
+
+/* Writes <folder>/manifest.json, synced. Takes over the reference to `files`, also on failure. `type`: the store's. */
+DT_MUST_USE dt_status dt_manifest_write(const char *folder, json_t *files, dt_dtype type, const dt_progress *,
+                                        const char *settings_yaml, const json_t *numerics);
+/* Checks `bytes` (`where` names them in messages): version, types and ranges of all members, the checksum. */
+DT_MUST_USE dt_status dt_manifest_parse(const char *bytes, size_t size, const char *where, json_t **out);
+DT_MUST_USE dt_status dt_manifest_progress(const json_t *manifest, const char *where, dt_progress *out);
+/* Sizes and checksums of all files of a verified manifest. */
+DT_MUST_USE dt_status dt_manifest_check_files(const json_t *manifest, const char *folder);
+
+#endif

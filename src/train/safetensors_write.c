@@ -1,0 +1,85 @@
+/* Writing safetensors. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "train/safetensors.h"
+
+static const char *const type_names[DT_DTYPES] = {
+    [DT_F32] = "F32",         [DT_F64] = "F64", [DT_BF16] = "BF16", [DT_F8E4M3] = "F8_E4M3",
+    [DT_F8E5M2] = "F8_E5M2",  [DT_U8] = "U8",   [DT_I32] = "I32",   [DT_I64] = "I64",
+};
+
+static int64_t item_bytes(const dt_safetensors_item *item)
+{
+    return dt_shape_count(&item->shape) * (int64_t)dt_dtype_size(item->dtype);
+}
+
+static json_t *metadata_json(const char *const *metadata)
+{
+    json_t *object = json_object();
+    for (; metadata && metadata[0]; metadata += 2)
+        if (json_object_set_new(object, metadata[0], json_string(metadata[1]))) goto failed;
+    return object;
+failed:
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *item_json(const dt_safetensors_item *item, int64_t begin)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < item->shape.rank; i++) json_array_append_new(shape, json_integer(item->shape.dim[i]));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_names[item->dtype], "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)(begin + item_bytes(item)));
+}
+
+/* NULL when out of memory or when a name is not UTF-8. Freed with free(). */
+static char *header_text(const dt_safetensors_item *items, int count, const char *const *metadata)
+{
+    int64_t begin = 0;
+    json_t *header = json_object();
+    bool failed = metadata && json_object_set_new(header, "__metadata__", metadata_json(metadata));
+    for (int i = 0; i < count && !failed; i++) {
+        failed = json_object_set_new(header, items[i].name, item_json(&items[i], begin));
+        begin += item_bytes(&items[i]);
+    }
+    char *text = failed ? NULL : json_dumps(header, JSON_COMPACT);
+    json_decref(header);
+    return text;
+}
+
+/* The length, the header, and spaces so that the data begins at a multiple of 8. */
+static dt_status write_header(dt_outfile *file, const char *text)
+{
+    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    unsigned char prefix[8];
+    for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)(padded >> 8 * i);
+    DT_TRY(dt_outfile_add(file, prefix, sizeof prefix));
+    DT_TRY(dt_outfile_add(file, text, length));
+    return dt_outfile_add(file, "       ", padded - length);
+}
+
+dt_status dt_safetensors_write(dt_outfile *file, const dt_safetensors_item *items, int count,
+                               const char *const *metadata, dt_safetensors_source source, void *context)
+{
+    int64_t room = 1;
+    for (int i = 0; i < count; i++)
+        if (item_bytes(&items[i]) > room) room = item_bytes(&items[i]);
+    dt_status status = DT_OK;
+    char *text = header_text(items, count, metadata);
+    void *host = malloc((size_t)room);
+    if (!text || !host) {
+        status = dt_fail_memory((unsigned long long)room, "writing tensors");
+        goto done;
+    }
+    DT_TRY_GOTO(write_header(file, text), done);
+    for (int i = 0; i < count; i++) {
+        DT_TRY_GOTO(source(context, i, host), done);
+        DT_TRY_GOTO(dt_outfile_add(file, host, (size_t)item_bytes(&items[i])), done);
+    }
+done:
+    free(text);
+    free(host);
+    return status;
+}
