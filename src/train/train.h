@@ -35,6 +35,8 @@ json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel 
 
 /* Runs one micro-batch of synthetic input and an update, for bench and for tests of the plan. */
 DT_MUST_USE dt_status dt_session_warm_step(dt_session *);
+/* The same node by node, each timed; NULL as timing: not timed. */
+DT_MUST_USE dt_status dt_session_profile_step(dt_session *, dt_node_timing timing, void *context);
 
 typedef struct dt_train_options {
     bool resume;
