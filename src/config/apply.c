@@ -66,7 +66,8 @@ static dt_status set_named(const dt_settings *settings, int level, dt_entry *ent
     dt_arena *arena = settings->arena;
     const char *path = dt_arena_format(arena, "%s.%s", entry->row->path, name);
     if (!path) return DT_ERR_MEMORY;
-    if (!is_name(name)) return dt_place_fail(key_place, path, "not a name: letters, digits, '_' and '-', up to %d", DT_YAML_KEY_BYTES);
+    if (!is_name(name))
+        return dt_place_fail(key_place, path, "not a name: letters, digits, '_' and '-', up to %d", DT_YAML_KEY_BYTES);
     if (strcmp(name, "default") == 0) return set_own(settings, entry, path, node);
     drop_name(entry, name);
     if (dt_value_is_null(node)) return DT_OK;
