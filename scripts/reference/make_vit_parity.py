@@ -89,7 +89,7 @@ def make_case(name, norm, pool, folder):
     settings = [
         "model.arch=vit", f"model.image={DIMS['image']}", f"model.patch={DIMS['patch']}",
         f"model.width={DIMS['width']}", f"model.depth={DIMS['depth']}", f"model.heads={DIMS['heads']}",
-        f"model.pool={'mean' if pool == 'avg' else 'token'}", f"norm.kind={norm}", f"data.batch={BATCH}",
+        f"model.pool={'mean' if pool == 'avg' else 'class'}", f"norm.kind={norm}", f"data.batch={BATCH}",
         f"train.label_smoothing={SMOOTHING}", "optim.kind=adamw", f"optim.lr={LR}", f"optim.betas={list(BETAS)}",
         f"optim.epsilon={EPS}", f"optim.weight_decay={DECAY}",
     ]
