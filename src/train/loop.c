@@ -25,9 +25,9 @@ static dt_status launch_micro_batch(dt_trainer *t, int64_t micro, dt_batch *batc
     DT_TRY(dt_feed_next(t->feed, batch, &t->meter.wait));
     dt_session_write_step(s, dt_feed_image(t->feed), step, dt_schedule_lr(&t->schedule, step));
     DT_TRY(dt_feed_send(t->feed, &slot));
-    DT_TRY(run_pass(t, &(dt_run){slot, .accumulate = micro > 0}));
-    if (micro + 1 == s->recipe.accumulate)
-        DT_TRY(dt_program_run(s->program[DT_PROGRAM_UPDATE], &(dt_run){slot + s->update_offset, false}));
+    bool last = micro + 1 == s->recipe.accumulate;
+    DT_TRY(run_pass(t, &(dt_run){slot, .accumulate = micro > 0, .last = last}));
+    if (last) DT_TRY(dt_program_run(s->program[DT_PROGRAM_UPDATE], &(dt_run){slot + s->update_offset, .last = true}));
     return dt_feed_done(t->feed);
 }
 
@@ -97,11 +97,9 @@ dt_status dt_trainer_seek(dt_trainer *t, int64_t samples)
     return dt_feed_create(t->session, t->data, t->settings, DT_PROGRAM_PASS, samples, t->log, &t->feed);
 }
 
-static dt_status pause_at_milestone(dt_trainer *t)
+/* Evaluations and checkpoints do not count as training time. */
+static dt_status pause_for_milestone(dt_trainer *t)
 {
-    int64_t step = t->progress.step;
-    DT_TRY(learn(t, 0));
-    if (t->progress.step != step) return DT_OK; /* the last step was rolled back */
     dt_meter_pause(&t->meter);
     DT_TRY(dt_trainer_milestone(t));
     dt_meter_resume(&t->meter);
@@ -110,7 +108,6 @@ static dt_status pause_at_milestone(dt_trainer *t)
 
 static dt_status leave_on_signal(dt_trainer *t)
 {
-    DT_TRY(learn(t, 0));
     DT_TRY(dt_trainer_save(t));
     return dt_fail(DT_ERR_STOPPED, "stopped by a signal after step %lld of %lld, which is saved: go on with --resume",
                    (long long)t->progress.step, (long long)t->schedule.steps);
@@ -121,9 +118,12 @@ dt_status dt_trainer_loop(dt_trainer *t)
     dt_meter_start(&t->meter);
     while (t->progress.step < t->schedule.steps) {
         DT_TRY(launch_step(t));
-        DT_TRY(learn(t, 1));
-        if (dt_trainer_pauses(t)) DT_TRY(pause_at_milestone(t));
-        if (stopped(t) && t->progress.step < t->schedule.steps) return leave_on_signal(t);
+        int64_t step = t->progress.step;
+        bool milestone = dt_trainer_pauses(t), stop = stopped(t);
+        DT_TRY(learn(t, milestone || stop ? 0 : 1));
+        if (t->progress.step != step) continue; /* rolled back */
+        if (milestone) DT_TRY(pause_for_milestone(t));
+        if (stop && step < t->schedule.steps) return leave_on_signal(t);
     }
     return DT_OK;
 }
