@@ -30,6 +30,7 @@ static double product_flops(const dt_node *node)
     return 2.0 * (double)at.batch * (double)at.heads * (double)at.tokens * (double)at.tokens * (double)at.size;
 }
 
+/* The kernel always writes the log-sum-exp, so it is always made. */
 static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_attention_attr *attr = node->attr;
@@ -42,8 +43,7 @@ static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
                       (long long)attr->heads, dt_shape_text(&qkv->shape, text));
         return false;
     }
-    if (!dt_node_output(graph, node, OUT, qkv->dtype, &DT_SHAPE(batch, tokens, packed / 3))) return false;
-    return !dt_rule_wanted(wanted, LSE) ||
+    return dt_node_output(graph, node, OUT, qkv->dtype, &DT_SHAPE(batch, tokens, packed / 3)) &&
            dt_node_output(graph, node, LSE, qkv->dtype, &DT_SHAPE(batch, attr->heads, tokens));
 }
 
@@ -61,7 +61,7 @@ static dt_status attention_cpu(const dt_node *node, const dt_exec *exec)
     dt_cpu_attention args = describe(node->attr, node->in[0]);
     args.qkv = node->in[0]->data;
     args.out = node->out[OUT]->data;
-    args.lse = dt_rule_data(node->out[LSE]);
+    args.lse = node->out[LSE]->data;
     args.scratch = node->workspace;
     exec->cpu->attention(dt_device_pool(exec->device), node->in[0]->dtype, &args);
     return DT_OK;
@@ -73,10 +73,6 @@ enum { GRAD_QKV, GRAD_OUT, GRAD_LSE, GRAD_DOUT, GRAD_INPUTS };
 
 static void attention_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    if (!node->out[LSE]) {
-        dt_graph_fail(graph, "attention: differentiated, but built without its log-sum-exp");
-        return;
-    }
     dt_tensor *const in[GRAD_INPUTS] = {node->in[0], node->out[OUT], node->out[LSE], dout[OUT]};
     din[0] = dt_apply(graph, &dt_op_attention_grad, node->attr, in, GRAD_INPUTS);
 }
@@ -143,7 +139,5 @@ const dt_op dt_op_attention_grad = {
 dt_tensor *dt_attention(dt_graph *graph, dt_tensor *qkv, dt_attention_attr attr)
 {
     if (!qkv) return NULL;
-    unsigned wanted = 1u << OUT | (unsigned)dt_graph_training(graph) << LSE;
-    dt_node *node = dt_node_add(graph, &dt_op_attention, &attr, &qkv, 1, wanted);
-    return node ? node->out[OUT] : NULL;
+    return dt_apply(graph, &dt_op_attention, &attr, &qkv, 1);
 }

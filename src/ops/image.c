@@ -75,12 +75,13 @@ static bool unpatchify_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static void patchify_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    din[0] = dt_apply(graph, &dt_op_unpatchify, node->attr, dout, 1);
+    const int64_t *dim = node->in[0]->shape.dim;
+    din[0] = dt_unpatchify(graph, dout[0], dim[1], dim[2], dim[3], ((const patch_attr *)node->attr)->patch);
 }
 
 static void unpatchify_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    din[0] = dt_apply(graph, &dt_op_patchify, node->attr, dout, 1);
+    din[0] = dt_patchify(graph, dout[0], ((const patch_attr *)node->attr)->patch);
 }
 
 static dt_cost patch_cost(const dt_node *node) { return dt_rule_cost(node, 0); }
@@ -123,15 +124,31 @@ const dt_op dt_op_unpatchify = {
     .kernel = {[DT_CPU] = unpatchify_cpu},
 };
 
+static bool can_cut(dt_graph *graph, const dt_op *op, int64_t height, int64_t width, int64_t patch)
+{
+    if (patch > 0 && height % patch == 0 && width % patch == 0) return true;
+    dt_graph_fail(graph, "%s: images of %lld by %lld pixels cannot be cut into patches of %lld by %lld", op->name,
+                  (long long)height, (long long)width, (long long)patch, (long long)patch);
+    return false;
+}
+
 dt_tensor *dt_patchify(dt_graph *graph, dt_tensor *images, int64_t patch)
 {
     if (!images) return NULL;
     const dt_shape *shape = &images->shape;
-    if (shape->rank != 4 || patch <= 0 || shape->dim[2] % patch != 0 || shape->dim[3] % patch != 0) {
+    if (shape->rank != 4) {
         char text[96];
-        return dt_graph_fail(graph, "patchify: images of shape %s cannot be cut into patches of %lld by %lld pixels",
-                             dt_shape_text(shape, text), (long long)patch, (long long)patch);
+        return dt_graph_fail(graph, "patchify: the images have shape %s, not 4 dimensions", dt_shape_text(shape, text));
     }
+    if (!can_cut(graph, &dt_op_patchify, shape->dim[2], shape->dim[3], patch)) return NULL;
     patch_attr attr = {shape->dim[1], shape->dim[2] / patch, shape->dim[3] / patch, patch};
     return dt_apply(graph, &dt_op_patchify, &attr, &images, 1);
+}
+
+dt_tensor *dt_unpatchify(dt_graph *graph, dt_tensor *patches, int64_t channels, int64_t height, int64_t width,
+                         int64_t patch)
+{
+    if (!patches || !can_cut(graph, &dt_op_unpatchify, height, width, patch)) return NULL;
+    patch_attr attr = {channels, height / patch, width / patch, patch};
+    return dt_apply(graph, &dt_op_unpatchify, &attr, &patches, 1);
 }

@@ -51,7 +51,7 @@ typedef struct dt_point_norm_attr {
     dt_pointwise kind;
 } dt_point_norm_attr;
 /* Inputs: x, residual, gamma, beta (row) / x, residual, gamma, beta, alpha, shift (point). Outputs: y, sum, then for
- * row norms mean and rstd. The fuse pass fills residual and sum. */
+ * row norms mean and rstd; sum is made where there is a residual, which the fuse pass fills. */
 enum { DT_NORM_X, DT_NORM_RESIDUAL, DT_NORM_GAMMA, DT_NORM_BETA, DT_NORM_ALPHA, DT_NORM_SHIFT };
 enum { DT_NORM_Y, DT_NORM_SUM, DT_NORM_MEAN, DT_NORM_RSTD };
 dt_tensor *dt_row_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_row_norm_attr);
@@ -72,6 +72,8 @@ typedef struct dt_normalize_attr {
 } dt_normalize_attr;
 dt_tensor *dt_normalize(dt_graph *, dt_tensor *u8_images, dt_normalize_attr); /* [B,C,H,W] bytes to floats */
 dt_tensor *dt_patchify(dt_graph *, dt_tensor *images, int64_t patch);         /* [B,c,H,W] to [B,N,c*p*p] */
+dt_tensor *dt_unpatchify(dt_graph *, dt_tensor *patches, int64_t channels, int64_t height, int64_t width,
+                         int64_t patch); /* and back */
 /* [B,N,C] to [B,N+1,C] with cls[C] in front (NULL: none, [B,N,C]), plus position[N(+1),C] (NULL: none) */
 dt_tensor *dt_embed_tokens(dt_graph *, dt_tensor *x, dt_tensor *cls, dt_tensor *position);
 dt_tensor *dt_token_mean(dt_graph *, dt_tensor *x, int64_t first, int64_t count); /* [B,T,C] to [B,C] */

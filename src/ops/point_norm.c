@@ -16,6 +16,7 @@ static double function_flops(dt_pointwise kind)
     return flops[kind];
 }
 
+/* The kernel always writes the sum where there is a residual, so it is always made then. */
 static bool point_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_tensor *x = node->in[DT_NORM_X];
@@ -27,9 +28,8 @@ static bool point_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
         !dt_rule_count(graph, node, DT_NORM_ALPHA, "alpha", 1) ||
         !dt_rule_count(graph, node, DT_NORM_SHIFT, "shift", 1))
         return false;
-    for (int k = DT_NORM_Y; k <= DT_NORM_SUM; k++)
-        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, x->dtype, &x->shape)) return false;
-    return true;
+    return dt_node_output(graph, node, DT_NORM_Y, x->dtype, &x->shape) &&
+           (!node->in[DT_NORM_RESIDUAL] || dt_node_output(graph, node, DT_NORM_SUM, x->dtype, &x->shape));
 }
 
 static dt_cost point_norm_cost(const dt_node *node)
@@ -69,12 +69,7 @@ enum { DX, DGAMMA, DBETA, DALPHA, DSHIFT };
 static void point_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
     dt_tensor *residual = node->in[DT_NORM_RESIDUAL], *dx = dout[DT_NORM_SUM];
-    bool wants_x = dt_rule_wants(node, DT_NORM_X) || dt_rule_wants(node, DT_NORM_RESIDUAL);
     if (dout[DT_NORM_Y]) {
-        if (residual && !node->out[DT_NORM_SUM]) {
-            dt_graph_fail(graph, "point_norm: differentiated, but built without its sum");
-            return;
-        }
         dt_tensor *const in[GRAD_INPUTS] = {
             [DY] = dout[DT_NORM_Y],
             [DSUM] = dout[DT_NORM_SUM],
@@ -83,7 +78,7 @@ static void point_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor 
             [ALPHA] = node->in[DT_NORM_ALPHA],
             [SHIFT] = node->in[DT_NORM_SHIFT],
         };
-        unsigned wanted = (unsigned)wants_x << DX;
+        unsigned wanted = 1u << DX; /* which the kernel always writes */
         for (int i = DT_NORM_GAMMA; i <= DT_NORM_SHIFT; i++)
             wanted |= (unsigned)dt_rule_wants(node, i) << (i - DT_NORM_GAMMA + DGAMMA);
         dt_node *grad = dt_node_add(graph, &dt_op_point_norm_grad, node->attr, in, GRAD_INPUTS, wanted);

@@ -6,8 +6,10 @@
 enum { FLOPS = 8, GRAD_FLOPS = 16 }; /* per element */
 enum { ROW_NORM_INPUTS = DT_NORM_BETA + 1 };
 
+/* The kernel always writes what it normalises, if that is a sum, and its statistics, so they are always made. */
 static bool row_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
+    const dt_row_norm_attr *attr = node->attr;
     const dt_tensor *x = node->in[DT_NORM_X];
     dt_shape channels = DT_SHAPE(dt_shape_last(&x->shape)), rows = DT_SHAPE(dt_shape_rows(&x->shape));
     if (!dt_rule_types(graph, node, (1u << ROW_NORM_INPUTS) - 1) ||
@@ -15,11 +17,10 @@ static bool row_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
         !dt_rule_shape(graph, node, DT_NORM_GAMMA, "gamma", &channels) ||
         !dt_rule_shape(graph, node, DT_NORM_BETA, "beta", &channels))
         return false;
-    for (int k = DT_NORM_Y; k <= DT_NORM_RSTD; k++)
-        if (dt_rule_wanted(wanted, k) &&
-            !dt_node_output(graph, node, k, x->dtype, k >= DT_NORM_MEAN ? &rows : &x->shape))
-            return false;
-    return true;
+    return dt_node_output(graph, node, DT_NORM_Y, x->dtype, &x->shape) &&
+           (!node->in[DT_NORM_RESIDUAL] || dt_node_output(graph, node, DT_NORM_SUM, x->dtype, &x->shape)) &&
+           (!attr->center || dt_node_output(graph, node, DT_NORM_MEAN, x->dtype, &rows)) &&
+           dt_node_output(graph, node, DT_NORM_RSTD, x->dtype, &rows);
 }
 
 static dt_cost row_norm_cost(const dt_node *node)
@@ -43,7 +44,7 @@ static dt_status row_norm_cpu(const dt_node *node, const dt_exec *exec)
         .beta = dt_rule_data(node->in[DT_NORM_BETA]),
         .y = node->out[DT_NORM_Y]->data,
         .mean = dt_rule_data(node->out[DT_NORM_MEAN]),
-        .rstd = dt_rule_data(node->out[DT_NORM_RSTD]),
+        .rstd = node->out[DT_NORM_RSTD]->data,
     };
     exec->cpu->row_norm(dt_device_pool(exec->device), x->dtype, &args);
     return DT_OK;
@@ -60,10 +61,6 @@ static void row_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *c
     dt_tensor *residual = node->in[DT_NORM_RESIDUAL], *dx = dout[DT_NORM_SUM];
     bool wants_x = dt_rule_wants(node, DT_NORM_X) || dt_rule_wants(node, DT_NORM_RESIDUAL);
     if (dout[DT_NORM_Y]) {
-        if (!node->out[DT_NORM_RSTD] || (residual && !node->out[DT_NORM_SUM])) {
-            dt_graph_fail(graph, "row_norm: differentiated, but built without its statistics");
-            return;
-        }
         dt_tensor *const in[GRAD_INPUTS] = {
             [DY] = dout[DT_NORM_Y],
             [DSUM] = dout[DT_NORM_SUM],
@@ -164,8 +161,5 @@ dt_tensor *dt_row_norm(dt_graph *graph, dt_tensor *x, dt_tensor *gamma, dt_tenso
 {
     if (!x) return NULL;
     dt_tensor *const in[ROW_NORM_INPUTS] = {[DT_NORM_X] = x, [DT_NORM_GAMMA] = gamma, [DT_NORM_BETA] = beta};
-    unsigned wanted = 1u << DT_NORM_Y;
-    if (dt_graph_training(graph)) wanted |= (unsigned)attr.center << DT_NORM_MEAN | 1u << DT_NORM_RSTD;
-    dt_node *node = dt_node_add(graph, &dt_op_row_norm, &attr, in, ROW_NORM_INPUTS, wanted);
-    return node ? node->out[DT_NORM_Y] : NULL;
+    return dt_apply(graph, &dt_op_row_norm, &attr, in, ROW_NORM_INPUTS);
 }
