@@ -1,0 +1,69 @@
+/* The table of commands, and how one of them is run. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/command.h"
+
+const dt_command *const dt_commands[] = {
+    &dt_command_train,  &dt_command_eval,    &dt_command_plan,   &dt_command_bench, &dt_command_export,
+    &dt_command_import, &dt_command_inspect, &dt_command_doctor, &dt_command_help,
+};
+const int dt_command_count = sizeof dt_commands / sizeof dt_commands[0];
+
+const dt_command *dt_command_find(const char *name)
+{
+    for (int i = 0; i < dt_command_count; i++)
+        if (strcmp(dt_commands[i]->name, name) == 0) return dt_commands[i];
+    return NULL;
+}
+
+static int exit_code(dt_status status)
+{
+    switch (status) {
+    case DT_OK: return 0;
+    case DT_ERR_USAGE: return 2;
+    case DT_ERR_STOPPED: return 3;
+    default: return 1;
+    }
+}
+
+static dt_status run(const dt_command *command, int count, char *const *words)
+{
+    dt_arguments args;
+    DT_TRY(dt_arguments_parse(command, count, words, &args));
+    dt_status status = DT_OK;
+    if (dt_arguments_has(&args, "--help")) dt_command_print_help(command);
+    else if (dt_arguments_has(&args, "--version")) printf("dyttrain %s\n", DT_VERSION);
+    else status = command->run(&args);
+    dt_arguments_free(&args);
+    return status;
+}
+
+/* Has the reader of a pipe closed it, having seen enough (`| head`)? */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+static dt_status finish_output(void)
+{
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    return written || reader_left() ? DT_OK : dt_fail(DT_ERR_IO, "cannot write the result to standard output");
+}
+
+int dt_command_main(int count, char *const *words)
+{
+    const dt_command *command = count ? dt_command_find(words[0]) : &dt_command_train;
+    if (command && count) count--, words++;
+    if (!command && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0))
+        command = &dt_command_help, count--, words++;
+    if (!command) command = &dt_command_train;
+    dt_status status = run(command, count, words);
+    if (!status) status = finish_output();
+    if (status) fprintf(stderr, "dyttrain: %s\n", dt_error_message());
+    return exit_code(status);
+}

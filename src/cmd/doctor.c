@@ -1,0 +1,155 @@
+/* dyttrain doctor: what this machine has, and what to do about what it lacks. */
+#include <cblas.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cmd/command.h"
+#include "cmd/roof.h"
+#include "data/data.h"
+#include "device/device.h"
+
+static DT_PRINTF(2, 3) void line(const char *label, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("%-12s ", label);
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+static void remedy(const char *text) { printf("%-12s   remedy: %s\n", "", text); }
+
+static dt_status report_processor(dt_device *device)
+{
+    dt_device_info info;
+    char total[32], available[32];
+    DT_TRY(dt_device_query(device, &info));
+    line("processor", "%s, %d thread%s for computing (setting: threads)", info.name, info.threads,
+         info.threads == 1 ? "" : "s");
+    line("memory", "%s, %s of it available", dt_text_bytes(total, (double)info.memory_total),
+         dt_text_bytes(available, (double)info.memory_free));
+    return DT_OK;
+}
+
+static dt_status report_speed(dt_device *device)
+{
+    const dt_cpu_kernels *kernels = dt_cpu_kernels_best();
+    dt_roof roof;
+    char products[32], copies[32];
+    line("kernels", "%s", kernels->name);
+    if (strcmp(kernels->name, "baseline") == 0)
+        remedy("none: this processor lacks AVX2; everything runs, but slowly");
+    line("BLAS", "%s, for %s", openblas_get_config(), openblas_get_corename());
+    DT_TRY(dt_roof_measure(dt_device_pool(device), kernels, &roof));
+    line("speed", "float32 matrix products %s/s, copying %s/s", dt_text_count(products, roof.flops, "FLOP"),
+         dt_text_count(copies, roof.bytes, "B"));
+    return DT_OK;
+}
+
+static void report_cuda(void)
+{
+    const char *why = "";
+    if (!dt_backend_built(DT_CUDA)) {
+        line("CUDA", "not in this binary");
+        remedy("for a GPU install the CUDA toolkit (nvcc, cuBLASLt) and build again");
+        return;
+    }
+    int count = dt_backend_count(DT_CUDA, &why);
+    if (count == 0) {
+        line("CUDA", "built in, but no GPU: %s", why);
+        remedy("none without an NVIDIA GPU; with one, install its driver (nvidia-smi must list it)");
+    }
+    for (int i = 0; i < count; i++) {
+        dt_device *device;
+        dt_device_info info;
+        char total[32], available[32];
+        dt_status status = dt_device_open(DT_CUDA, i, 1, &device);
+        if (!status) {
+            status = dt_device_query(device, &info);
+            dt_device_close(device);
+        }
+        if (status) line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());
+        else line("CUDA", "GPU %d: %s, compute capability %d.%d, %s, %s of it free", i, info.name,
+                  info.capability / 10, info.capability % 10, dt_text_bytes(total, (double)info.memory_total),
+                  dt_text_bytes(available, (double)info.memory_free));
+    }
+}
+
+static void report_library(const char *label, const char *const *names, const char *missing_remedy)
+{
+    for (; *names; names++) {
+        void *library = dlopen(*names, RTLD_LAZY | RTLD_LOCAL);
+        if (!library) continue;
+        line(label, "%s is there; this version trains with one process and does not use it yet", *names);
+        dlclose(library);
+        return;
+    }
+    line(label, "not found; this version trains with one process and does not need it");
+    remedy(missing_remedy);
+}
+
+/* Is there an executable `name` in one of the folders of PATH? */
+static bool find_program(const char *name, dt_text *path)
+{
+    const char *folders = getenv("PATH");
+    for (const char *at = folders ? folders : ""; *at;) {
+        size_t length = strcspn(at, ":");
+        *path = (dt_text){0};
+        dt_text_add(path, "%.*s/%s", (int)length, at, name);
+        if (!path->failed && access(path->data, X_OK) == 0) return true;
+        dt_text_free(path);
+        at += length + (at[length] == ':');
+    }
+    return false;
+}
+
+static void report_gnuplot(void)
+{
+    dt_text path = {0};
+    if (find_program("gnuplot", &path)) {
+        line("gnuplot", "%s", path.data);
+        dt_text_free(&path);
+        return;
+    }
+    line("gnuplot", "not found: scripts/plot_run.sh cannot draw curves");
+    remedy("install gnuplot (Debian: apt-get install gnuplot-nox)");
+}
+
+static dt_status report_data(void)
+{
+    dt_text list = {0};
+    dt_data_list(&list);
+    dt_status status = dt_text_status(&list);
+    if (!status) printf("data sets (data.kind)\n%s", list.data ? list.data : "");
+    dt_text_free(&list);
+    return status;
+}
+
+static dt_status doctor(const dt_arguments *args)
+{
+    static const char *const nccl[] = {"libnccl.so.2", NULL}, *const mpi[] = {"libmpi.so.40", "libmpi.so.12", NULL};
+    dt_device *device;
+    line("dyttrain", "%s", DT_VERSION);
+    DT_TRY(dt_device_open(DT_CPU, 0, 0, &device));
+    dt_status status = report_processor(device);
+    if (!status) status = report_speed(device);
+    dt_device_close(device);
+    DT_TRY(status);
+    report_cuda();
+    report_library("NCCL", nccl, "none needed (NVIDIA's package libnccl2 has it)");
+    report_library("MPI", mpi, "none needed (Debian's package libopenmpi3 has it)");
+    report_gnuplot();
+    return report_data();
+}
+
+const dt_command dt_command_doctor = {
+    .name = "doctor",
+    .usage = "doctor",
+    .summary = "say what this machine has and what it lacks",
+    .run = doctor,
+};

@@ -1,0 +1,76 @@
+/* dyttrain eval: loss and accuracy of a checkpoint on the evaluation split. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cmd/command.h"
+#include "cmd/loaded.h"
+#include "cmd/table.h"
+
+static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
+{
+    char seconds[32];
+    printf("checkpoint   %s (step %lld)\n", loaded->path, (long long)report->step);
+    printf("weights      %s\n", strcmp(report->set, "ema") == 0 ? "averaged (EMA)" : "trained");
+    printf("samples      %lld in %s, %.0f per second\n", (long long)report->samples,
+           dt_text_duration(seconds, report->seconds), (double)report->samples / report->seconds);
+    printf("loss         %.4f\n", report->loss);
+    printf("top-1        %.2f %%\n", report->top1);
+    printf("top-5        %.2f %%\n", report->top5);
+}
+
+static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *report)
+{
+    json_t *object = json_pack("{ss sI ss sf sf sf sI sf}", "checkpoint", loaded->path,
+                               "step", (json_int_t)report->step, "set", report->set, "loss", report->loss,
+                               "top1", report->top1, "top5", report->top5,
+                               "samples", (json_int_t)report->samples, "seconds", report->seconds);
+    if (!object) return dt_fail(DT_ERR_NUMERIC, "the loss is not finite: JSON cannot tell it");
+    json_dumpf(object, stdout, JSON_COMPACT);
+    printf("\n");
+    json_decref(object);
+    return DT_OK;
+}
+
+static dt_status evaluate(const dt_arguments *args)
+{
+    dt_status status;
+    dt_log *log = NULL;
+    dt_loaded loaded = {0};
+    dt_eval_report report = {0};
+    bool averaged = dt_arguments_has(args, "--ema");
+    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
+    DT_TRY_GOTO(dt_loaded_open(args, args->words[0], averaged, log, &loaded), done);
+    if (dt_arguments_has(args, "--print-config")) {
+        DT_TRY_GOTO(dt_table_print_config(loaded.settings, log), done);
+        goto done;
+    }
+    DT_TRY_GOTO(dt_evaluate(loaded.session, loaded.settings, log, &report), done);
+    report.step = loaded.progress.step;
+    report.set = averaged ? "ema" : "eval";
+    if (dt_arguments_has(args, "--json")) status = print_json(&loaded, &report);
+    else print_table(&loaded, &report);
+done:
+    dt_loaded_close(&loaded);
+    dt_log_free(log);
+    return status;
+}
+
+static const dt_option options[] = {
+    {"--ema", NULL, "the averaged weights instead of the trained ones"},
+    {"--json", NULL, "print one JSON object"},
+    {0},
+};
+
+const dt_command dt_command_eval = {
+    .name = "eval",
+    .usage = "eval RUN|CHECKPOINT [path=value ...]",
+    .summary = "evaluate a checkpoint",
+    .help = "Evaluates a checkpoint, or the newest valid one of a run, on the evaluation split of its own settings;\n"
+            "path=value words change them, data.path=... or eval.batch=... say.",
+    .options = options,
+    .settings = true,
+    .least_words = 1,
+    .most_words = 1,
+    .run = evaluate,
+};

@@ -1,0 +1,219 @@
+/* dyttrain inspect: what is in a run, a checkpoint or a safetensors file. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cmd/command.h"
+#include "cmd/tensors.h"
+#include "train/checkpoint.h"
+#include "train/checkpoint_manifest.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+static dt_status join_path(dt_text *out, const char *folder, const char *name)
+{
+    dt_text_add(out, "%s/%s", folder, name);
+    return dt_text_status(out);
+}
+
+/* --- a checkpoint --- */
+
+static int64_t total_bytes(const json_t *files)
+{
+    int64_t total = 0;
+    const char *name;
+    json_t *entry;
+    json_object_foreach ((json_t *)files, name, entry) total += json_integer_value(json_object_get(entry, "bytes"));
+    return total;
+}
+
+static void print_progress(const dt_progress *progress)
+{
+    printf("step         %lld, after %lld samples", (long long)progress->step, (long long)progress->samples);
+    if (progress->skipped) printf(", %lld steps skipped", (long long)progress->skipped);
+    if (progress->rollbacks) printf(", %lld rollbacks", (long long)progress->rollbacks);
+    printf("\n");
+    if (isfinite(progress->best))
+        printf("best         %.6g at step %lld\n", progress->best, (long long)progress->best_step);
+}
+
+static void print_files(const json_t *files)
+{
+    const char *name;
+    json_t *entry;
+    char size[32];
+    printf("files        %zu, %s\n", json_object_size(files), dt_text_bytes(size, (double)total_bytes(files)));
+    json_object_foreach ((json_t *)files, name, entry)
+        printf("  %-36s %10s\n", name,
+               dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
+}
+
+static void print_numerics(const json_t *manifest)
+{
+    const char *key;
+    json_t *value;
+    printf("numerics\n");
+    json_object_foreach (json_object_get(manifest, "numerics"), key, value) {
+        if (json_is_string(value)) printf("  %-12s %s\n", key, json_string_value(value));
+        else if (json_is_integer(value)) printf("  %-12s %lld\n", key, (long long)json_integer_value(value));
+    }
+}
+
+static dt_status print_weights(const json_t *files, const char *folder)
+{
+    const char *name;
+    json_t *entry;
+    json_object_foreach ((json_t *)files, name, entry) {
+        if (strncmp(name, "model", 5) != 0 || !ends_with(name, ".safetensors")) continue;
+        dt_text path = {0};
+        dt_status status = join_path(&path, folder, name);
+        if (!status) status = dt_tensors_print(path.data);
+        dt_text_free(&path);
+        DT_TRY(status);
+    }
+    return DT_OK;
+}
+
+static dt_status verify(const char *path)
+{
+    DT_TRY(dt_checkpoint_verify(path));
+    printf("verified     %s: all sizes and checksums hold\n", path);
+    return DT_OK;
+}
+
+static dt_status inspect_checkpoint(const char *path, bool verifies)
+{
+    json_t *manifest, *files;
+    dt_progress progress;
+    DT_TRY(dt_checkpoint_manifest(path, &manifest));
+    dt_status status = dt_manifest_progress(manifest, path, &progress);
+    if (!status) status = dt_json_member(manifest, "files", JSON_OBJECT, path, &files);
+    if (!status) {
+        printf("checkpoint   %s\n", path);
+        print_progress(&progress);
+        print_files(files);
+        print_numerics(manifest);
+        status = verifies ? verify(path) : DT_OK;
+    }
+    if (!status) status = print_weights(files, path);
+    json_decref(manifest);
+    return status;
+}
+
+/* --- a run --- */
+
+static dt_status print_checkpoint_row(const char *folder, const char *name, bool verifies, dt_progress *newest)
+{
+    dt_text path = {0};
+    json_t *manifest = NULL;
+    char size[32];
+    dt_status status = join_path(&path, folder, name);
+    if (!status) status = verifies ? dt_checkpoint_verify(path.data) : DT_OK;
+    if (!status) status = dt_checkpoint_manifest(path.data, &manifest);
+    if (!status) status = dt_manifest_progress(manifest, path.data, newest);
+    if (!status)
+        printf("  %-20s %12lld samples %10s%s\n", name, (long long)newest->samples,
+               dt_text_bytes(size, (double)total_bytes(json_object_get(manifest, "files"))),
+               verifies ? "  verified" : "");
+    else printf("  %-20s not valid: %s\n", name, dt_error_message());
+    json_decref(manifest);
+    dt_text_free(&path);
+    return status;
+}
+
+/* Every checkpoint is listed; the first that is not valid makes the status. */
+static dt_status print_checkpoints(const char *folder, bool verifies)
+{
+    char **names;
+    size_t count;
+    dt_progress newest = {.best = NAN};
+    dt_status status = DT_OK;
+    DT_TRY(dt_folder_list(folder, &names, &count));
+    printf("checkpoints\n");
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(names[i], "step-", 5) != 0) continue;
+        dt_status one = print_checkpoint_row(folder, names[i], verifies, &newest);
+        if (!status) status = one;
+    }
+    dt_folder_list_free(names, count);
+    if (isfinite(newest.best)) printf("best         %.6g at step %lld\n", newest.best, (long long)newest.best_step);
+    return status;
+}
+
+/* The last whole line of metrics.jsonl that holds `key`. */
+static void print_last_line(const char *label, const char *metrics, const char *key)
+{
+    FILE *file = fopen(metrics, "re");
+    char *line = NULL, *last = NULL;
+    size_t room = 0;
+    ssize_t length;
+    while (file && (length = getline(&line, &room, file)) > 0) {
+        if (line[length - 1] != '\n' || !strstr(line, key)) continue;
+        free(last);
+        last = strdup(line);
+    }
+    if (last) printf("%-12s %s", label, last);
+    free(last);
+    free(line);
+    if (file) fclose(file);
+}
+
+static dt_status inspect_run(const char *run, bool verifies)
+{
+    dt_text checkpoints = {0}, metrics = {0};
+    dt_status status = join_path(&checkpoints, run, "checkpoints");
+    if (!status) status = join_path(&metrics, run, "metrics.jsonl");
+    if (!status) {
+        printf("run          %s\n", run);
+        print_last_line("last step", metrics.data, "\"lr\":");
+        print_last_line("last eval", metrics.data, "\"eval\":");
+        status = print_checkpoints(checkpoints.data, verifies);
+    }
+    dt_text_free(&checkpoints);
+    dt_text_free(&metrics);
+    return status;
+}
+
+static dt_status inspect(const dt_arguments *args)
+{
+    const char *word = args->words[0];
+    bool verifies = dt_arguments_has(args, "--verify");
+    dt_text manifest = {0}, checkpoints = {0};
+    if (!dt_file_exists(word)) return dt_fail(DT_ERR_USAGE, "there is no run, checkpoint or file '%s'", word);
+    dt_status status = join_path(&manifest, word, "manifest.json");
+    if (!status) status = join_path(&checkpoints, word, "checkpoints");
+    if (status) goto done;
+    if (dt_file_exists(manifest.data)) status = inspect_checkpoint(word, verifies);
+    else if (dt_file_exists(checkpoints.data)) status = inspect_run(word, verifies);
+    else if (verifies) status = dt_fail(DT_ERR_USAGE, "'%s' is no run or checkpoint: only these have checksums", word);
+    else status = dt_tensors_print(word);
+done:
+    dt_text_free(&manifest);
+    dt_text_free(&checkpoints);
+    return status;
+}
+
+static const dt_option options[] = {
+    {"--verify", NULL, "check the sizes and checksums of all files"},
+    {0},
+};
+
+const dt_command dt_command_inspect = {
+    .name = "inspect",
+    .usage = "inspect RUN|CHECKPOINT|FILE.safetensors",
+    .summary = "say what is in a run, a checkpoint or a safetensors file",
+    .help = "Of a run: its checkpoints and last metrics. Of a checkpoint or a safetensors file: every parameter with\n"
+            "shape, mean, deviation, range and norm, and the value of each site's alpha.",
+    .options = options,
+    .least_words = 1,
+    .most_words = 1,
+    .run = inspect,
+};

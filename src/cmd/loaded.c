@@ -1,0 +1,78 @@
+/* From a word to weights in memory, by way of the manifest's own settings. */
+#include "cmd/loaded.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cmd/table.h"
+#include "train/checkpoint_manifest.h"
+
+static bool has(const char *folder, const char *name)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/%s", folder, name);
+    bool found = !path.failed && dt_file_exists(path.data);
+    dt_text_free(&path);
+    return found;
+}
+
+dt_status dt_find_checkpoint(const char *word, dt_log *log, char **path)
+{
+    if (!dt_file_exists(word)) return dt_fail(DT_ERR_USAGE, "there is no run or checkpoint '%s'", word);
+    if (has(word, "manifest.json")) {
+        *path = strdup(word);
+        return *path ? DT_OK : dt_fail_memory(strlen(word) + 1, "a path");
+    }
+    if (!has(word, "checkpoints"))
+        return dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
+                                     "'manifest.json'", word);
+    dt_text folder = {0};
+    dt_text_add(&folder, "%s/checkpoints", word);
+    dt_status status = dt_text_status(&folder);
+    if (!status) status = dt_checkpoint_find(folder.data, log, path);
+    dt_text_free(&folder);
+    return status;
+}
+
+static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
+{
+    json_t *manifest;
+    const char *yaml;
+    dt_text name = {0};
+    DT_TRY(dt_checkpoint_manifest(loaded->path, &manifest));
+    dt_text_add(&name, "%s/manifest.json, settings", loaded->path);
+    dt_status status = dt_text_status(&name);
+    if (!status) status = dt_json_text(manifest, "settings", loaded->path, &yaml);
+    if (!status) status = dt_manifest_progress(manifest, loaded->path, &loaded->progress);
+    if (!status) status = dt_table_parse(args, yaml, name.data, &loaded->settings);
+    dt_text_free(&name);
+    json_decref(manifest);
+    return status;
+}
+
+static dt_status open_loaded(const dt_arguments *args, const char *word, bool averaged, dt_log *log, dt_loaded *loaded)
+{
+    DT_TRY(dt_find_checkpoint(word, log, &loaded->path));
+    DT_TRY(load_settings(args, loaded));
+    dt_session_options options = {.eval_only = true, .eval_ema = averaged};
+    DT_TRY(dt_session_create(loaded->settings, &options, log, &loaded->session));
+    dt_weights_options weights = {.use_ema = averaged};
+    return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, log);
+}
+
+dt_status dt_loaded_open(const dt_arguments *args, const char *word, bool averaged, dt_log *log, dt_loaded *out)
+{
+    *out = (dt_loaded){0};
+    dt_status status = open_loaded(args, word, averaged, log, out);
+    if (status) dt_loaded_close(out);
+    return status;
+}
+
+void dt_loaded_close(dt_loaded *loaded)
+{
+    dt_session_free(loaded->session);
+    dt_settings_free(loaded->settings);
+    free(loaded->path);
+    *loaded = (dt_loaded){0};
+}

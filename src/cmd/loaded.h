@@ -1,0 +1,22 @@
+/* A trained model from a run or a checkpoint: what eval and export start from. */
+#ifndef DT_CMD_LOADED_H
+#define DT_CMD_LOADED_H
+
+#include "cmd/arguments.h"
+#include "train/train.h"
+
+typedef struct dt_loaded {
+    char *path;            /* of the checkpoint */
+    dt_progress progress;  /* when it was saved */
+    dt_settings *settings; /* as the manifest keeps them, under the command line's path=value words */
+    dt_session *session;   /* for evaluation only, with the weights in its value buffer */
+} dt_loaded;
+
+/* The checkpoint that `word` names: a checkpoint folder itself, or the newest valid one of a run folder. `*path` is
+ * freed with free(). */
+DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
+/* `averaged`: the weights of ema.safetensors. */
+DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, const char *word, bool averaged, dt_log *, dt_loaded *out);
+void dt_loaded_close(dt_loaded *); /* one that is all zero is allowed */
+
+#endif

@@ -1,0 +1,201 @@
+/* dyttrain plan: what a training step will take, without running it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/command.h"
+#include "cmd/place.h"
+#include "cmd/table.h"
+#include "train/train.h"
+
+static const char *const programs[] = {"pass", "update", "eval", NULL};
+enum { PROGRAMS = 3, LARGEST = 6, MOST_TENSORS = 1024 };
+
+static void print_bytes(const char *label, int64_t bytes)
+{
+    char size[32];
+    printf("  %-12s %10s\n", label, dt_text_bytes(size, (double)bytes));
+}
+
+static void print_parameters(const dt_store *store)
+{
+    int64_t of_role[DT_ROLES] = {0}, total = 0;
+    char count[32];
+    for (int i = 0; i < dt_store_params(store); i++) {
+        const dt_param *param = dt_store_param(store, i);
+        of_role[param->role] += param->count;
+        total += param->count;
+    }
+    int64_t trainable = dt_store_trainable(store);
+    printf("parameters     %s (%lld)", dt_text_count(count, (double)total, ""), (long long)total);
+    if (trainable != total) printf(", of which %lld are trained", (long long)trainable);
+    printf("\n");
+    for (int r = 0; r < DT_ROLES; r++)
+        if (of_role[r]) printf("  %-12s %10lld\n", dt_role_name(r), (long long)of_role[r]);
+}
+
+static void print_flops(const dt_session *session, const dt_settings *settings)
+{
+    char step[32], sample[32];
+    double flops = dt_session_step_flops(session);
+    int64_t batch = dt_setting_int(settings, "data.batch");
+    printf("step           %lld samples in passes of %lld\n", (long long)batch,
+           (long long)dt_session_micro_batch(session));
+    printf("  %-12s %10s   %s per sample; three times the forward pass, recomputation not counted\n", "work",
+           dt_text_count(step, flops, "FLOP"), dt_text_count(sample, flops / (double)batch, "FLOP"));
+}
+
+static void print_device(dt_device *device, int64_t planned)
+{
+    dt_device_info info;
+    char size[32];
+    if (dt_device_query(device, &info)) return; /* a plan does not need it */
+    printf("  %-12s %10s   has %s%s\n", "device", dt_text_bytes(size, (double)info.memory_total), info.name,
+           planned > info.memory_total ? ": TOO LITTLE" : "");
+}
+
+/* What no plan knows: measured once, told apart. */
+static void print_outside(dt_backend backend)
+{
+    if (backend == DT_CUDA) printf("  %-12s %10s   CUDA context and libraries\n", "outside", "1.5 GiB");
+    else printf("  %-12s %10s   program, libraries, and batches that the loader has ready\n", "outside", "50 MiB");
+}
+
+static void print_memory(const dt_session *session)
+{
+    int64_t total = 0;
+    printf("memory\n");
+    for (int m = 0; m < DT_MEMORY_CATEGORIES; m++) {
+        int64_t bytes = dt_session_memory(session, (dt_memory)m);
+        if (bytes) print_bytes(dt_memory_name((dt_memory)m), bytes);
+        total += bytes;
+    }
+    print_bytes("total", total);
+    print_outside(dt_device_backend(dt_session_device(session)));
+    print_device(dt_session_device(session), total);
+}
+
+/* --- the largest tensors --- */
+
+typedef struct kind { /* tensors alike in all blocks */
+    const dt_tensor *first;
+    char place[DT_PLACE_ROOM];
+    int64_t count, bytes;
+} kind;
+
+static bool is_alike(const kind *k, const dt_tensor *tensor, const char *place)
+{
+    const dt_node *a = k->first->maker, *b = tensor->maker;
+    return a->op == b->op && a->backward == b->backward && strcmp(k->place, place) == 0 &&
+           k->first->dtype == tensor->dtype && dt_shape_equal(&k->first->shape, &tensor->shape);
+}
+
+static int collect_kinds(const dt_tensor *const *tensors, int count, kind *kinds)
+{
+    int used = 0;
+    for (int i = 0; i < count; i++) {
+        char place[DT_PLACE_ROOM];
+        int k = 0;
+        dt_place_fold(tensors[i]->maker->scope, place);
+        while (k < used && !is_alike(&kinds[k], tensors[i], place)) k++;
+        if (k == used) {
+            kinds[used++] = (kind){.first = tensors[i]};
+            strcpy(kinds[k].place, place);
+        }
+        kinds[k].count++;
+        kinds[k].bytes += dt_shape_count(&tensors[i]->shape) * (int64_t)dt_dtype_size(tensors[i]->dtype);
+    }
+    return used;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const kind *x = a, *y = b;
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+static void print_kind(const kind *k)
+{
+    char size[32], shape[96];
+    const dt_node *maker = k->first->maker;
+    printf("    %10s  %4lld x %s %-22s %s%s%s%s\n", dt_text_bytes(size, (double)k->bytes), (long long)k->count,
+           dt_dtype_name(k->first->dtype), dt_shape_text(&k->first->shape, shape), k->place, k->place[0] ? ": " : "",
+           maker->op->name, maker->backward ? ", backward" : "");
+}
+
+static void print_program(const dt_program *program)
+{
+    const dt_tensor *tensors[MOST_TENSORS];
+    kind kinds[MOST_TENSORS];
+    char size[32];
+    int count = collect_kinds(tensors, dt_program_peak(program, tensors, MOST_TENSORS), kinds);
+    qsort(kinds, (size_t)count, sizeof *kinds, by_bytes);
+    printf("  %-12s %10s   %d operators\n", dt_program_name(program),
+           dt_text_bytes(size, (double)dt_program_arena_bytes(program)),
+           dt_graph_node_count(dt_program_graph(program)));
+    for (int i = 0; i < count && i < LARGEST; i++) print_kind(&kinds[i]);
+}
+
+static void print_plan(dt_session *session, const dt_settings *settings)
+{
+    dt_text model = {0};
+    dt_model_describe(dt_session_model(session), &model);
+    printf("model          %s\n", model.data && !model.failed ? model.data : "");
+    dt_text_free(&model);
+    print_parameters(dt_session_store(session));
+    print_flops(session, settings);
+    print_memory(session);
+    printf("arena by program, with what takes most at its peak\n");
+    for (int i = 0; i < PROGRAMS; i++) print_program(dt_session_program(session, programs[i]));
+}
+
+static dt_status print_graph(const dt_session *session, const char *name)
+{
+    dt_text text = {0};
+    dt_graph_print(dt_program_graph(dt_session_program(session, name)), &text);
+    dt_status status = dt_text_status(&text);
+    if (!status) fputs(text.data, stdout);
+    dt_text_free(&text);
+    return status;
+}
+
+static dt_status plan(const dt_arguments *args)
+{
+    dt_status status;
+    dt_log *log = NULL;
+    dt_settings *settings = NULL;
+    dt_session *session = NULL;
+    const char *graph = dt_arguments_value(args, "--graph");
+    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
+    DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
+    if (dt_arguments_has(args, "--print-config")) {
+        DT_TRY_GOTO(dt_table_print_config(settings, log), done);
+        goto done;
+    }
+    DT_TRY_GOTO(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session), done);
+    if (graph) status = print_graph(session, graph);
+    else print_plan(session, settings);
+done:
+    dt_session_free(session);
+    dt_settings_free(settings);
+    dt_log_free(log);
+    return status;
+}
+
+static const dt_option options[] = {
+    {"--graph", "PROGRAM", "print the graph of a program as text: pass (default), update or eval", programs},
+    {0},
+};
+
+const dt_command dt_command_plan = {
+    .name = "plan",
+    .usage = "plan CONFIG.yaml [path=value ...]",
+    .summary = "say what a training step takes (parameters, FLOPs, memory), without running it",
+    .help = "Prints parameters by role, the work of a step, and the memory plan. Needs no data files and allocates no\n"
+            "tensor, so that any config can be planned on any machine.",
+    .options = options,
+    .settings = true,
+    .least_words = 1,
+    .most_words = 1,
+    .run = plan,
+};

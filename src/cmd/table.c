@@ -1,0 +1,58 @@
+#include "cmd/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "train/train.h"
+
+enum { TABLES = 5 };
+
+static void join(dt_setting_table out[TABLES])
+{
+    out[0] = dt_train_settings;
+    out[1] = dt_data_settings;
+    out[2] = dt_model_settings;
+    out[3] = dt_nn_settings;
+    out[4] = dt_checkpoint_settings;
+}
+
+dt_status dt_table_load(const dt_arguments *args, const char *config, dt_settings **out)
+{
+    dt_setting_table tables[TABLES];
+    join(tables);
+    return dt_settings_load(config, args->settings, args->setting_count, tables, TABLES, out);
+}
+
+dt_status dt_table_parse(const dt_arguments *args, const char *yaml, const char *name, dt_settings **out)
+{
+    dt_setting_table tables[TABLES];
+    join(tables);
+    return dt_settings_parse(yaml, strlen(yaml), name, args->settings, args->setting_count, tables, TABLES, out);
+}
+
+static dt_status print(dt_text *text)
+{
+    dt_status status = dt_text_status(text);
+    if (!status) fputs(text->data, stdout);
+    dt_text_free(text);
+    return status;
+}
+
+dt_status dt_table_print_help(void)
+{
+    dt_setting_table tables[TABLES];
+    dt_text text = {0};
+    join(tables);
+    dt_settings_help(tables, TABLES, &text);
+    return print(&text);
+}
+
+dt_status dt_table_print_config(dt_settings *settings, dt_log *log)
+{
+    dt_session *session;
+    dt_text text = {0};
+    DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
+    dt_settings_print(settings, &text);
+    dt_session_free(session);
+    return print(&text);
+}

@@ -1,0 +1,68 @@
+/* dyttrain CONFIG.yaml [path=value ...]: trains. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "cmd/command.h"
+#include "cmd/signal.h"
+#include "cmd/table.h"
+#include "train/train.h"
+
+/* `dyttrain pln`: a word that is neither a file nor looks like one was meant as a command. */
+static dt_status check_config(const char *word)
+{
+    if (strchr(word, '/') || strchr(word, '.') || dt_file_exists(word)) return DT_OK;
+    const char *names[32];
+    for (int i = 0; i < dt_command_count; i++) names[i] = dt_commands[i]->name;
+    const char *nearest = dt_text_nearest(word, names, (size_t)dt_command_count);
+    if (nearest)
+        return dt_fail(DT_ERR_USAGE, "'%s' is neither a command nor a config file; did you mean '%s'?", word, nearest);
+    return dt_fail(DT_ERR_USAGE, "'%s' is neither a command nor a config file; 'dyttrain --help' lists the commands",
+                   word);
+}
+
+static dt_status train(const dt_arguments *args)
+{
+    dt_status status;
+    dt_log *log = NULL;
+    dt_settings *settings = NULL;
+    DT_TRY_GOTO(check_config(args->words[0]), done);
+    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
+    DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
+    if (dt_arguments_has(args, "--print-config")) {
+        DT_TRY_GOTO(dt_table_print_config(settings, log), done);
+        goto done;
+    }
+    dt_train_options options = {
+        .resume = dt_arguments_has(args, "--resume"),
+        .dry_run = dt_arguments_has(args, "--dry-run"),
+        .signal = dt_signal_watch(),
+    };
+    status = dt_train_run(settings, &options, log);
+done:
+    dt_settings_free(settings);
+    dt_log_free(log);
+    return status;
+}
+
+static const dt_option options[] = {
+    {"--resume", NULL, "go on from the newest valid checkpoint of the run folder"},
+    {"--dry-run", NULL, "set everything up, make one step on real data, write nothing"},
+    {0},
+};
+
+const dt_command dt_command_train = {
+    .name = "train",
+    .usage = "CONFIG.yaml [path=value ...]",
+    .summary = "train (the word 'train' may be left out)",
+    .help = "Trains what the config says into the run folder run.dir/run.name. Settings on the command line win over\n"
+            "the config; 'dyttrain --help settings' lists all of them.\n"
+            "\n"
+            "SIGINT (Ctrl-C), SIGTERM and SIGUSR1 save a checkpoint and leave with exit code 3; --resume goes on from\n"
+            "it bit for bit. A second signal leaves at once, without saving, with exit code 128 + its number.",
+    .options = options,
+    .settings = true,
+    .least_words = 1,
+    .most_words = 1,
+    .run = train,
+};
