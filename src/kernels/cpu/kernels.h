@@ -102,7 +102,8 @@ typedef struct dt_cpu_attention {
 } dt_cpu_attention;
 
 /* Random masks: element or sample kept with probability 1 - rate and scaled by its inverse; drawn from Philox with
- * (seed, purpose, *step, sample[i] * sites + site), so that a backward pass repeats the same draw. */
+ * (seed, purpose, a = *step, b = sample[i]), the site in the high 32 bits of a, so that a backward pass repeats the
+ * same draw. What is dropped is 0 whatever it was. */
 typedef struct dt_cpu_drop {
     int64_t samples, per_sample;
     double rate;
@@ -126,7 +127,7 @@ typedef struct dt_segment_span {
  * update kernel leaves its arrays untouched. */
 typedef struct dt_cpu_update {
     int64_t count; /* elements of the flat buffers */
-    const dt_segment_span *spans;
+    const dt_segment_span *spans; /* ascending and disjoint; elements between them are left alone */
     int64_t span_count;
     const void *grad;      /* sums over samples */
     const double *scale;   /* what multiplies the gradients: clipping over sample count */
@@ -204,7 +205,7 @@ typedef struct dt_cpu_kernels {
     void (*softmax_xent_grad)(dt_pool *, dt_dtype t, int64_t rows, int64_t classes, const void *prob,
                               const void *target, const void *weight, const void *dloss, void *dx);
     /* hits[0] = sum of weights of rows whose label is the largest, hits[1] = among the five largest; a score equal to
-     * the label's counts as larger when its class is lower; NaN is never a hit */
+     * the label's counts as larger when its class is lower, a NaN always; a label whose score is NaN is never a hit */
     void (*top_hits)(dt_pool *, dt_dtype t, int64_t rows, int64_t classes, const void *scores, const int32_t *labels,
                      const void *weight, void *hits);
     void (*sum)(dt_pool *, dt_dtype t, int64_t n, const void *x, void *y, void *scratch); /* y[1] */

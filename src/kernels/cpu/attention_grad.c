@@ -1,0 +1,137 @@
+/* Scaled dot-product attention, backward (FlashAttention-2, Dao, 2023). With P = exp(scale q k' - lse) made again from
+ * the kept log-sum-exp, and delta = rowsum(dout out):
+ *   dv = P' dout, dS = scale P (dout v' - delta), dq = dS k, dk = dS' q
+ * A task takes a whole head, tile of keys by tile of queries. Where heads are few and tokens many, the tiles of keys
+ * (dk, dv) and of queries (dq) are tasks of their own, which makes P twice; both ways add in the same order. 10 tokens²
+ * size FLOPs per head, 14 in the second way. */
+#ifndef DT_REAL
+
+#include "kernels/cpu/attention_layout.h"
+
+#define DT_TEMPLATE "kernels/cpu/attention_grad.c"
+#include "kernels/cpu/each_type.h"
+
+void DT_SET(attention_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_attention *x)
+{
+    DT_BY_TYPE(attention_grad, pool, x);
+}
+
+#else
+
+#include "kernels/cpu/tile.h"
+
+typedef struct DT_FN(attention_grad_job) {
+    const dt_cpu_attention *p;
+    dt_attention_layout layout;
+    dt_split tiles; /* of queries, and of keys */
+    int64_t per_head; /* tasks: 1, or the tiles of keys and then those of queries */
+} DT_FN(attention_grad_job);
+
+/* One head, and what of it is wanted. */
+typedef struct DT_FN(attention_head) {
+    const DT_FN(attention_grad_job) *job;
+    const DT_REAL *q, *k, *v, *out, *dout, *lse; /* row 0 of the head */
+    DT_REAL *dq, *dk, *dv;                       /* dq, or dk and dv, is NULL where another task makes it */
+    int64_t qkv_stride, out_stride;
+    DT_REAL *p, *ds;                                   /* a tile of probabilities and of their gradients */
+    DT_REAL *k_columns, *v_columns, *k_rows, *q_rows, *dout_rows; /* packed */
+} DT_FN(attention_head);
+
+/* p and ds of one query; its keys beyond `seen` are masked. */
+static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, int64_t seen, int64_t width)
+{
+    DT_REAL *p = h->p + i * h->job->layout.tile_width, *ds = h->ds + i * h->job->layout.tile_width;
+    DT_REAL scale = (DT_REAL)h->job->p->scale, lse = h->lse[query];
+    DT_REAL delta = DT_FN(dot)(h->job->p->size, h->dout + query * h->out_stride, h->out + query * h->out_stride);
+    for (int64_t j = 0; j < width; j++) p[j] = p[j] * scale - lse;
+    for (int64_t j = seen; j < width; j++) p[j] = -INFINITY;
+    for (int64_t j = 0; j < width; j++) p[j] = DT_FN(exp)(p[j]);
+    for (int64_t j = 0; j < width; j++) ds[j] = scale * p[j] * (ds[j] - delta);
+}
+
+/* The tile of queries `i` and keys `j`, whose keys and values are packed. */
+static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t j)
+{
+    const dt_cpu_attention *p = h->job->p;
+    dt_split tiles = h->job->tiles;
+    int64_t first = dt_split_begin(tiles, i), queries = dt_split_end(tiles, i) - first;
+    int64_t begin = dt_split_begin(tiles, j), keys = dt_split_end(tiles, j) - begin;
+    int64_t size = p->size, stride = h->job->layout.tile_width, width = DT_FN(packed_width)(keys);
+    const DT_REAL *q = h->q + first * h->qkv_stride, *dout = h->dout + first * h->out_stride;
+    DT_FN(product)(queries, width, size, (DT_FN(strided)){q, h->qkv_stride, 1}, h->k_columns, h->p, stride, false);
+    DT_FN(product)(queries, width, size, (DT_FN(strided)){dout, h->out_stride, 1}, h->v_columns, h->ds, stride, false);
+    for (int64_t l = 0; l < queries; l++) {
+        int64_t seen = p->causal ? dt_max(0, dt_min(keys, first + l + 1 - begin)) : keys;
+        DT_FN(score_grad_row)(h, first + l, l, seen, width);
+    }
+    if (h->dq)
+        DT_FN(product)(queries, size, keys, (DT_FN(strided)){h->ds, stride, 1}, h->k_rows,
+                       h->dq + first * h->qkv_stride, h->qkv_stride, j > 0);
+    if (!h->dk) return;
+    bool add = i > (p->causal ? j : 0);
+    DT_FN(pack_rows)(queries, size, q, h->qkv_stride, h->q_rows);
+    DT_FN(pack_rows)(queries, size, dout, h->out_stride, h->dout_rows);
+    DT_FN(product)(keys, size, queries, (DT_FN(strided)){h->p, 1, stride}, h->dout_rows, h->dv + begin * h->qkv_stride,
+                   h->qkv_stride, add);
+    DT_FN(product)(keys, size, queries, (DT_FN(strided)){h->ds, 1, stride}, h->q_rows, h->dk + begin * h->qkv_stride,
+                   h->qkv_stride, add);
+}
+
+static void DT_FN(pack_keys)(const DT_FN(attention_head) *h, int64_t j)
+{
+    int64_t begin = dt_split_begin(h->job->tiles, j), keys = dt_split_end(h->job->tiles, j) - begin;
+    const DT_REAL *k = h->k + begin * h->qkv_stride, *v = h->v + begin * h->qkv_stride;
+    DT_FN(pack_columns)(h->job->p->size, keys, k, h->qkv_stride, h->k_columns);
+    DT_FN(pack_columns)(h->job->p->size, keys, v, h->qkv_stride, h->v_columns);
+    DT_FN(pack_rows)(keys, h->job->p->size, k, h->qkv_stride, h->k_rows);
+}
+
+static DT_FN(attention_head) DT_FN(find_head)(const DT_FN(attention_grad_job) *job, int64_t number, int worker)
+{
+    const dt_cpu_attention *p = job->p;
+    int64_t width = p->heads * p->size, sample = number / p->heads, head = number % p->heads;
+    int64_t at = sample * p->tokens * 3 * width + head * p->size, out_at = sample * p->tokens * width + head * p->size;
+    const DT_REAL *qkv = (const DT_REAL *)p->qkv + at;
+    DT_REAL *dqkv = (DT_REAL *)p->dqkv + at, *scratch = (DT_REAL *)p->scratch;
+    DT_FN(attention_head) h = {job, qkv, qkv + width, qkv + 2 * width, (const DT_REAL *)p->out + out_at,
+                               (const DT_REAL *)p->dout + out_at, (const DT_REAL *)p->lse + number * p->tokens,
+                               dqkv, dqkv + width, dqkv + 2 * width, 3 * width, width};
+    h.p = scratch + worker * dt_attention_grad_scratch(job->layout);
+    h.ds = h.p + job->layout.scores;
+    h.k_columns = h.ds + job->layout.scores;
+    h.v_columns = h.k_columns + job->layout.columns;
+    h.k_rows = h.v_columns + job->layout.columns;
+    h.q_rows = h.k_rows + job->layout.rows;
+    h.dout_rows = h.q_rows + job->layout.rows;
+    return h;
+}
+
+static void DT_FN(attention_grad_task)(void *arg, int64_t task, int worker)
+{
+    const DT_FN(attention_grad_job) *job = arg;
+    DT_FN(attention_head) h = DT_FN(find_head)(job, task / job->per_head, worker);
+    int64_t count = job->tiles.count, part = task % job->per_head;
+    int64_t first_key = 0, last_key = count - 1, first_query = 0, last_query = count - 1;
+    if (job->per_head > 1 && part < count) {
+        first_key = last_key = part;
+        h.dq = NULL;
+    } else if (job->per_head > 1) {
+        first_query = last_query = part - count;
+        h.dk = h.dv = NULL;
+    }
+    for (int64_t j = first_key; j <= last_key; j++) {
+        DT_FN(pack_keys)(&h, j);
+        int64_t from = job->p->causal ? dt_max(first_query, j) : first_query;
+        for (int64_t i = from; i <= last_query; i++) DT_FN(score_grad)(&h, i, j);
+    }
+}
+
+static void DT_FN(attention_grad)(dt_pool *pool, const dt_cpu_attention *p)
+{
+    DT_FN(attention_grad_job) job = {p, dt_attention_layout_of(p->tokens, p->size),
+                                     dt_split_by(p->tokens, DT_ATTENTION_TILE), 1};
+    if (job.tiles.count > 1 && p->batch * p->heads < 16) job.per_head = 2 * job.tiles.count;
+    dt_pool_run(pool, p->batch * p->heads * job.per_head, DT_FN(attention_grad_task), &job);
+}
+
+#endif

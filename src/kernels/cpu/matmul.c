@@ -1,0 +1,89 @@
+/* Matrix products with their epilogues.
+ *
+ * The output is cut into tiles, one task each. A task packs stretches of b for its columns into panels on its stack
+ * (128 KiB, which the second-level cache holds), multiplies, and applies the epilogue while the tile is in cache.
+ * Sums over k run in stretches of STRETCH in order. Our own product and not the library's, because the products of
+ * small models are small: packing and epilogue are part of the time, and libraries choose their kernels by a list of
+ * processors that ends before today's. Bytes: a once per column tile, b once per row tile, c once. */
+#ifndef DT_REAL
+
+#define DT_TEMPLATE "kernels/cpu/matmul.c"
+#include "kernels/cpu/each_type.h"
+
+void DT_SET(matmul)(dt_pool *pool, dt_dtype t, const dt_cpu_matmul *x) { DT_BY_TYPE(matmul, pool, x); }
+
+#else
+
+#include "kernels/cpu/tile.h"
+
+#include "kernels/cpu/gelu.h"
+
+#define STRETCH ((int64_t)256)
+#define MOST_ROWS ((int64_t)128)
+#define MOST_COLS ((int64_t)(512 / sizeof(DT_REAL)))
+
+typedef struct DT_FN(matmul_job) {
+    const dt_cpu_matmul *x;
+    dt_split rows, cols;
+} DT_FN(matmul_job);
+
+/* The row of c whose product is v[count], from column `col` on. */
+static void DT_FN(epilogue)(const dt_cpu_matmul *x, int64_t row, int64_t col, int64_t count, DT_REAL *v)
+{
+    const DT_REAL *bias = x->bias, *before = x->act_grad_of, *residual = x->residual;
+    DT_REAL *pre = x->pre, *c = x->c;
+    int64_t at = row * x->n + col;
+    if (bias)
+        for (int64_t j = 0; j < count; j++) v[j] += bias[col + j];
+    if (pre) memcpy(pre + at, v, (size_t)count * sizeof *v);
+    if (before)
+        DT_FN(activate_grad)(x->act, count, before + at, v, v);
+    else if (x->act != DT_ACT_NONE)
+        DT_FN(activate)(x->act, count, v, v);
+    if (residual)
+        for (int64_t j = 0; j < count; j++) v[j] += residual[at + j];
+    if (x->accumulate)
+        for (int64_t j = 0; j < count; j++) c[at + j] += v[j];
+    else
+        memcpy(c + at, v, (size_t)count * sizeof *v);
+}
+
+static void DT_FN(matmul_task)(void *arg, int64_t task, int worker)
+{
+    const DT_FN(matmul_job) *job = arg;
+    const dt_cpu_matmul *x = job->x;
+    _Alignas(64) DT_REAL packed[STRETCH * MOST_COLS];
+    _Alignas(64) DT_REAL tile[MOST_ROWS * MOST_COLS];
+    int64_t row = dt_split_begin(job->rows, task / job->cols.count), m = dt_split_end(job->rows, task / job->cols.count) - row;
+    int64_t col = dt_split_begin(job->cols, task % job->cols.count), n = dt_split_end(job->cols, task % job->cols.count) - col;
+    const DT_REAL *a = x->a, *b = x->b;
+    if (x->k == 0) memset(tile, 0, sizeof tile);
+    for (int64_t p = 0; p < x->k; p += STRETCH) {
+        int64_t k = dt_min(STRETCH, x->k - p);
+        if (x->transpose_b)
+            DT_FN(pack_columns)(k, n, b + col * x->k + p, x->k, packed);
+        else
+            DT_FN(pack_rows)(k, n, b + p * x->n + col, x->n, packed);
+        DT_FN(strided) part = x->transpose_a ? (DT_FN(strided)){a + p * x->m + row, 1, x->m}
+                                             : (DT_FN(strided)){a + row * x->k + p, x->k, 1};
+        DT_FN(product)(m, n, k, part, packed, tile, MOST_COLS, p > 0);
+    }
+    for (int64_t i = 0; i < m; i++) DT_FN(epilogue)(x, row + i, col, n, tile + i * MOST_COLS);
+}
+
+/* Tiles as large as they may be, then smaller until there is work for several threads: packing b costs the less the
+ * more rows share it. */
+static void DT_FN(matmul)(dt_pool *pool, const dt_cpu_matmul *x)
+{
+    if (x->m == 0 || x->n == 0) return;
+    int64_t rows = MOST_ROWS, cols = dt_round_up(dt_ceil_div(x->n, dt_ceil_div(x->n, MOST_COLS)), DT_LANES);
+    while (rows > 32 && dt_ceil_div(x->m, rows) * dt_ceil_div(x->n, cols) < 16) rows /= 2;
+    DT_FN(matmul_job) job = {x, dt_split_by(x->m, rows), dt_split_by(x->n, cols)};
+    dt_pool_run(pool, job.rows.count * job.cols.count, DT_FN(matmul_task), &job);
+}
+
+#undef STRETCH
+#undef MOST_ROWS
+#undef MOST_COLS
+
+#endif
