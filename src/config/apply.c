@@ -140,24 +140,34 @@ static dt_entry *find_named(const dt_settings *settings, const char *path, const
     return NULL;
 }
 
+/* The entry that a word's path means; `*name` is set where it means a name under it. */
+static dt_status find_entry(const dt_settings *settings, dt_place place, const char *path, dt_entry **entry,
+                            const char **name)
+{
+    if (strcmp(path, "base") == 0) return dt_place_fail(place, NULL, "'base' can only be set in a file");
+    *name = NULL;
+    *entry = dt_entry_find(settings, path);
+    if (!*entry) *entry = find_named(settings, path, name);
+    if (*entry) return DT_OK;
+    if (dt_entry_is_section(settings, path))
+        return dt_place_fail(place, NULL, "'%s' is a section of settings, not one", path);
+    return dt_entry_fail_unknown(settings, place, path);
+}
+
 dt_status dt_entries_apply_word(const dt_settings *settings, int level, const char *word)
 {
     dt_arena *arena = settings->arena;
-    const char *source = dt_arena_format(arena, "command line: %s", word), *equals = strchr(word, '='), *name = NULL;
-    if (!source) return DT_ERR_MEMORY;
+    const char *source = dt_arena_format(arena, "command line: %s", word), *name;
+    char *path = dt_arena_copy_text(arena, word);
+    if (!source || !path) return DT_ERR_MEMORY;
     dt_place place = {.source = source};
     DT_TRY(dt_yaml_check_bytes(word, strlen(word), source, false));
-    if (!equals || equals == word) return dt_place_fail(place, NULL, "not of the form path=value");
-    const char *path = dt_arena_format(arena, "%.*s", (int)(equals - word), word);
-    const char *text = dt_arena_copy_text(arena, equals + 1);
-    if (!path || !text) return DT_ERR_MEMORY;
-    if (strcmp(path, "base") == 0) return dt_place_fail(place, NULL, "'base' can only be set in a file");
-    dt_entry *entry = dt_entry_find(settings, path);
-    if (!entry) entry = find_named(settings, path, &name);
-    if (!entry && dt_entry_is_section(settings, path))
-        return dt_place_fail(place, NULL, "'%s' is a section of settings, not one", path);
-    if (!entry) return dt_entry_fail_unknown(settings, place, path);
+    char *equals = strchr(path, '=');
+    if (!equals || equals == path) return dt_place_fail(place, NULL, "not of the form path=value");
+    *equals = '\0';
+    dt_entry *entry;
     dt_yaml *node;
-    DT_TRY(word_to_node(arena, entry->row, text, source, &node));
+    DT_TRY(find_entry(settings, place, path, &entry, &name));
+    DT_TRY(word_to_node(arena, entry->row, equals + 1, source, &node));
     return name ? set_named(settings, level, entry, name, node, place) : set_entry(settings, level, entry, node);
 }

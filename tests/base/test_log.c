@@ -54,6 +54,23 @@ static void a_file_gets_lines_with_the_time(void **state)
     unlink(path);
 }
 
+static void a_full_disk_ends_the_file_but_not_the_log(void **state)
+{
+    char *text = NULL;
+    size_t size;
+    dt_log *log;
+    FILE *stream = open_memstream(&text, &size);
+    assert_int_equal(dt_log_create(stream, DT_LOG_INFO, &log), DT_OK);
+    if (dt_log_open_file(log, "/dev/full")) skip();
+    dt_log_info(log, "one");
+    dt_log_info(log, "two");
+    dt_log_free(log);
+    fclose(stream);
+    assert_string_equal(text, "one\nwarning: cannot write '/dev/full', so the log goes on without it: "
+                              "No space left on device\ntwo\n");
+    free(text);
+}
+
 /* Reads what came out of the terminal's other end. */
 static void assert_terminal_shows(int terminal, const char *wanted)
 {
@@ -119,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_stream_gets_plain_lines),
         cmocka_unit_test(a_file_gets_lines_with_the_time),
+        cmocka_unit_test(a_full_disk_ends_the_file_but_not_the_log),
         cmocka_unit_test(a_terminal_keeps_the_status_line_below),
         cmocka_unit_test(lines_of_threads_do_not_mix),
     };
