@@ -22,7 +22,7 @@ static void fill_batch(const dt_session *s, char *image)
 /* As in training, or with `timing` node by node. */
 static dt_status run_program(dt_program *program, const char *slot, dt_node_timing timing, void *context)
 {
-    dt_run run = {slot, false};
+    dt_run run = {slot, .last = true};
     return timing ? dt_program_profile(program, &run, timing, context) : dt_program_run(program, &run);
 }
 
