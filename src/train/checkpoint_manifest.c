@@ -152,11 +152,11 @@ static dt_status check_all(json_t *manifest, const char *where)
     uint64_t is, should;
     dt_progress progress;
     DT_TRY(check_format(manifest, where));
+    DT_TRY(dt_manifest_progress(manifest, where, &progress));
+    DT_TRY(check_entries(manifest, where));
     DT_TRY(read_hash(manifest, "checksum", where, &should));
     DT_TRY(own_checksum(manifest, &is));
-    if (is != should) return dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);
-    DT_TRY(dt_manifest_progress(manifest, where, &progress));
-    return check_entries(manifest, where);
+    return is == should ? DT_OK : dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);
 }
 
 dt_status dt_manifest_parse(const char *bytes, size_t size, const char *where, json_t **out)

@@ -158,7 +158,7 @@ static dt_status read_shape(const json_t *dims, const char *where, uint64_t *byt
         if (!json_is_integer(dim) || json_integer_value(dim) < 0)
             return dt_fail(DT_ERR_DATA, "%s: dimension %d is not a whole number of at least 0", where, i);
         shape->dim[i] = json_integer_value(dim);
-        if (__builtin_mul_overflow(*bytes, (uint64_t)shape->dim[i], bytes))
+        if (__builtin_mul_overflow(*bytes, (uint64_t)shape->dim[i], bytes) || *bytes > INT64_MAX)
             return dt_fail(DT_ERR_DATA, "%s: its shape is too large", where);
     }
     return DT_OK;

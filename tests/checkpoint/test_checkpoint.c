@@ -1,0 +1,400 @@
+/* Checkpoints: what is saved comes back bit for bit; what is damaged is refused; a kill, a full disk or a clean-up
+ * never leaves a folder that loads wrongly. */
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "toy_store.h"
+#include "train/checkpoint.h"
+
+static const toy_options full = {DT_F32, .ema = true, .moments = true, .states = true, .classes = 4};
+static const dt_checkpoint_options plain = {.folder = "checkpoints"};
+
+static int enter(void **state)
+{
+    static char name[32];
+    strcpy(name, "dt-checkpoint-XXXXXX");
+    *state = mkdtemp(name);
+    return *state && chdir(*state) == 0 ? 0 : -1;
+}
+
+static int leave(void **state) { return chdir("..") == 0 && dt_folder_remove(*state) == DT_OK ? 0 : -1; }
+
+/* Fills the store by the step's number and saves it as that step. */
+static dt_status save_step(toy *t, int64_t step, double best, int64_t best_step, const dt_checkpoint_options *options)
+{
+    dt_progress progress = {.step = step, .samples = 64 * step, .skipped = 1, .best = best, .best_step = best_step};
+    toy_fill(t, step);
+    return dt_checkpoint_save(t->store, &progress, "seed: 1\n", NULL, options);
+}
+
+static void round_trip(toy_options kind, dt_checkpoint_options options)
+{
+    toy from, to;
+    toy_open(&from, kind);
+    toy_open(&to, kind);
+    json_t *record = json_pack("{s:s}", "kernels", "baseline"), *numerics = NULL;
+    dt_progress progress = {.step = 7, .samples = 448, .skipped = 2, .rollbacks = 1, .best = 0.1, .best_step = 5}, back;
+    toy_fill(&from, 7);
+    OK(dt_checkpoint_save(from.store, &progress, "seed: 1\n", record, &options));
+    OK(dt_checkpoint_load("checkpoints/step-00000007", to.store, &back, &numerics));
+    assert_true(toy_holds(&to, 7));
+    assert_memory_equal(&back, &progress, sizeof back);
+    assert_true(json_equal(record, numerics));
+    json_decref(record);
+    json_decref(numerics);
+    toy_close(&from);
+    toy_close(&to);
+    OK(dt_folder_remove("checkpoints"));
+}
+
+static void comes_back_exactly(void **state)
+{
+    for (int bits = 0; bits < 32; bits++) {
+        toy_options kind = {bits & 1 ? DT_F64 : DT_F32, .ema = bits & 2, .moments = bits & 4, .states = bits & 8,
+                            .classes = 4};
+        round_trip(kind, (dt_checkpoint_options){.folder = "checkpoints", .compress = bits & 16});
+    }
+    round_trip(full, (dt_checkpoint_options){.folder = "checkpoints", .file_bytes = 1}); /* a file per parameter */
+    round_trip(full, (dt_checkpoint_options){.folder = "checkpoints", .file_bytes = 150});
+}
+
+static void manifest_tells(void **state)
+{
+    toy t;
+    json_t *manifest;
+    const char *settings;
+    toy_open(&t, full);
+    OK(save_step(&t, 3, NAN, 0, &plain));
+    OK(dt_checkpoint_manifest("checkpoints/step-00000003", &manifest));
+    OK(dt_json_text(manifest, "settings", "m", &settings));
+    assert_string_equal(settings, "seed: 1\n");
+    json_decref(manifest);
+    toy_close(&t);
+}
+
+/* A store of another kind does not take it, and the message names what differs. */
+static void assert_refused(toy_options kind, const char *fact)
+{
+    toy t;
+    dt_progress progress;
+    toy_open(&t, kind);
+    assert_int_equal(dt_checkpoint_load("checkpoints/step-00000003", t.store, &progress, NULL), DT_ERR_DATA);
+    if (!strstr(dt_error_message(), fact)) fail_msg("%s", dt_error_message());
+    toy_close(&t);
+}
+
+static void names_what_differs(void **state)
+{
+    toy t;
+    toy_open(&t, full);
+    OK(save_step(&t, 3, NAN, 0, &plain));
+    toy_close(&t);
+    toy_options kind = full;
+    kind.type = DT_F64;
+    assert_refused(kind, "was saved by a run in f32, this run works in f64");
+    kind = full;
+    kind.classes = 5;
+    assert_refused(kind, "of another shape: head.weight ([4, 3] in the file, [5, 3] here)");
+    kind = full;
+    kind.ema = false;
+    assert_refused(kind, "has ema weights, which this run has no use for");
+    kind = full;
+    kind.moments = false;
+    assert_refused(kind, "has 'patch.weight.moment1', which this run has no use for");
+    kind = full;
+    kind.states = false;
+    assert_refused(kind, "has 'centre', which this run has no use for");
+    toy_options less = full;
+    less.moments = less.states = less.ema = false;
+    toy_open(&t, less);
+    OK(save_step(&t, 3, NAN, 0, &plain));
+    toy_close(&t);
+    kind = less;
+    kind.moments = true;
+    assert_refused(kind, "has no state for 'scale.moment1', which this run needs");
+    kind = less;
+    kind.ema = true;
+    assert_refused(kind, "has no ema weights, which this run needs");
+}
+
+/* --- damage --- */
+
+static void overwrite(const char *path, const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_damaged(const char *what)
+{
+    dt_status status = dt_checkpoint_verify("checkpoints/step-00000003");
+    if (status != DT_ERR_DATA && status != DT_ERR_IO) fail_msg("%s passes", what);
+}
+
+static void damage_file(const char *path)
+{
+    char *bytes;
+    size_t size;
+    OK(dt_file_read(path, 1 << 20, &bytes, &size));
+    size_t stride = size / 40 + 1;
+    for (size_t at = 0; at < size; at += stride) {
+        bytes[at] ^= 1;
+        overwrite(path, bytes, size);
+        assert_damaged(path);
+        bytes[at] ^= 1;
+        overwrite(path, bytes, at);
+        assert_damaged(path);
+    }
+    overwrite(path, bytes, size + 1); /* dt_file_read ends its buffer with a zero byte */
+    assert_damaged(path);
+    assert_int_equal(unlink(path), 0);
+    assert_damaged(path);
+    overwrite(path, bytes, size);
+    OK(dt_checkpoint_verify("checkpoints/step-00000003"));
+    free(bytes);
+}
+
+static void damage_is_found(void **state)
+{
+    toy t;
+    char **names, path[128];
+    size_t count;
+    dt_checkpoint_options many_files = {.folder = "checkpoints", .compress = true, .file_bytes = 150};
+    toy_open(&t, full);
+    OK(save_step(&t, 3, 0.5, 2, &many_files));
+    OK(dt_folder_list("checkpoints/step-00000003", &names, &count));
+    assert_true(count > 8);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "checkpoints/step-00000003/%s", names[i]);
+        damage_file(path);
+    }
+    dt_folder_list_free(names, count);
+    toy_close(&t);
+}
+
+static void assert_found(const char *want)
+{
+    char *path;
+    OK(dt_checkpoint_find("checkpoints", NULL, &path));
+    assert_string_equal(path, want);
+    free(path);
+}
+
+static void find_passes_damage_over(void **state)
+{
+    toy t;
+    char *path;
+    toy_open(&t, full);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, &path), DT_ERR_DATA);
+    OK(dt_folder_make("checkpoints/step-x"));
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, &path), DT_ERR_DATA);
+    for (int64_t step = 1; step <= 3; step++) OK(save_step(&t, step, NAN, 0, &plain));
+    OK(dt_folder_make("checkpoints/step-00000009.tmp"));
+    assert_found("checkpoints/step-00000003");
+    OK(dt_folder_remove("checkpoints/step-00000003/manifest.json"));
+    assert_found("checkpoints/step-00000002");
+    overwrite("checkpoints/step-00000002/model.safetensors", "", 0);
+    assert_found("checkpoints/step-00000001");
+    overwrite("checkpoints/step-00000001/manifest.json", "{}", 2);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, &path), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "none of the 3 checkpoints in 'checkpoints' is valid"));
+    toy_close(&t);
+}
+
+/* --- keeping --- */
+
+static void assert_steps(const char *want)
+{
+    char **names, have[256] = "";
+    size_t count;
+    OK(dt_folder_list("checkpoints", &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        const char *end = names[i] + strlen("step-000000");
+        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i ? " " : "", end);
+    }
+    dt_folder_list_free(names, count);
+    assert_string_equal(have, want);
+}
+
+static void keeps_the_newest_and_the_best(void **state)
+{
+    toy t;
+    dt_checkpoint_options two = {.folder = "checkpoints", .keep = 2};
+    toy_open(&t, full);
+    OK(save_step(&t, 10, 0.9, 10, &two));
+    for (int64_t step = 11; step <= 14; step++) OK(save_step(&t, step, 0.9, 10, &two));
+    assert_steps("10 13 14");
+    OK(save_step(&t, 15, 0.95, 15, &two)); /* a new best: the old one goes */
+    assert_steps("14 15");
+    OK(save_step(&t, 12, 0.9, 10, &two)); /* after a rollback, what lay ahead is no longer this run's */
+    assert_steps("12");
+    OK(save_step(&t, 12, 0.9, 10, &two)); /* the same step again */
+    assert_steps("12");
+    OK(dt_folder_make("checkpoints/step-00000012.old.tmp/x"));
+    OK(save_step(&t, 13, NAN, 0, &plain)); /* remains are cleaned up; without a limit all are kept */
+    assert_steps("12 13");
+    toy_close(&t);
+}
+
+/* --- accidents --- */
+
+static void a_full_disk_leaves_the_old_ones(void **state)
+{
+    toy t, back;
+    dt_progress progress;
+    struct rlimit before, tight;
+    toy_open(&t, full);
+    toy_open(&back, full);
+    OK(save_step(&t, 1, NAN, 0, &plain));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    signal(SIGXFSZ, SIG_IGN);
+    for (tight.rlim_cur = 0; tight.rlim_cur < 1200; tight.rlim_cur += 300) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        dt_status status = save_step(&t, 2, NAN, 0, &plain);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(status, DT_ERR_IO);
+        assert_non_null(strstr(dt_error_message(), "step 2 not saved, earlier ones are kept: cannot write"));
+        assert_steps("01");
+    }
+    OK(dt_checkpoint_load("checkpoints/step-00000001", back.store, &progress, NULL));
+    assert_true(toy_holds(&back, 1));
+    toy_close(&t);
+    toy_close(&back);
+}
+
+/* Saves step after step until it is killed. */
+static void save_forever(void)
+{
+    toy t;
+    toy_open(&t, full);
+    dt_checkpoint_options two = {.folder = "checkpoints", .keep = 2};
+    for (int64_t step = 1;; step = step % 5 + 1) /* ahead, and back over steps that exist */
+        if (save_step(&t, step, NAN, 0, &two)) _exit(1);
+}
+
+static void a_kill_never_leaves_a_wrong_one(void **state)
+{
+    enum { KILLS = 20 };
+    int loaded = 0;
+    for (int i = 0; i < KILLS; i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) save_forever();
+        nanosleep(&(struct timespec){.tv_nsec = (5 + 7 * i) * 1000000L}, NULL);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        int result;
+        assert_int_equal(waitpid(child, &result, 0), child);
+        assert_true(WIFSIGNALED(result));
+
+        char *path;
+        toy t;
+        dt_progress progress;
+        dt_status status = dt_checkpoint_find("checkpoints", NULL, &path);
+        if (status == DT_ERR_DATA && !loaded) continue; /* killed before the first one */
+        OK(status);
+        toy_open(&t, full);
+        OK(dt_checkpoint_load(path, t.store, &progress, NULL));
+        assert_true(toy_holds(&t, progress.step));
+        toy_close(&t);
+        free(path);
+        loaded++;
+    }
+    assert_true(loaded > 0);
+}
+
+/* --- weights --- */
+
+static void weights_come_from_anywhere(void **state)
+{
+    static const dt_weights_options strict = {.head_prefix = "head."}, ema = {.use_ema = true};
+    toy from, to;
+    toy_options kind = {DT_F32, .classes = 4};
+    toy_open(&from, kind);
+    toy_open(&to, kind);
+    OK(save_step(&from, 3, NAN, 0, &(dt_checkpoint_options){.folder = "checkpoints", .file_bytes = 150}));
+    OK(dt_weights_save("w.safetensors", from.store, DT_BUFFER_VALUE, (const char *[]){"arch", "toy", NULL}));
+    const char *paths[] = {"checkpoints/step-00000003", "w.safetensors",
+                           "checkpoints/step-00000003/model.safetensors.index.json"};
+    for (int i = 0; i < 3; i++) {
+        toy_fill(&to, 99);
+        OK(dt_weights_load(paths[i], to.store, &strict, NULL));
+        assert_true(toy_holds(&to, 3));
+    }
+    overwrite("checkpoints/step-00000003/manifest.json", "{}", 2);
+    assert_int_equal(dt_weights_load(paths[0], to.store, &strict, NULL), DT_ERR_DATA);
+    assert_int_equal(dt_weights_load("w.safetensors", to.store, &ema, NULL), DT_ERR_DATA);
+    toy_close(&from);
+    toy_close(&to);
+}
+
+static void average_comes_as_weights(void **state)
+{
+    toy from, to;
+    double ema[12], value[12];
+    toy_open(&from, full);
+    toy_open(&to, full);
+    OK(save_step(&from, 3, NAN, 0, &plain));
+    OK(dt_weights_load("checkpoints/step-00000003", to.store, &(dt_weights_options){.use_ema = true}, NULL));
+    const dt_param *head = dt_store_find(from.store, "head.weight");
+    OK(dt_store_read(from.store, head, DT_BUFFER_EMA, DT_F64, ema));
+    for (int buffer = DT_BUFFER_VALUE; buffer <= DT_BUFFER_EMA; buffer += DT_BUFFER_EMA) {
+        OK(dt_store_read(to.store, dt_store_find(to.store, "head.weight"), (dt_buffer)buffer, DT_F64, value));
+        assert_memory_equal(value, ema, sizeof ema);
+    }
+    toy_close(&from);
+    toy_close(&to);
+}
+
+static void a_head_may_be_new(void **state)
+{
+    toy from, to;
+    double before[18], after[18];
+    toy_open(&from, (toy_options){DT_F32, .classes = 4});
+    toy_open(&to, (toy_options){DT_F64, .classes = 6});
+    toy_fill(&from, 1);
+    toy_fill(&to, 2);
+    OK(dt_weights_save("w.safetensors", from.store, DT_BUFFER_VALUE, NULL));
+    dt_weights_options options = {.head_prefix = "head."};
+    assert_int_equal(dt_weights_load("w.safetensors", to.store, &options, NULL), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "head.weight ([4, 3] in the file, [6, 3] here) (init.new_head=true"));
+    const dt_param *head = dt_store_find(to.store, "head.weight"), *bias = dt_store_find(to.store, "blocks.1.bias");
+    OK(dt_store_read(to.store, head, DT_BUFFER_VALUE, DT_F64, before));
+    options.new_head = true;
+    OK(dt_weights_load("w.safetensors", to.store, &options, NULL));
+    OK(dt_store_read(to.store, head, DT_BUFFER_VALUE, DT_F64, after));
+    assert_memory_equal(after, before, sizeof after);
+    OK(dt_store_read(to.store, bias, DT_BUFFER_VALUE, DT_F64, after));
+    OK(dt_store_read(from.store, dt_store_find(from.store, "blocks.1.bias"), DT_BUFFER_VALUE, DT_F64, before));
+    assert_memory_equal(after, before, 5 * sizeof *after);
+    toy_close(&from);
+    toy_close(&to);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
+        TEST(find_passes_damage_over), TEST(keeps_the_newest_and_the_best), TEST(a_full_disk_leaves_the_old_ones),
+        TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
+        TEST(a_head_may_be_new),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
