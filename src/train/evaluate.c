@@ -60,7 +60,7 @@ static dt_status run_batches(dt_evaluator *e, dt_program *program)
         DT_TRY(dt_feed_next(e->feed, &batch, &wait));
         if (batch.slot < 0) return DT_OK;
         DT_TRY(dt_feed_send(e->feed, &slot));
-        DT_TRY(dt_program_run(program, &(dt_run){slot, false}));
+        DT_TRY(dt_program_run(program, &(dt_run){slot, .last = true}));
         DT_TRY(dt_feed_done(e->feed));
     }
 }

@@ -226,18 +226,6 @@ json_t *dt_session_numerics(const dt_session *s)
                      dt_cpu_kernels_best()->name, "blas", openblas_get_config(), "threads", s->device_info.threads);
 }
 
-dt_status dt_session_start_average(dt_session *s)
-{
-    for (int group = 0; group < DT_GROUPS; group++) {
-        void *average = dt_store_data(s->store, (dt_group)group, DT_BUFFER_EMA);
-        size_t bytes = (size_t)dt_store_count(s->store, (dt_group)group) * dt_dtype_size(s->recipe.type);
-        if (average)
-            DT_TRY(dt_device_copy(s->device, DT_STREAM_COMPUTE, average,
-                                  dt_store_data(s->store, (dt_group)group, DT_BUFFER_VALUE), bytes));
-    }
-    return dt_device_sync(s->device, DT_STREAM_COMPUTE);
-}
-
 /* --- data --- */
 
 static dt_status check_shapes(const dt_image_info *planned, const dt_image_info *found)

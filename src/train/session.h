@@ -40,7 +40,5 @@ DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings
 dt_batch_fields dt_session_fields(const dt_session *, dt_program_id);
 /* Writes everything that depends on the step alone into a host image of a slot. */
 void dt_session_write_step(const dt_session *, char *image, int64_t step, double lr);
-/* The averaged weights start as a copy of the weights: after initialising or loading them. */
-DT_MUST_USE dt_status dt_session_start_average(dt_session *);
 
 #endif

@@ -62,14 +62,12 @@ static void log_start(const dt_trainer *t)
 
 static dt_status start_new(dt_trainer *t)
 {
-    dt_session *s = t->session;
+    dt_store *store = t->session->store;
     t->progress = (dt_progress){.best = NAN};
-    DT_TRY(dt_store_initialise(s->store, (uint64_t)dt_setting_int(t->settings, "seed")));
-    if (dt_setting_has(t->settings, "init.from")) {
-        dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head"};
-        DT_TRY(dt_weights_load(dt_setting_text(t->settings, "init.from"), s->store, &options, t->log));
-    }
-    return dt_session_start_average(s);
+    DT_TRY(dt_store_initialise(store, (uint64_t)dt_setting_int(t->settings, "seed")));
+    if (!dt_setting_has(t->settings, "init.from")) return DT_OK;
+    dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head."};
+    return dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
 }
 
 /* Same settings and same numerics give the same bits; everything else is named. */
