@@ -37,7 +37,7 @@ static const dt_setting_row rows[] = {
     {"train.rollback_limit", DT_SETTING_INT, "3", 0, 1e6, .help = "rollbacks before the run stops"},
 
     {"optim.kind", DT_SETTING_CHOICE, "adamw", .choices = dt_optimizer_names, .help = "optimizer"},
-    {"optim.lr", DT_SETTING_REAL, "1e-3", 0, 1e6, .help = "peak learning rate"},
+    {"optim.lr", DT_SETTING_REAL, "1e-3", 0, 1e30, .help = "peak learning rate"},
     {"optim.betas", DT_SETTING_REALS, "[0.9, 0.999]", 0, 0.9999999, .help = "adamw: decay of both moments"},
     {"optim.epsilon", DT_SETTING_REAL, "1e-8", 0, 1, .help = "adamw: added to the root of the second moment"},
     {"optim.momentum", DT_SETTING_REAL, "0.9", 0, 0.9999999, .help = "sgd: momentum"},

@@ -1,0 +1,95 @@
+/* Steps whose gradient is not finite: what each policy of train.on_nonfinite does. A learning rate of 1e30 makes them:
+ * the first update, the last that commits, throws the weights so far that every later forward pass overflows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "tiny.h"
+
+#define WORDS(...) ((const char *const[]){"optim.lr=1e30", "schedule.warmup_steps=0", __VA_ARGS__, NULL})
+
+enum { STEPS = 12 };
+
+static int occurrences(const char *text, const char *of)
+{
+    int count = 0;
+    while ((text = strstr(text, of))) count++, text++;
+    return count;
+}
+
+static void test_stop(void **state)
+{
+    assert_int_equal(tiny_train("stop", WORDS("train.on_nonfinite=stop"), false, NULL), DT_ERR_NUMERIC);
+    assert_non_null(strstr(dt_error_message(), "step 2"));
+    char *log = tiny_file("stop", "log.txt");
+    assert_non_null(strstr(log, "samples 8 to 15 of the run"));
+    assert_false(dt_file_exists(tiny_checkpoint("stop", STEPS)));
+    free(log);
+}
+
+static void test_skip(void **state)
+{
+    assert_int_equal(tiny_train("skip", WORDS("train.on_nonfinite=skip"), false, NULL), DT_OK);
+    dt_progress end = tiny_progress(tiny_checkpoint("skip", STEPS));
+    assert_int_equal(end.step, STEPS);
+    assert_int_equal(end.samples, 8 * STEPS);
+    assert_int_equal(end.skipped, STEPS - 1);
+}
+
+/* What a skipped step leaves is what the last good one left. */
+static void test_skip_commits_nothing(void **state)
+{
+    const char *const *words = WORDS("train.on_nonfinite=skip", "checkpoint.every_steps=1", "train.ema=0.5");
+    assert_int_equal(tiny_train("skip", words, false, NULL), DT_OK);
+    char *first = NULL, *last = NULL;
+    size_t first_size, last_size;
+    char path[300];
+    static const char *const files[] = {"model.safetensors", "ema.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", tiny_checkpoint("skip", 1), files[i]);
+        assert_int_equal(dt_file_read(path, 1 << 24, &first, &first_size), DT_OK);
+        snprintf(path, sizeof path, "%s/%s", tiny_checkpoint("skip", STEPS), files[i]);
+        assert_int_equal(dt_file_read(path, 1 << 24, &last, &last_size), DT_OK);
+        assert_int_equal(first_size, last_size);
+        assert_memory_equal(first, last, first_size);
+        free(first);
+        free(last);
+    }
+}
+
+/* Each rollback takes the run back to step 0 and moves the data on: steps 1 and 2 read samples 0 to 15, then, behind
+ * the bad batch, 16 to 31, then 32 to 47. */
+static void test_rollback(void **state)
+{
+    const char *const *words = WORDS("train.on_nonfinite=rollback", "train.rollback_limit=2");
+    assert_int_equal(tiny_train("back", words, false, NULL), DT_ERR_NUMERIC);
+    assert_non_null(strstr(dt_error_message(), "train.rollback_limit"));
+    char *log = tiny_file("back", "log.txt");
+    assert_int_equal(occurrences(log, "rolled back to step 0"), 2);
+    assert_non_null(strstr(log, "the data goes on at sample 16"));
+    assert_non_null(strstr(log, "the data goes on at sample 32"));
+    assert_non_null(strstr(log, "samples 40 to 47 of the run"));
+    free(log);
+}
+
+static void test_named_operator(void **state)
+{
+    assert_int_equal(tiny_train("debug", WORDS("debug.nonfinite=true"), false, NULL), DT_ERR_NUMERIC);
+    assert_non_null(strstr(dt_error_message(), "operator"));
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_commits_nothing),
+                                       CASE(test_rollback), CASE(test_named_operator)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,148 @@
+/* Resuming: N steps equal k steps and N - k more, bit for bit, wherever the run was cut. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "tiny.h"
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define TRAINS(...)                                                     \
+    do {                                                                \
+        if (tiny_train(__VA_ARGS__)) fail_msg("%s", dt_error_message()); \
+    } while (0)
+
+enum { STEPS = 12 }; /* of 8 samples; an epoch has 5 steps */
+
+/* What is left of a run that was killed after its checkpoint of step `last`. */
+static void forget_after(const char *name, int64_t last)
+{
+    for (int64_t step = last + 1; step <= STEPS; step++)
+        assert_int_equal(dt_folder_remove(tiny_checkpoint(name, step)), DT_OK);
+}
+
+/* Cuts run "cut" after each of several steps, twice in a row at the last, and compares its end with that of "whole". */
+static void assert_resumes(const char *const *words)
+{
+    static const int64_t cuts[] = {1, 4, 5, 7, 11, 11};
+    const char *all[16] = {"checkpoint.every_steps=1"};
+    for (size_t i = 0; words[i]; i++) all[i + 1] = words[i];
+    TRAINS("whole", words, false, NULL);
+    TRAINS("cut", all, false, NULL);
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        forget_after("cut", cuts[i]);
+        TRAINS("cut", all, true, NULL);
+        tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("cut", STEPS));
+    }
+}
+
+static void test_adamw(void **state) { assert_resumes(WORDS("model.drop_path=0.2", "model.dropout=0.1")); }
+
+static void test_sgd_accumulated(void **state)
+{
+    assert_resumes(WORDS("optim.kind=sgd", "optim.nesterov=true", "optim.lr=0.05", "train.accumulate=4",
+                         "train.clip_norm=1"));
+}
+
+static void test_ema_evaluated(void **state)
+{
+    assert_resumes(WORDS("train.ema=0.9", "train.accumulate=2", "eval.every_steps=3", "eval.at_end=true",
+                         "checkpoint.best_metric=eval_ema.loss", "data.flip=true", "data.crop_padding=1"));
+}
+
+static void test_padded_epochs(void **state)
+{
+    assert_resumes(WORDS("data.drop_last=false", "data.synthetic_count=43", "norm.kind=layernorm", "precision.mode=fp64"));
+}
+
+/* A signal that is there from the start lets each process make one step. */
+static void test_signal(void **state)
+{
+    static const volatile int signal = 1;
+    TRAINS("whole", NULL, false, NULL);
+    for (int step = 1; step < STEPS; step++) {
+        assert_int_equal(tiny_train("stopped", NULL, step > 1, &signal), DT_ERR_STOPPED);
+        assert_non_null(strstr(dt_error_message(), "--resume"));
+        assert_int_equal(tiny_progress(tiny_checkpoint("stopped", step)).step, step);
+    }
+    TRAINS("stopped", NULL, true, &signal);
+    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("stopped", STEPS));
+}
+
+/* The numbers of a run that was cut at a line of its log are those of one that was not. */
+static void test_metrics(void **state)
+{
+    const char *const *words = WORDS("log.every_steps=2", "checkpoint.every_steps=4");
+    TRAINS("whole", words, false, NULL);
+    TRAINS("cut", words, false, NULL);
+    forget_after("cut", 4);
+    TRAINS("cut", words, true, NULL);
+    char *whole = tiny_file("whole", "metrics.jsonl"), *cut = tiny_file("cut", "metrics.jsonl");
+    char *a = whole, *b = cut;
+    for (int line = 0; line < STEPS / 2; line++) { /* up to the rates, which are this machine's */
+        size_t length = (size_t)(strstr(a, "\"samples_per_s\"") - a);
+        assert_memory_equal(a, b, length);
+        a = strchr(a, '\n') + 1;
+        b = strchr(b, '\n') + 1;
+    }
+    assert_true(!*a && !*b);
+    free(whole);
+    free(cut);
+}
+
+/* --- the folder --- */
+
+static void test_existing_folder(void **state)
+{
+    TRAINS("twice", NULL, false, NULL);
+    assert_int_equal(tiny_train("twice", NULL, false, NULL), DT_ERR_USAGE);
+    assert_non_null(strstr(dt_error_message(), "--resume"));
+    assert_non_null(strstr(dt_error_message(), "run.name"));
+    TRAINS("twice", NULL, true, NULL); /* it is complete: nothing is left to do */
+}
+
+static void test_resume_of_nothing(void **state)
+{
+    TRAINS("whole", NULL, false, NULL);
+    TRAINS("new", NULL, true, NULL);
+    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("new", STEPS));
+}
+
+static void test_changed_settings(void **state)
+{
+    TRAINS("changed", WORDS("checkpoint.every_steps=6"), false, NULL);
+    forget_after("changed", 6);
+    TRAINS("changed", WORDS("optim.lr=0.5", "log.every_steps=1"), true, NULL);
+    char *log = tiny_file("changed", "log.txt");
+    const char *warning = strstr(log, "settings changed since the checkpoint: optim.lr: ");
+    assert_non_null(warning);
+    assert_null(strstr(warning, "log.every_steps"));
+    free(log);
+}
+
+/* Weights of a run start another, whose head has more classes. */
+static void test_start_from(void **state)
+{
+    char from[300];
+    TRAINS("first", NULL, false, NULL);
+    snprintf(from, sizeof from, "init.from=%s", tiny_checkpoint("first", STEPS));
+    assert_int_equal(tiny_train("second", WORDS(from, "data.classes=6"), false, NULL), DT_ERR_DATA);
+    TRAINS("third", WORDS(from, "data.classes=6", "init.new_head=true"), false, NULL);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
+                                       CASE(test_padded_epochs), CASE(test_signal),    CASE(test_metrics),
+                                       CASE(test_existing_folder), CASE(test_resume_of_nothing),
+                                       CASE(test_changed_settings), CASE(test_start_from)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,130 @@
+/* What the settings of a run become: spans of the optimizer, changes between two runs, refusals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tiny.h"
+#include "train/changes.h"
+#include "train/optimizer.h"
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static dt_session *planned(const char *const *words)
+{
+    dt_session *session = NULL;
+    dt_settings *settings = tiny_settings(words);
+    if (dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session))
+        fail_msg("%s", dt_error_message());
+    dt_settings_free(settings);
+    return session;
+}
+
+/* --- spans --- */
+
+static const dt_segment_span *span_at(const dt_segment_span *spans, int64_t count, int64_t offset)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (offset >= spans[i].offset && offset < spans[i].offset + spans[i].count) return &spans[i];
+    return NULL;
+}
+
+static void assert_covers(const dt_store *store, dt_group group, const dt_segment_span *spans, int64_t count)
+{
+    int64_t end = 0;
+    for (int64_t i = 0; i < count; i++) {
+        assert_int_equal(spans[i].offset, end);
+        end += spans[i].count;
+    }
+    assert_int_equal(end, dt_store_count(store, group));
+}
+
+static void test_spans(void **state)
+{
+    dt_session *session = planned(WORDS("optim.layer_decay=0.5", "norm.learn_alpha=false"));
+    dt_store *store = dt_session_store(session);
+    int last = dt_store_units(store) - 1;
+    for (int group = 0; group < DT_GROUPS; group++) {
+        dt_segment_span *spans = NULL;
+        int64_t count = 0;
+        assert_int_equal(dt_optimizer_span_table(store, (dt_group)group, &spans, &count), DT_OK);
+        assert_covers(store, (dt_group)group, spans, count);
+        for (int i = 0; i < dt_store_params(store); i++) {
+            const dt_param *p = dt_store_param(store, i);
+            if (p->group != (dt_group)group) continue;
+            const dt_segment_span *span = span_at(spans, count, p->offset);
+            assert_true(span && p->offset + p->count <= span->offset + span->count);
+            assert_true(span->decay == (p->role == DT_ROLE_MATRIX ? 1 : 0));
+            assert_true(span->lr_scale == (float)pow(0.5, last - p->unit));
+            assert_int_equal(span->frozen, p->role == DT_ROLE_ALPHA);
+        }
+        free(spans);
+    }
+    assert_true(dt_store_find(store, "head.weight")->lr_scale == 1);
+    assert_true(dt_store_find(store, "patch_embed.proj.weight")->lr_scale == 0.125f);
+    dt_session_free(session);
+}
+
+/* Without layer decay a group needs no more spans than it has alternations of role. */
+static void test_spans_merge(void **state)
+{
+    dt_session *session = planned(NULL);
+    dt_segment_span *spans = NULL;
+    int64_t count = 0;
+    assert_int_equal(dt_optimizer_span_table(dt_session_store(session), DT_GROUP_MATRIX, &spans, &count), DT_OK);
+    assert_int_equal(count, 1);
+    free(spans);
+    dt_session_free(session);
+}
+
+/* --- changes --- */
+
+static void test_changes(void **state)
+{
+    dt_text out = {0};
+    dt_settings_changes("seed: 1\noptim:\n  lr: 0.1\n  betas: [0.9, 0.99]\nrun:\n  name: a\ntrain:\n  ema: 0.5\n",
+                        "seed: 1\noptim:\n  lr: 0.2\n  betas: [0.9, 0.99]\nrun:\n  name: b\nmodel:\n  width: 8\n", &out);
+    assert_string_equal(out.data, "optim.lr: 0.1, now 0.2; model.width: none, now 8; train.ema: 0.5, now none");
+    dt_text_free(&out);
+}
+
+static void test_no_changes(void **state)
+{
+    dt_text out = {0};
+    dt_settings_changes("threads: 1\ndata:\n  workers: 1\nlog:\n  every_steps: 3\n",
+                        "threads: 2\ndata:\n  workers: 4\nlog:\n  every_steps: 1\n", &out);
+    assert_int_equal(out.length, 0);
+}
+
+/* --- refusals --- */
+
+static void assert_refused(const char *word, const char *fact)
+{
+    dt_session *session = NULL;
+    dt_settings *settings = tiny_settings(WORDS(word));
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session), DT_ERR_USAGE);
+    if (!strstr(dt_error_message(), fact)) fail_msg("'%s' says: %s", word, dt_error_message());
+    dt_settings_free(settings);
+}
+
+static void test_refusals(void **state)
+{
+    assert_refused("train.accumulate=3", "does not divide into 3 micro-batches");
+    assert_refused("precision.mode=bf16", "needs kernels of the CUDA back end");
+    assert_refused("parallel.zero=1", "only 0 is possible");
+    assert_refused("optim.betas=[0.9]", "adamw needs two numbers");
+    assert_refused("model.heads=3", "model.");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_spans), cmocka_unit_test(test_spans_merge),
+                                       cmocka_unit_test(test_changes), cmocka_unit_test(test_no_changes),
+                                       cmocka_unit_test(test_refusals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
