@@ -1,0 +1,13 @@
+#!/bin/sh
+# The graph of a tiny ViT after all passes, against the golden text beside its config: a change of builders, passes or
+# order shows here, and is then either meant or found. Usage: golden.sh PROGRAM ROOT (from the cli tests' tap.sh).
+# To renew: dyttrain plan --graph pass tests/rewrite/golden/vit.yaml > tests/rewrite/golden/vit.pass.txt
+. "$2/tests/cli/tap.sh"
+golden=$root/tests/rewrite/golden
+for name in pass update eval; do
+    run plan --graph $name "$golden/vit.yaml"
+    printf '%s\n' "$out" >"$work/$name.txt"
+    diff -u "$golden/vit.$name.txt" "$work/$name.txt" >&2
+    is "the graph of $name is the golden one"
+done
+done_testing
