@@ -78,7 +78,8 @@ static dt_status open_cifar100(dt_dataset *dataset, const char *folder)
 const dt_dataset_kind dt_dataset_cifar10 = {
     .name = "cifar10",
     .what = "CIFAR-10: 50,000 colour 32x32 images, 10 classes",
-    .remedy = "set data.path to the unpacked folder of cifar-10-binary.tar.gz, with data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+    .remedy = "set data.path to the unpacked folder of cifar-10-binary.tar.gz, with data_batch_1.bin to "
+              "data_batch_5.bin and test_batch.bin",
     .info = {.count = 50000, .channels = 3, .height = 32, .width = 32, .classes = 10,
              .mean = {0.4914, 0.4822, 0.4465}, .std = {0.2470, 0.2435, 0.2616}},
     .eval_count = 10000,

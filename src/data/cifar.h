@@ -5,7 +5,7 @@
 
 #include "data/dataset.h"
 
-/* Appends the records of a file to the data set's images, labels and count; info.classes tells the format: 10 or 100. */
+/* Appends the records of a file to the data set's images, labels and count; info.classes, 10 or 100, is the format. */
 DT_MUST_USE dt_status dt_cifar_append(dt_dataset *, const char *path);
 
 #endif

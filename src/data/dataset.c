@@ -135,7 +135,8 @@ void dt_data_list(dt_text *out)
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         const dt_dataset_kind *kind = kinds[k];
         dt_text_add(out, "%-14s %s", kind->name, kind->what);
-        if (kind->folder) dt_text_add(out, "; %s %s", dt_file_exists(kind->folder) ? "found in" : "not in", kind->folder);
+        if (kind->folder)
+            dt_text_add(out, "; %s %s", dt_file_exists(kind->folder) ? "found in" : "not in", kind->folder);
         dt_text_add(out, "\n");
     }
 }

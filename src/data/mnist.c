@@ -63,7 +63,8 @@ const dt_dataset_kind dt_dataset_fashion_mnist = {
     .what = "Fashion-MNIST: 60,000 grey 28x28 images of clothes, 10 classes",
     .folder = "/usr/share/datasets/fashion-mnist",
     .remedy = "install the Debian package dataset-fashion-mnist or set data.path",
-    .info = {.count = 60000, .channels = 1, .height = 28, .width = 28, .classes = 10, .mean = {0.2860}, .std = {0.3530}},
+    .info = {.count = 60000, .channels = 1, .height = 28, .width = 28, .classes = 10,
+             .mean = {0.2860}, .std = {0.3530}},
     .eval_count = 10000,
     .open = open_mnist,
     .read = dt_dataset_read_memory,
@@ -72,8 +73,10 @@ const dt_dataset_kind dt_dataset_fashion_mnist = {
 const dt_dataset_kind dt_dataset_mnist = {
     .name = "mnist",
     .what = "MNIST: 60,000 grey 28x28 images of digits, 10 classes",
-    .remedy = "set data.path to a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and both t10k files (.gz or not)",
-    .info = {.count = 60000, .channels = 1, .height = 28, .width = 28, .classes = 10, .mean = {0.1307}, .std = {0.3081}},
+    .remedy = "set data.path to a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and both t10k files "
+              "(.gz or not)",
+    .info = {.count = 60000, .channels = 1, .height = 28, .width = 28, .classes = 10,
+             .mean = {0.1307}, .std = {0.3081}},
     .eval_count = 10000,
     .open = open_mnist,
     .read = dt_dataset_read_memory,

@@ -9,8 +9,10 @@ static const char *const damaged_choices[] = {"stop", "replace", NULL};
 
 static const dt_setting_row rows[] = {
     {"data.kind", DT_SETTING_CHOICE, .choices = dt_dataset_names, .help = "data set; must be set"},
-    {"data.path", DT_SETTING_TEXT, .help = "folder with the data set's files; where Debian's package puts them when not set"},
-    {"data.batch", DT_SETTING_INT, "128", 1, 1 << 20, .help = "samples of one update, over all ranks and micro-batches"},
+    {"data.path", DT_SETTING_TEXT,
+     .help = "folder with the data set's files; where Debian's package puts them when not set"},
+    {"data.batch", DT_SETTING_INT, "128", 1, 1 << 20,
+     .help = "samples of one update, over all ranks and micro-batches"},
     {"data.drop_last", DT_SETTING_BOOL, "true",
      .help = "leave out the last samples of an epoch that do not fill a batch; false: pad it with samples of weight 0"},
     {"data.subset", DT_SETTING_INT, "0", 0, 1e12, .help = "use only the first so many training samples; 0: all"},
@@ -27,9 +29,11 @@ static const dt_setting_row rows[] = {
      .help = "what a sample that cannot be read does: end the run, or be replaced by a drawn one and logged"},
     {"data.synthetic_count", DT_SETTING_INT, "60000", 1, 1e12,
      .help = "training samples of the synthetic set; it has a tenth as many for evaluation"},
-    {"data.image", DT_SETTING_INT, .min = 1, .max = 8192, .help = "side of a synthetic image in pixels; 224 when not set"},
+    {"data.image", DT_SETTING_INT, .min = 1, .max = 8192,
+     .help = "side of a synthetic image in pixels; 224 when not set"},
     {"data.channels", DT_SETTING_INT, .min = 1, .max = 4, .help = "channels of a synthetic image; 3 when not set"},
-    {"data.classes", DT_SETTING_INT, .min = 1, .max = 1 << 24, .help = "classes of the synthetic set; 1000 when not set"},
+    {"data.classes", DT_SETTING_INT, .min = 1, .max = 1 << 24,
+     .help = "classes of the synthetic set; 1000 when not set"},
 };
 
 const dt_setting_table dt_data_settings = {rows, sizeof rows / sizeof *rows};

@@ -70,7 +70,8 @@ static void draw_image(const dt_dataset *dataset, int64_t index, const uint8_t *
         if (cell_row != painted) paint_row(cells + cell_row * GRID, info->width, pattern);
         painted = cell_row;
         if (row % 4 == 0)
-            place = dt_philox(0, DT_PURPOSE_SYNTHETIC, DRAW_PLACE + dataset->split, (uint64_t)index, (uint32_t)(row / 4));
+            place = dt_philox(0, DT_PURPOSE_SYNTHETIC, DRAW_PLACE + dataset->split, (uint64_t)index,
+                              (uint32_t)(row / 4));
         add_bytes(pattern, dataset->images + place.word[row % 4] % PLACES, info->width, image);
     }
 }

@@ -25,9 +25,9 @@ static const struct {
     const char *name, *help;
 } categories[DT_MEMORY_CATEGORIES] = {
     [DT_MEMORY_PARAMETERS] = {"parameters", "a smaller model.size"},
-    [DT_MEMORY_GRADIENTS] = {"gradients", "parallel.zero=2 on several ranks, or a smaller model.size"},
-    [DT_MEMORY_OPTIMIZER] = {"optimizer", "parallel.zero=1 on several ranks, or another optim.kind"},
-    [DT_MEMORY_EMA] = {"ema", "train.ema off"},
+    [DT_MEMORY_GRADIENTS] = {"gradients", "a smaller model.size"},
+    [DT_MEMORY_OPTIMIZER] = {"optimizer", "optim.kind=sgd or a smaller model.size"},
+    [DT_MEMORY_EMA] = {"ema", "train.ema=0"},
     [DT_MEMORY_STATE] = {"state", "a smaller model.size"},
     [DT_MEMORY_ARENA] = {"arena", "a larger train.accumulate, which makes micro-batches smaller, or train.recompute"},
     [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or a larger train.accumulate"},
@@ -126,7 +126,8 @@ static dt_status fail_out_of_memory(const dt_device *device, dt_memory category,
     use = device->memory;
     dt_text_bytes(total, (double)memory_in_use(&use));
     use.now[category] += (int64_t)bytes;
-    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: cannot get %s for %s beside %s in use%s%s; what helps: %s",
+    dt_status status = dt_fail(DT_ERR_MEMORY,
+                               "out of memory on %s: cannot get %s for %s beside %s in use%s%s; what helps: %s",
                                device->backend->name, dt_text_bytes(size, (double)bytes), dt_memory_name(category),
                                total, held.data ? held.data : "", held.data ? ")" : "",
                                categories[largest_category(&use)].help);

@@ -30,7 +30,8 @@ static dt_status rig_start(rig *r, dt_log *log)
     images = (images + 7) / 8 * 8;
     r->slot_bytes = (size_t)(images + 24 * batch);
     for (int s = 0; s < AHEAD; s++) r->slots[s] = malloc(r->slot_bytes);
-    r->options.fields = (dt_batch_fields){.labels = images, .weight = images + 8 * batch, .sample = images + 16 * batch};
+    r->options.fields =
+        (dt_batch_fields){.labels = images, .weight = images + 8 * batch, .sample = images + 16 * batch};
     r->options.slots = r->slots;
     return dt_loader_create(r->dataset, r->settings, &r->options, log, &r->loader);
 }
@@ -38,8 +39,13 @@ static dt_status rig_start(rig *r, dt_log *log)
 static void rig_open(rig *r, dt_split split, int64_t batch, int workers, dt_settings *settings)
 {
     *r = (rig){.settings = settings};
-    r->options = (dt_loader_options){
-        .split = split, .seed = SEED, .batch = batch, .ranks = 1, .workers = workers, .ahead = AHEAD, .damaged = "stop"};
+    r->options = (dt_loader_options){.split = split,
+                                     .seed = SEED,
+                                     .batch = batch,
+                                     .ranks = 1,
+                                     .workers = workers,
+                                     .ahead = AHEAD,
+                                     .damaged = "stop"};
     assert_int_equal(dt_dataset_open(settings, split, &r->dataset), DT_OK);
 }
 
@@ -202,7 +208,8 @@ static void ranks_share_a_batch_in_order(void **state)
         for (int k = 0; k < 2; k++) {
             char *own = take(&part[k], &batch);
             assert_memory_equal(own, all + k * 4 * 81, 4 * 81);
-            for (int i = 0; i < 4; i++) assert_int_equal(sample_at(&part[k], own, i), sample_at(&whole, all, 4 * k + i));
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(sample_at(&part[k], own, i), sample_at(&whole, all, 4 * k + i));
             free(own);
         }
         free(all);

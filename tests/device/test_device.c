@@ -133,7 +133,7 @@ int main(int count, char **args)
     };
     const struct CMUnitTest tests[] = {
         {"memory is aligned, zeroed and counted", memory_is_aligned_zeroed_and_counted, NULL, NULL, &backend},
-        {"running out names the holders and a remedy", running_out_names_the_holders_and_a_remedy, NULL, NULL, &backend},
+        {"running out names a remedy", running_out_names_the_holders_and_a_remedy, NULL, NULL, &backend},
         {"copies follow their stream", copies_follow_their_stream, NULL, NULL, &backend},
         {"query tells name and memory", query_tells_name_and_memory, NULL, NULL, &backend},
     };
