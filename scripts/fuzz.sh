@@ -27,7 +27,7 @@ if [ ! -f build-fuzz/build.ninja ]; then
     CC=clang meson setup build-fuzz -Dfuzz=true -Dcuda=disabled -Dwerror=false -Db_lundef=false \
         -Db_sanitize=address,undefined
 fi
-ninja -C build-fuzz fuzzers
+ninja -C build-fuzz $(printf 'tests/fuzz/fuzz-%s ' "$@")
 
 # Runs one target in an empty folder; what it finds stays in build-fuzz/findings/.
 fuzz() {
