@@ -1,0 +1,56 @@
+#!/bin/sh
+# Settings from file and command line to the resolved config, and plans of every config that comes with the program.
+. "$(dirname "$0")/tap.sh"
+write_tiny tiny.yaml
+
+run tiny.yaml --print-config
+[ "$code" = 0 ] && has out 'width: 16' && has out 'kind: dyt' && has out 'weight_decay: 0.05'
+is '--print-config prints set and default values'
+cp .out resolved.yaml
+run resolved.yaml --print-config
+[ "$code" = 0 ] && cmp -s .out resolved.yaml
+is 'what --print-config prints resolves to itself'
+run tiny.yaml --print-config seed=7 norm.alpha0.attention=0.8 norm.alpha0.ffn=0.2 optim.betas=[0.9,0.95]
+[ "$code" = 0 ] && has out 'seed: 7' && has out 'attention: 0.8' && has out 'ffn: 0.2' && has out '[0.9, 0.95]'
+is 'the command line wins'
+cp .out resolved.yaml
+run plan resolved.yaml --print-config
+[ "$code" = 0 ] && cmp -s .out resolved.yaml
+is 'a map of names prints as one that resolves to itself'
+run plan tiny.yaml --device cpu
+[ "$code" = 2 ] || [ "$code" = 0 ]
+is '--device and device in the file go together'
+[ ! -e runs ]
+is 'none of these made a run folder'
+
+for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
+    run plan tiny.yaml norm.kind=$norm
+    [ "$code" = 0 ] && has out 'parameters'
+    is "plan with norm.kind=$norm"
+done
+
+for config in $(cd "$root/configs" && find . -maxdepth 2 -name '*.yaml' ! -path './base/*' | sort); do
+    start=$(date +%s%N)
+    run plan "$root/configs/$config" device=cpu
+    milliseconds=$((($(date +%s%N) - start) / 1000000))
+    [ "$code" = 0 ] && has out 'FLOP' && has out 'arena' && has out 'outside' && [ $milliseconds -lt 5000 ]
+    is "plan $config"
+    run "$root/configs/$config" --print-config device=cpu
+    [ "$code" = 0 ] && has out 'arch: '
+    is "--print-config $config"
+done
+
+run plan "$root/configs/vit_b_ln.yaml" device=cpu
+has out '(86567656)'
+is 'ViT-B/16 has 86,567,656 parameters, as published'
+
+run plan tiny.yaml --graph
+[ "$code" = 0 ] && has out '= attention(' && has out 'blocks.1'
+is 'plan --graph prints the pass'
+run plan tiny.yaml --graph update
+[ "$code" = 0 ] && has out 'adamw'
+is 'plan --graph update'
+run plan tiny.yaml --graph=eval
+[ "$code" = 0 ] && has out 'attention('
+is 'plan --graph=eval'
+done_testing

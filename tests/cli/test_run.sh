@@ -1,0 +1,82 @@
+#!/bin/sh
+# A run from its first line to its last: folder, lock, signals, resuming.
+. "$(dirname "$0")/tap.sh"
+write_tiny tiny.yaml
+
+# Waits until FILE is there and not empty.
+wait_for() {
+    tries=0
+    until [ -s "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || return 1
+        sleep 0.05
+    done
+}
+
+lines() { grep -c "$1" "$2"; }
+
+run tiny.yaml --dry-run
+[ "$code" = 0 ] && [ ! -e runs ]
+is '--dry-run writes nothing'
+
+run tiny.yaml norm.epsilon=1e-5
+[ "$code" = 0 ] && has err 'norm.epsilon' && has err 'inactive' && [ "$(echo "$err" | grep -c inactive)" = 1 ]
+is 'a setting that nothing reads is listed once as inactive'
+[ -s runs/tiny/config.yaml ] && [ -s runs/tiny/log.txt ] && ls runs/tiny/events.out.tfevents.* >.out &&
+    [ -e runs/tiny/checkpoints/step-00000060/manifest.json ]
+is 'the run folder has config, log, events and the last checkpoint'
+[ "$(lines '"lr":' runs/tiny/metrics.jsonl)" = 12 ] && [ "$(lines '"eval":' runs/tiny/metrics.jsonl)" = 3 ]
+is 'metrics.jsonl has a line for every fifth step and every evaluation'
+run runs/tiny/config.yaml --print-config run.dir=runs run.name=tiny
+[ "$code" = 0 ] && cmp -s .out runs/tiny/config.yaml
+is "the run's config.yaml resolves to itself"
+
+run tiny.yaml
+[ "$code" = 2 ] && has err "runs/tiny" && has err '--resume' && has err 'run.name'
+is 'an existing run folder is refused, and the message names the choices'
+
+"$program" tiny.yaml run.name=long train.epochs=500 2>long.err &
+pid=$!
+wait_for runs/long/metrics.jsonl
+run tiny.yaml run.name=long train.epochs=500 --resume
+[ "$code" = 2 ] && has err "$pid"
+is 'a second process on one run folder is refused, and the first one named'
+kill -TERM $pid
+wait $pid
+code=$? err=$(cat long.err)
+[ $code = 3 ] && has err 'stopped by a signal'
+is 'SIGTERM: exit code 3'
+run tiny.yaml run.name=long train.epochs=500 --resume
+[ "$code" = 0 ] && has err 'resum'
+is '--resume goes on to the end'
+[ "$(lines '"lr":' runs/long/metrics.jsonl)" = 2000 ] && [ "$(ls -d runs/long/events.out.tfevents.* | wc -l)" = 2 ]
+is 'every fifth step is in metrics.jsonl once, and there is a second event file'
+
+for signal in INT USR1; do
+    # a shell's background job ignores SIGINT unless it is told otherwise
+    "$program" tiny.yaml run.name=$signal train.epochs=500 2>long.err &
+    pid=$!
+    wait_for runs/$signal/metrics.jsonl
+    kill -$signal $pid
+    wait $pid
+    code=$? err=$(cat long.err)
+    [ $code = 3 ] && ls runs/$signal/checkpoints/step-*/manifest.json >.out
+    is "SIG$signal: saved, exit code 3"
+done
+
+"$program" tiny.yaml run.name=twice train.epochs=500 2>long.err &
+pid=$!
+wait_for runs/twice/metrics.jsonl
+kill -STOP $pid
+kill -USR1 $pid
+kill -TERM $pid
+kill -CONT $pid
+wait $pid
+code=$? err=$(cat long.err)
+[ $code = 143 ] || [ $code = 138 ]
+is 'a second signal leaves at once: 128 + its number'
+
+run tiny.yaml run.name=twice train.epochs=1 --resume
+[ "$code" = 0 ]
+is 'after that --resume works too'
+done_testing

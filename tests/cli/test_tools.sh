@@ -1,0 +1,49 @@
+#!/bin/sh
+# doctor, bench and the plotting script.
+. "$(dirname "$0")/tap.sh"
+write_tiny tiny.yaml
+
+run doctor
+[ "$code" = 0 ] && has out 'processor' && has out 'FLOP/s' && has out 'CUDA' && has out 'fashion_mnist' && has out 'gnuplot'
+is 'doctor'
+run bench kernels tiny.yaml
+[ "$code" = 0 ] && has out 'attention' && has out 'AdamW' && has out 'DyT, gradient'
+is 'bench kernels at the shapes of a config: every kernel agrees with float64'
+run bench tiny.yaml
+[ "$code" = 0 ] && has out 'images/s' && has out 'the same bits' && has out 'float64'
+is 'bench: the step agrees with other threads and with float64'
+run bench tiny.yaml --profile
+[ "$code" = 0 ] && has out 'matmul' && has out 'blocks.*.attn' && has out 'adamw'
+is 'bench --profile'
+[ ! -e runs ]
+is 'none of these made a run folder'
+
+run tiny.yaml train.epochs=1
+plot() {
+    "$root/scripts/plot_run.sh" "$@" >.out 2>.err
+    code=$?
+    out=$(cat .out)
+    err=$(cat .err)
+}
+if command -v gnuplot >.out; then
+    plot runs/tiny
+    [ $code = 0 ] && [ "$(head -c 4 runs/tiny/curves.png | tail -c 3)" = PNG ]
+    is 'plot_run.sh draws a run'
+    printf '{"step":15,"lo' >>runs/tiny/metrics.jsonl
+    cp -r runs/tiny 'runs/a "quoted" $name'
+    plot runs/tiny 'runs/a "quoted" $name' -o two.png
+    [ $code = 0 ] && [ -s two.png ]
+    is 'plot_run.sh draws two runs, a torn line and a strange name'
+fi
+plot
+[ $code = 2 ] && has err 'usage:'
+is 'plot_run.sh without a run'
+plot none
+[ $code = 1 ] && has err "'none' is no run"
+is 'plot_run.sh with something else'
+mkdir bin
+for tool in sh cat dirname awk mktemp rm; do ln -s "$(command -v "$tool")" bin/; done
+PATH=$work/bin plot runs/tiny
+[ $code = 1 ] && has err 'install it'
+is 'plot_run.sh without gnuplot says how to get it'
+done_testing

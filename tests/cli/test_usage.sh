@@ -1,0 +1,79 @@
+#!/bin/sh
+# Wrong use: exit code 2, and a message that says what to do instead. And the ways to ask for help.
+. "$(dirname "$0")/tap.sh"
+write_tiny tiny.yaml
+
+refuses() { # refuses NAME MESSAGE-PART WORD...
+    name=$1 part=$2
+    shift 2
+    run "$@"
+    [ "$code" = 2 ] && has err "$part" && [ -z "$out" ]
+    is "$name"
+}
+
+refuses 'no words' 'usage: dyttrain CONFIG.yaml'
+refuses 'unknown command' "did you mean 'plan'?" plam
+refuses 'unknown command, nothing near' "'dyttrain --help' lists the commands" zzzzzzzz
+refuses 'missing config' "cannot open 'none.yaml': No such file" none.yaml
+refuses 'folder as config' "cannot read '$work': it is a folder" "$work"
+refuses 'unknown option' "unknown option '--resum'; did you mean '--resume'?" tiny.yaml --resum
+refuses 'unknown option, nothing near' "'dyttrain plan --help' lists the options" plan tiny.yaml --xyzzy
+refuses 'option without its value' "option '--device' needs a NAME" tiny.yaml --device
+refuses 'option with a value it does not take' "option '--resume' takes no value" tiny.yaml --resume=yes
+refuses 'option twice' "option '--resume' is given twice" tiny.yaml --resume --resume
+refuses 'wrong device' "did you mean 'cuda'?" tiny.yaml --device cude
+refuses 'wrong log level' "--log-level must be debug, info, warn or error, not 'loud'" plan tiny.yaml --log-level loud
+refuses 'wrong program of plan --graph' "takes one of pass, update, eval, not 'foo'" plan tiny.yaml --graph=foo
+refuses 'one word too many' "one word too many: 'other.yaml'" plan tiny.yaml other.yaml
+refuses 'settings where none are taken' "takes no settings" doctor seed=1
+refuses 'unknown setting on the command line' "did you mean 'optim.lr'?" plan tiny.yaml optim.l=1
+refuses 'wrong type on the command line' 'optim.lr' plan tiny.yaml optim.lr=fast
+refuses 'out of range' 'train.ema' plan tiny.yaml train.ema=2
+refuses 'heads do not divide the width' 'heads' plan tiny.yaml model.heads=3
+refuses 'patch does not divide the image' 'patch' plan tiny.yaml model.patch=3
+refuses 'site that the model has not' 'attention' plan tiny.yaml norm.alpha0.atention=1
+refuses 'no such run to evaluate' "there is no run or checkpoint 'none'" eval none
+refuses 'neither run nor checkpoint' "is neither a run nor a checkpoint" eval "$root/src"
+refuses 'nothing to inspect' "there is no run, checkpoint or file 'none'" inspect none
+refuses 'no help on that' "no help on 'everything'" help everything
+refuses 'missing ImageNet' 'imagenet' "$root/configs/vit_b_dyt.yaml" data.path="$work/none" run.dir="$work/runs" device=cpu
+
+printf 'seed: 1\n  bad: [\n' >broken.yaml
+refuses 'not YAML' 'broken.yaml:2' plan broken.yaml
+printf 'seed: 1\nsede: 2\n' >unknown.yaml
+refuses 'unknown key' "unknown.yaml:2:1" plan unknown.yaml
+printf 'seed: 1\nseed: 2\n' >twice.yaml
+refuses 'duplicate key' 'twice.yaml:2:1' plan twice.yaml
+: >empty.yaml
+refuses 'empty config' 'empty.yaml' plan empty.yaml
+printf 'base: loop.yaml\n' >loop.yaml
+refuses 'base loop' 'loop' plan loop.yaml
+
+run --version
+[ "$code" = 0 ] && has out 'dyttrain ' && [ -z "$err" ]
+is '--version'
+run --help
+[ "$code" = 0 ] && has out 'commands:' && has out 'inspect' && has out 'Exit codes: 0 done'
+is '--help lists the commands and exit codes'
+for command in train eval plan bench export import inspect doctor help; do
+    run $command --help
+    [ "$code" = 0 ] && has out 'usage: dyttrain' && has out '--log-level' && [ -z "$err" ]
+    is "$command --help"
+done
+run --help settings
+[ "$code" = 0 ] && has out 'optim.lr' && has out 'norm.alpha0' && has out 'checkpoint.keep' && has out 'model.width' &&
+    has out 'data.batch'
+is '--help settings lists the settings of every room'
+"$program" --help settings | head -n 1 >/dev/null
+"$program" help settings 2>.err | head -n 1 >/dev/null
+[ ! -s .err ]
+is 'a closed pipe is no complaint'
+code='' out='' err=''
+if [ -w /dev/full ]; then
+    "$program" --help >/dev/full 2>.err
+    code=$?
+    err=$(cat .err)
+    [ $code = 1 ] && has err 'cannot write the result'
+    is 'a full disk under standard output is a failure'
+fi
+done_testing

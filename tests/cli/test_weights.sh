@@ -1,0 +1,97 @@
+#!/bin/sh
+# What is done with trained weights: eval, inspect, export, import, init.from.
+. "$(dirname "$0")/tap.sh"
+write_tiny tiny.yaml
+
+run tiny.yaml train.ema=0.9
+[ "$code" = 0 ]
+is 'a tiny run'
+checkpoint=runs/tiny/checkpoints/step-00000060
+
+run eval runs/tiny
+[ "$code" = 0 ] && has out 'step 60' && has out 'top-1' && has out 'trained'
+is 'eval RUN'
+run eval $checkpoint --json
+[ "$code" = 0 ] && has out '"step":60' && has out '"set":"eval"' && has out '"top1":'
+is 'eval CHECKPOINT --json'
+loss=$(echo "$out" | sed 's/.*"loss":\([^,]*\),.*/\1/')
+[ -n "$loss" ] && grep -q "\"eval\":{\"loss\":$loss," runs/tiny/metrics.jsonl
+is 'eval finds the very loss that the run reported'
+run eval runs/tiny --ema
+[ "$code" = 0 ] && has out 'averaged'
+is 'eval --ema'
+run eval runs/tiny eval.batch=7 --json
+[ "$code" = 0 ] && has out '"samples":40'
+is 'eval with another batch sees every sample once'
+run eval runs/tiny --print-config
+[ "$code" = 0 ] && has out 'width: 16'
+is 'eval --print-config'
+
+run inspect runs/tiny
+[ "$code" = 0 ] && has out 'step-00000060' && has out 'last eval'
+is 'inspect RUN'
+run inspect runs/tiny --verify
+[ "$code" = 0 ] && has out 'verified'
+is 'inspect RUN --verify'
+run inspect $checkpoint --verify
+[ "$code" = 0 ] && has out 'blocks.0.attn.qkv.weight' && has out '[48, 16]' && has out 'alpha by site' &&
+    has out 'all sizes and checksums hold' && has out 'cpu_kernels'
+is 'inspect CHECKPOINT: parameters, alphas, numerics, checksums'
+
+run export runs/tiny weights.safetensors
+[ "$code" = 0 ] && has out 'weights.safetensors' && [ -s weights.safetensors ]
+is 'export'
+run export runs/tiny weights.safetensors
+[ "$code" = 2 ] && has err "'weights.safetensors' exists"
+is 'export does not overwrite'
+run inspect weights.safetensors
+[ "$code" = 0 ] && has out 'head.weight' && has out 'alpha by site'
+is 'inspect FILE.safetensors'
+run inspect weights.safetensors --verify
+[ "$code" = 2 ] && has err 'checksums'
+is 'inspect FILE.safetensors --verify has nothing to verify with'
+run export runs/tiny averaged.safetensors --ema
+[ "$code" = 0 ] && ! cmp -s weights.safetensors averaged.safetensors
+is 'export --ema writes other weights'
+
+run import weights.safetensors tiny.yaml imported
+[ "$code" = 0 ] && [ -e imported/checkpoints/step-00000000/manifest.json ]
+is 'import'
+run eval imported --json
+[ "$code" = 0 ] && has out "\"loss\":$loss"
+is 'imported weights have the same loss'
+run export imported again.safetensors
+run inspect again.safetensors
+cp .out again.txt
+run inspect weights.safetensors
+sed 1,2d .out >first.txt
+sed 1,2d again.txt | cmp -s - first.txt
+is 'export, import, export: the same numbers'
+run import weights.safetensors tiny.yaml imported
+[ "$code" = 2 ] && has err "'imported' exists"
+is 'import does not overwrite'
+run import weights.safetensors tiny.yaml other model.depth=3
+[ "$code" = 1 ] && has err 'blocks.2' && [ ! -e other ]
+is 'import into another model names what is missing, and leaves nothing'
+run import weights.safetensors tiny.yaml other data.classes=5
+[ "$code" = 1 ] && has err 'head.weight'
+is 'import with another shape names the tensor'
+run tiny.yaml run.name=from init.from=weights.safetensors train.epochs=1
+[ "$code" = 0 ]
+is 'init.from takes the exported file'
+run tiny.yaml run.name=from5 init.from=$checkpoint data.classes=5 init.new_head=true train.epochs=1
+[ "$code" = 0 ]
+is 'init.from with a new head takes the checkpoint'
+
+head -c 1000 weights.safetensors >short.safetensors
+run inspect short.safetensors
+[ "$code" = 1 ] && has err 'short.safetensors'
+is 'a truncated file is named'
+printf 'x' | dd of=$checkpoint/model.safetensors bs=1 seek=4000 conv=notrunc 2>.err
+run inspect runs/tiny --verify
+[ "$code" = 1 ] && has out 'not valid' && has err 'model.safetensors'
+is 'inspect --verify finds a changed byte'
+run eval $checkpoint
+[ "$code" = 1 ] && has err 'model.safetensors'
+is 'eval refuses the damaged checkpoint'
+done_testing
