@@ -124,7 +124,7 @@ int64_t dt_session_memory(const dt_session *s, dt_memory category)
 
 /* --- memory --- */
 
-static dt_status bind(dt_session *s)
+dt_status dt_session_bind(dt_session *s)
 {
     DT_TRY(dt_store_alloc(s->store, s->device, wanted_buffers(s)));
     DT_TRY(dt_device_alloc(s->device, DT_MEMORY_ARENA, (size_t)s->arena_bytes, &s->arena));
@@ -172,7 +172,7 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));
     measure(s);
-    return s->options.plan_only ? DT_OK : bind(s);
+    return s->options.plan_only || s->options.bind_later ? DT_OK : dt_session_bind(s);
 }
 
 dt_status dt_session_create(dt_settings *settings, const dt_session_options *options, dt_log *log, dt_session **out)

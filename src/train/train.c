@@ -166,9 +166,10 @@ static dt_status run(dt_trainer *t)
 
 static dt_status train(dt_trainer *t)
 {
-    DT_TRY(dt_session_create(t->settings, &(dt_session_options){0}, t->log, &t->session));
-    DT_TRY(open_data(t));
-    DT_TRY(open_folder(t));
+    DT_TRY(dt_session_create(t->settings, &(dt_session_options){.bind_later = true}, t->log, &t->session));
+    DT_TRY(open_data(t)); /* missing data is said before memory is taken or found too small */
+    DT_TRY(dt_session_bind(t->session));
+    DT_TRY(open_folder(t)); /* nothing that fails leaves an empty run behind */
     DT_TRY(print_settings(t));
     log_start(t);
     DT_TRY(start(t));

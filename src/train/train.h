@@ -15,11 +15,14 @@ typedef struct dt_session dt_session;
 
 typedef struct dt_session_options {
     bool plan_only;   /* no device memory: programs are planned, not bound */
+    bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
 } dt_session_options;
 
 DT_MUST_USE dt_status dt_session_create(dt_settings *, const dt_session_options *, dt_log *, dt_session **out);
+/* Takes the device memory and binds the programs to it; part of dt_session_create unless it was put off. */
+DT_MUST_USE dt_status dt_session_bind(dt_session *);
 void dt_session_free(dt_session *);
 dt_store *dt_session_store(const dt_session *);
 dt_device *dt_session_device(const dt_session *);
