@@ -141,14 +141,14 @@ static void add_known(dt_text *out, const char *format, double value)
 /* What the log line and the bar both say. */
 static void add_summary(dt_text *out, const dt_step_report *step)
 {
+    char memory[32];
     add_known(out, "  loss %.4f", step->loss);
-    add_known(out, "  top-1 %.1f %%", step->top1);
     add_known(out, "  lr %.3g", step->lr);
     if (isfinite(step->samples_per_s))
         dt_text_add(out, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
                     step->unit ? step->unit : "samples");
     add_known(out, "  data wait %.1f %%", 100 * step->data_wait);
-    add_known(out, "  %.2f GiB", step->memory_gib);
+    if (isfinite(step->memory_gib)) dt_text_add(out, "  %s", dt_text_bytes(memory, step->memory_gib * 0x1p30));
 }
 
 static void log_step(const dt_report *report, const dt_step_report *step)
@@ -157,6 +157,7 @@ static void log_step(const dt_report *report, const dt_step_report *step)
     dt_text_add(&line, "step %lld/%lld", (long long)step->step, (long long)report->total_steps);
     add_known(&line, "  epoch %.2f", step->epoch);
     add_summary(&line, step);
+    add_known(&line, "  top-1 %.1f %%", step->top1);
     add_known(&line, "  grad norm %.3g", step->grad_norm);
     add_known(&line, "  MFU %.1f %%", 100 * step->mfu);
     if (step->skipped) dt_text_add(&line, "  skipped %lld", (long long)step->skipped);

@@ -172,8 +172,8 @@ static void the_log_gets_a_line_for_people(void **state)
     dt_report_progress(report, &step); /* no terminal: nothing */
     rewind(stream);
     assert_non_null(fgets(text, sizeof text, stream));
-    assert_string_equal(text, "step 50/100  epoch 0.50  loss 1.2500  top-1 40.0 %  lr 0.001  1774 images/s  "
-                              "data wait 0.3 %  0.12 GiB  grad norm 0.1\n");
+    assert_string_equal(text, "step 50/100  epoch 0.50  loss 1.2500  lr 0.001  1774 images/s  "
+                              "data wait 0.3 %  128 MiB  top-1 40.0 %  grad norm 0.1\n");
     assert_null(fgets(text, sizeof text, stream));
     dt_report_free(report);
     dt_log_free(log);
