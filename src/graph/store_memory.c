@@ -99,17 +99,32 @@ static double draw(const dt_init *init, uint64_t seed, uint64_t name, int64_t in
     return init->value;
 }
 
+enum { DT_DRAWS = 1 << 14 }; /* values of one task */
+
+typedef struct draw_job {
+    const dt_param *param;
+    uint64_t seed, name;
+    double *host;
+} draw_job;
+
+/* Rounded to float32, so that float64 and float32 runs start from the same weights. */
+static void draw_some(void *arg, int64_t task, int worker)
+{
+    const draw_job *job = arg;
+    int64_t end = (task + 1) * DT_DRAWS < job->param->count ? (task + 1) * DT_DRAWS : job->param->count;
+    for (int64_t i = task * DT_DRAWS; i < end; i++)
+        job->host[i] = (float)draw(&job->param->init, job->seed, job->name, i);
+}
+
 static dt_status initialise(dt_store *store, const dt_param *param, uint64_t seed)
 {
-    double *host = malloc((size_t)param->count * sizeof *host);
-    if (!host) return dt_fail_memory((size_t)param->count * sizeof *host, "initial values");
-    uint64_t name = dt_hash_text(param->name);
-    /* rounded to float32, so that float64 and float32 runs start from the same weights */
-    for (int64_t i = 0; i < param->count; i++) host[i] = (float)draw(&param->init, seed, name, i);
-    dt_status status = dt_store_write(store, param, DT_BUFFER_VALUE, DT_F64, host);
+    draw_job job = {param, seed, dt_hash_text(param->name), malloc((size_t)param->count * sizeof(double))};
+    if (!job.host) return dt_fail_memory((size_t)param->count * sizeof(double), "initial values");
+    dt_pool_run(dt_device_pool(store->device), (param->count + DT_DRAWS - 1) / DT_DRAWS, draw_some, &job);
+    dt_status status = dt_store_write(store, param, DT_BUFFER_VALUE, DT_F64, job.host);
     if (!status && store->data[param->group][DT_BUFFER_EMA])
-        status = dt_store_write(store, param, DT_BUFFER_EMA, DT_F64, host);
-    free(host);
+        status = dt_store_write(store, param, DT_BUFFER_EMA, DT_F64, job.host);
+    free(job.host);
     return status;
 }
 
