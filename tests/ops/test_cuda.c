@@ -80,10 +80,15 @@ int main(void)
     const char *why;
     if (!dt_backend_count(DT_CUDA, &why)) return printf("1..0 # SKIP %s\n", why) < 0;
     struct CMUnitTest *tests = calloc((size_t)op_case_count, sizeof *tests);
-    if (!tests) return 1;
-    for (int i = 0; i < op_case_count; i++)
-        tests[i] = (struct CMUnitTest){op_cases[i].name, cuda_matches_cpu, NULL, NULL, (void *)&op_cases[i]};
+    dt_arena *names = NULL;
+    if (!tests || dt_arena_create(&names)) return 1;
+    for (int i = 0; i < op_case_count; i++) {
+        const op_case *c = &op_cases[i];
+        char *name = dt_arena_format(names, "%s: %s", c->op->name, c->name);
+        tests[i] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, (void *)c};
+    }
     int failed = _cmocka_run_group_tests("kernel", tests, (size_t)op_case_count, NULL, NULL);
+    dt_arena_free(names);
     free(tests);
     return failed;
 }
