@@ -15,7 +15,7 @@ extern const int dt_op_count;
 /* What differentiation needs. */
 extern const dt_grad_ops dt_ops_grad;
 
-/* --- inputs, views, element-wise (input.c, view.c, elementwise.c) --- */
+/* --- inputs, views, element-wise, writes (input.c, view.c, elementwise.c, gelu.c, assign.c) --- */
 dt_tensor *dt_input(dt_graph *, const char *name, dt_dtype, dt_shape); /* copies from the feed slot */
 dt_tensor *dt_reshape(dt_graph *, dt_tensor *, dt_shape);
 dt_tensor *dt_cast(dt_graph *, dt_tensor *, dt_dtype);

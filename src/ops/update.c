@@ -86,8 +86,15 @@ enum { MOMENT2 = SGD_INPUTS, CORRECTION1, CORRECTION2, ADAMW_INPUTS };
 static bool update_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     static const char *const names[ADAMW_INPUTS] = {
-        "the value", "the gradient",      "the first moment",  "the scale",        "finite",
-        "the rate",  "the second moment", "first correction", "second correction",
+        [VALUE] = "the value",
+        [GRADIENT] = "the gradient",
+        [MOMENT1] = "the first moment",
+        [MOMENT2] = "the second moment",
+        [UPDATE_SCALE] = "the scale",
+        [UPDATE_FINITE] = "finite",
+        [LR] = "the learning rate",
+        [CORRECTION1] = "the first correction",
+        [CORRECTION2] = "the second correction",
     };
     for (int i = 0; i < node->input_count; i++) {
         bool buffer = i <= MOMENT1 || i == MOMENT2;
