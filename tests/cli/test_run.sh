@@ -35,10 +35,17 @@ run tiny.yaml
 [ "$code" = 2 ] && has err "runs/tiny" && has err '--resume' && has err 'run.name'
 is 'an existing run folder is refused, and the message names the choices'
 
-"$program" tiny.yaml run.name=long train.epochs=500 2>long.err &
+# 10,000 steps take some seconds: long enough to be stopped, short enough to be finished.
+cat >long.yaml <<'END'
+base: tiny.yaml
+train: {epochs: 500}
+eval: {every_epochs: 50}
+checkpoint: {every_steps: 2000}
+END
+"$program" long.yaml run.name=long 2>long.err &
 pid=$!
 wait_for runs/long/metrics.jsonl
-run tiny.yaml run.name=long train.epochs=500 --resume
+run long.yaml run.name=long --resume
 [ "$code" = 2 ] && has err "$pid"
 is 'a second process on one run folder is refused, and the first one named'
 kill -TERM $pid
@@ -46,7 +53,7 @@ wait $pid
 code=$? err=$(cat long.err)
 [ $code = 3 ] && has err 'stopped by a signal'
 is 'SIGTERM: exit code 3'
-run tiny.yaml run.name=long train.epochs=500 --resume
+run long.yaml run.name=long --resume
 [ "$code" = 0 ] && has err 'resum'
 is '--resume goes on to the end'
 [ "$(lines '"lr":' runs/long/metrics.jsonl)" = 2000 ] && [ "$(ls -d runs/long/events.out.tfevents.* | wc -l)" = 2 ]
@@ -54,7 +61,7 @@ is 'every fifth step is in metrics.jsonl once, and there is a second event file'
 
 for signal in INT USR1; do
     # a shell's background job ignores SIGINT unless it is told otherwise
-    "$program" tiny.yaml run.name=$signal train.epochs=500 2>long.err &
+    "$program" long.yaml run.name=$signal 2>long.err &
     pid=$!
     wait_for runs/$signal/metrics.jsonl
     kill -$signal $pid
@@ -64,7 +71,7 @@ for signal in INT USR1; do
     is "SIG$signal: saved, exit code 3"
 done
 
-"$program" tiny.yaml run.name=twice train.epochs=500 2>long.err &
+"$program" long.yaml run.name=twice 2>long.err &
 pid=$!
 wait_for runs/twice/metrics.jsonl
 kill -STOP $pid
