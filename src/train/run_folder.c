@@ -21,12 +21,11 @@ static dt_status derive_name(dt_settings *settings)
     return status;
 }
 
-static dt_status set_paths(dt_run_folder *folder, const dt_settings *settings)
+dt_status dt_run_folder_name(dt_settings *settings, dt_text *out)
 {
-    dt_text_add(&folder->path, "%s/%s", dt_setting_text(settings, "run.dir"), dt_setting_text(settings, "run.name"));
-    DT_TRY(dt_text_status(&folder->path));
-    dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
-    return dt_text_status(&folder->checkpoints);
+    DT_TRY(derive_name(settings));
+    dt_text_add(out, "%s/%s", dt_setting_text(settings, "run.dir"), dt_setting_text(settings, "run.name"));
+    return dt_text_status(out);
 }
 
 static dt_status take_lock(dt_run_folder *folder)
@@ -51,8 +50,9 @@ static dt_status open_log(const dt_run_folder *folder, dt_log *log)
 
 static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool resume, dt_log *log)
 {
-    DT_TRY(derive_name(settings));
-    DT_TRY(set_paths(folder, settings));
+    DT_TRY(dt_run_folder_name(settings, &folder->path));
+    dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
+    DT_TRY(dt_text_status(&folder->checkpoints));
     bool found = dt_file_exists(folder->path.data);
     if (found && !resume)
         return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another run.name, "

@@ -8,8 +8,10 @@
 
 typedef struct dt_run_folder dt_run_folder;
 
+/* Its path, freed with dt_text_free; derives run.name where it is not set. */
+DT_MUST_USE dt_status dt_run_folder_name(dt_settings *, dt_text *out);
 /* Makes and locks it, and opens log.txt in it. One that is there already is an error that names the choices, unless
- * `resume`; a missing one is made in both cases. Derives run.name. */
+ * `resume`; a missing one is made in both cases. */
 DT_MUST_USE dt_status dt_run_folder_open(dt_settings *, bool resume, dt_log *, dt_run_folder **out);
 void dt_run_folder_free(dt_run_folder *); /* releases the lock; NULL is allowed */
 const char *dt_run_folder_path(const dt_run_folder *);

@@ -55,6 +55,7 @@ static void log_start(const dt_trainer *t)
     dt_log_info(t->log, "%lld samples, %lld steps of %lld (%.4g epochs)", (long long)dt_dataset_info(t->data)->count,
                 (long long)t->schedule.steps, (long long)t->schedule.batch,
                 dt_schedule_epoch(&t->schedule, t->schedule.steps * t->schedule.batch));
+    dt_model_warn(s->model, t->log);
     dt_text_free(&model);
 }
 
@@ -156,6 +157,7 @@ static bool needs_first_checkpoint(const dt_trainer *t)
 static dt_status run(dt_trainer *t)
 {
     double begin = dt_clock();
+    log_inactive(t);
     DT_TRY(open_report(t));
     if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
     DT_TRY(dt_trainer_loop(t));
@@ -175,8 +177,10 @@ static dt_status train(dt_trainer *t)
     DT_TRY(start(t));
     DT_TRY(dt_outbox_create(t->session, &t->outbox));
     DT_TRY(dt_trainer_seek(t, t->progress.samples));
+    if (!t->options->dry_run) return run(t);
+    DT_TRY(dt_trainer_dry_run(t));
     log_inactive(t);
-    return t->options->dry_run ? dt_trainer_dry_run(t) : run(t);
+    return DT_OK;
 }
 
 static void release(dt_trainer *t)
