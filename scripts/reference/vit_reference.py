@@ -12,7 +12,7 @@ from torch import nn
 class DyT(nn.Module):
     """weight * tanh(alpha x) + bias, alpha one number per layer."""
 
-    def __init__(self, channels, alpha0=0.5):
+    def __init__(self, channels, alpha0=0.5, **_):
         super().__init__()
         self.alpha = nn.Parameter(torch.full((1,), float(alpha0)))
         self.weight = nn.Parameter(torch.ones(channels))
@@ -25,7 +25,7 @@ class DyT(nn.Module):
 class RMSNorm(nn.Module):
     """weight * x / sqrt(mean(x^2) + eps)."""
 
-    def __init__(self, channels, eps=1e-6):
+    def __init__(self, channels, eps=1e-6, **_):
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
