@@ -11,6 +11,7 @@ struct dt_feed {
     dt_loader *loader;
     void **image; /* host, `ahead` of them */
     int ahead;
+    size_t bytes; /* of each: what its program's slot holds */
     int open;     /* image of the open batch */
     int copying;  /* image whose copy may still run */
     int turn;     /* device slot of the open batch */
@@ -33,7 +34,7 @@ static dt_status make_images(dt_feed *f, const dt_settings *settings)
     f->image = calloc((size_t)f->ahead, sizeof *f->image);
     if (!f->image) return dt_fail_memory((size_t)f->ahead * sizeof *f->image, "the batches' images");
     for (int i = 0; i < f->ahead; i++)
-        DT_TRY(dt_device_alloc_host(f->device, (size_t)f->session->slot_bytes, &f->image[i]));
+        DT_TRY(dt_device_alloc_host(f->device, f->bytes, &f->image[i]));
     return DT_OK;
 }
 
@@ -62,6 +63,7 @@ dt_status dt_feed_create(dt_session *s, dt_dataset *data, const dt_settings *set
     if (!f) return dt_fail_memory(sizeof *f, "the feed");
     f->session = s;
     f->device = s->device;
+    f->bytes = (size_t)dt_session_slot_bytes(s, id);
     f->open = f->copying = NO_SLOT;
     dt_status status = make_events(f);
     if (!status) status = make_images(f, settings);
@@ -116,7 +118,7 @@ dt_status dt_feed_send(dt_feed *f, const char **slot)
     dt_device *device = f->device;
     char *to = f->session->slot[f->turn];
     DT_TRY(dt_event_wait(device, f->consumed[f->turn], DT_STREAM_COPY));
-    DT_TRY(dt_device_upload(device, DT_STREAM_COPY, to, dt_feed_image(f), (size_t)f->session->slot_bytes));
+    DT_TRY(dt_device_upload(device, DT_STREAM_COPY, to, dt_feed_image(f), f->bytes));
     DT_TRY(dt_event_record(device, f->copied[f->turn], DT_STREAM_COPY));
     DT_TRY(dt_event_wait(device, f->copied[f->turn], DT_STREAM_COMPUTE));
     DT_TRY(release_copied(f));

@@ -71,19 +71,18 @@ static dt_status save(dt_trainer *t)
 dt_status dt_trainer_save(dt_trainer *t)
 {
     if (t->saved_step == t->progress.step) return DT_OK;
-    dt_status status = save(t);
-    if (status && t->policy.go_on_unsaved) {
-        dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
-        return DT_OK;
-    }
-    if (!status) t->saved_step = t->progress.step;
-    return status;
+    DT_TRY(save(t));
+    t->saved_step = t->progress.step;
+    return DT_OK;
 }
 
 dt_status dt_trainer_milestone(dt_trainer *t)
 {
     bool improved = false;
     if (evaluation_due(t)) DT_TRY(evaluate(t, &improved));
-    if (improved || checkpoint_due(t)) return dt_trainer_save(t);
+    if (!improved && !checkpoint_due(t)) return DT_OK;
+    dt_status status = dt_trainer_save(t);
+    if (!status || !t->policy.go_on_unsaved) return status;
+    dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
     return DT_OK;
 }

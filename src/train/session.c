@@ -73,12 +73,17 @@ static int64_t feed_bytes(const dt_session *s, dt_program_id id)
     return s->program[id] ? dt_program_feed_bytes(s->program[id]) : 0;
 }
 
+int64_t dt_session_slot_bytes(const dt_session *s, dt_program_id id)
+{
+    return id == DT_PROGRAM_PASS ? s->update_offset + feed_bytes(s, DT_PROGRAM_UPDATE) : feed_bytes(s, id);
+}
+
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void measure(dt_session *s)
 {
     s->update_offset = (feed_bytes(s, DT_PROGRAM_PASS) + 255) / 256 * 256;
-    s->slot_bytes = larger(s->update_offset + feed_bytes(s, DT_PROGRAM_UPDATE), feed_bytes(s, DT_PROGRAM_EVAL));
+    s->slot_bytes = larger(dt_session_slot_bytes(s, DT_PROGRAM_PASS), dt_session_slot_bytes(s, DT_PROGRAM_EVAL));
     for (int id = 0; id < DT_PROGRAMS; id++)
         if (s->program[id]) s->arena_bytes = larger(s->arena_bytes, dt_program_arena_bytes(s->program[id]));
 }

@@ -1,0 +1,128 @@
+/* Evaluations and checkpoints on the way: when they come, which are kept, what a failing one does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "tiny.h"
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+enum { STEPS = 12 };
+
+static void train(const char *name, const char *const *words)
+{
+    if (tiny_train(name, words, false, NULL)) fail_msg("%s", dt_error_message());
+}
+
+/* The values of `member` of the objects `key` in metrics.jsonl, in order; returns how many. */
+static int read_evaluations(const char *name, const char *key, const char *member, double *values, int64_t *steps)
+{
+    char *text = tiny_file(name, "metrics.jsonl");
+    int count = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        json_t *object = NULL;
+        assert_int_equal(dt_json_parse(line, (size_t)(end - line), "metrics", &object), DT_OK);
+        const json_t *evaluation = json_object_get(object, key);
+        if (evaluation) {
+            values[count] = json_number_value(json_object_get(evaluation, member));
+            steps[count++] = json_integer_value(json_object_get(object, "step"));
+        }
+        json_decref(object);
+    }
+    free(text);
+    return count;
+}
+
+static void test_best_is_kept(void **state)
+{
+    double loss[STEPS];
+    int64_t step[STEPS];
+    train("best", WORDS("eval.every_steps=2", "checkpoint.best_metric=eval_ema.loss", "checkpoint.keep=1", "train.ema=0.5",
+                        "optim.lr=0.05"));
+    assert_int_equal(read_evaluations("best", "eval_ema", "loss", loss, step), STEPS / 2);
+    int best = 0;
+    for (int i = 0; i < STEPS / 2; i++) {
+        assert_int_equal(step[i], 2 * i + 2);
+        if (loss[i] < loss[best]) best = i;
+    }
+    dt_progress end = tiny_progress(tiny_checkpoint("best", STEPS));
+    assert_int_equal(end.best_step, step[best]);
+    assert_true(fabs(end.best - loss[best]) <= 1e-12 * loss[best]);
+    for (int64_t i = 1; i < STEPS; i++)
+        assert_int_equal(dt_file_exists(tiny_checkpoint("best", i)), i == step[best]);
+}
+
+/* An epoch has 5 steps. */
+static void test_epochs(void **state)
+{
+    double loss[STEPS];
+    int64_t step[STEPS];
+    train("epochs", WORDS("eval.every_epochs=1", "eval.at_end=false"));
+    assert_int_equal(read_evaluations("epochs", "eval", "loss", loss, step), 2);
+    assert_int_equal(step[0], 5);
+    assert_int_equal(step[1], 10);
+}
+
+/* The evaluation in the run is the one of the checkpoint it left. */
+static void test_evaluate(void **state)
+{
+    double top1[STEPS], loss[STEPS];
+    int64_t step[STEPS];
+    train("end", WORDS("eval.at_end=true", "eval.batch=3"));
+    assert_int_equal(read_evaluations("end", "eval", "top1", top1, step), 1);
+    assert_int_equal(read_evaluations("end", "eval", "loss", loss, step), 1);
+
+    dt_settings *settings = tiny_settings(WORDS("eval.batch=3"));
+    dt_session *session = NULL;
+    dt_eval_report result;
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){.eval_only = true}, NULL, &session), DT_OK);
+    assert_int_equal(dt_weights_load(tiny_checkpoint("end", STEPS), dt_session_store(session), &(dt_weights_options){0},
+                                     NULL), DT_OK);
+    assert_int_equal(dt_evaluate(session, settings, NULL, &result), DT_OK);
+    assert_int_equal(result.samples, 4);
+    assert_true(result.top1 == top1[0] && result.loss == loss[0]);
+    dt_session_free(session);
+    dt_settings_free(settings);
+}
+
+/* A limit on the size of files stands for a full disk: the log fits, the weights do not. */
+static dt_status train_on_full_disk(const char *name, const char *on_error)
+{
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){16 << 10, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    dt_status status = tiny_train(name, WORDS(on_error, "checkpoint.every_steps=5"), false, NULL);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    return status;
+}
+
+static void test_full_disk(void **state)
+{
+    assert_int_equal(train_on_full_disk("stops", "checkpoint.on_error=stop"), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "step 5 not saved"));
+    assert_int_equal(train_on_full_disk("goes", "checkpoint.on_error=continue"), DT_OK);
+    char *log = tiny_file("goes", "log.txt");
+    assert_non_null(strstr(log, "step 12 not saved"));
+    free(log);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_epochs), CASE(test_evaluate),
+                                       CASE(test_full_disk)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
