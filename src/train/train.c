@@ -145,7 +145,8 @@ static void log_end(const dt_trainer *t, double seconds)
         dt_log_warn(t->log, "%lld steps were skipped, %lld rolled back", (long long)t->progress.skipped,
                     (long long)t->progress.rollbacks);
     if (isfinite(t->progress.best))
-        dt_log_info(t->log, "best %s: %.6g at step %lld", t->policy.best_metric, t->progress.best, (long long)t->progress.best_step);
+        dt_log_info(t->log, "best %s: %.6g at step %lld", t->policy.best_metric, t->progress.best,
+                    (long long)t->progress.best_step);
 }
 
 /* A rollback needs somewhere to go from the first step on. */
