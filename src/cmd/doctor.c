@@ -43,8 +43,8 @@ static dt_status report_speed(dt_device *device)
     char products[32], copies[32];
     line("kernels", "%s", kernels->name);
     if (strcmp(kernels->name, "baseline") == 0)
-        remedy("none: this processor lacks AVX2; everything runs, but slowly");
-    line("BLAS", "%s, for %s", openblas_get_config(), openblas_get_corename());
+        remedy("a processor with AVX2; on this one everything runs, but slowly");
+    line("BLAS", "%s", openblas_get_config());
     DT_TRY(dt_roof_measure(dt_device_pool(device), kernels, &roof));
     line("speed", "float32 matrix products %s/s, copying %s/s", dt_text_count(products, roof.flops, "FLOP"),
          dt_text_count(copies, roof.bytes, "B"));
@@ -141,8 +141,8 @@ static dt_status doctor(const dt_arguments *args)
     dt_device_close(device);
     DT_TRY(status);
     report_cuda();
-    report_library("NCCL", nccl, "none needed (NVIDIA's package libnccl2 has it)");
-    report_library("MPI", mpi, "none needed (Debian's package libopenmpi3 has it)");
+    report_library("NCCL", nccl, "NVIDIA's package libnccl2");
+    report_library("MPI", mpi, "Debian's package libopenmpi3");
     report_gnuplot();
     return report_data();
 }

@@ -9,7 +9,7 @@ typedef struct dt_roof {
     double bytes; /* per second, read and written: copy of 64 MiB */
 } dt_roof;
 
-/* Medians over the pool's threads; takes about a second. */
+/* The fastest of a few repeats over the pool's threads: a roof is what is possible. Takes about a second. */
 DT_MUST_USE dt_status dt_roof_measure(dt_pool *, const dt_cpu_kernels *, dt_roof *out);
 /* The median of `count` times; sorts them. */
 double dt_median(double *seconds, int count);
