@@ -28,7 +28,7 @@ echo "training took $((SECONDS - started)) s"
 
 curves=$run/metrics.jsonl
 if command -v gnuplot >/dev/null; then
-    scripts/plot_run.sh "$run"
+    scripts/plot_run.sh "$run" >/dev/null
     curves="$run/curves.png, $curves"
 fi
 cat <<END
