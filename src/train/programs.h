@@ -20,7 +20,8 @@ typedef struct dt_build {
 } dt_build;
 
 /* Feed: images u8[B,C,H,W], labels i32[B], weight f32[B], sample i64[B], step i64[1]. The graph is given before any
- * pass ran, since the store's layout follows from it; `*loss`, also the output loss, is what to differentiate: the sum over samples. */
+ * pass ran, since the store's layout follows from it; `*loss`, also the output loss, is what to differentiate: the sum
+ * over samples. */
 DT_MUST_USE dt_status dt_build_pass(const dt_build *, dt_graph **out, dt_tensor **loss);
 /* Feed: what the optimizer reads. Outputs: norm, loss, count (f64), hits f64[2] (top 1, top 5), finite i32. The state
  * samples_seen (f64, saved) counts the samples of committed steps. */

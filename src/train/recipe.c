@@ -6,8 +6,8 @@ static dt_status read_precision(const dt_settings *settings, dt_recipe *r)
     enum { FP32, FP64, TF32, BF16 };
     int mode = dt_setting_choice(settings, "precision.mode");
     if (mode == TF32 || mode == BF16)
-        return dt_setting_fail(settings, "precision.mode", "%s needs kernels of the CUDA back end that are not there yet: "
-                               "use fp32", dt_setting_text(settings, "precision.mode"));
+        return dt_setting_fail(settings, "precision.mode", "%s needs kernels of the CUDA back end that are not there "
+                               "yet: use fp32", dt_setting_text(settings, "precision.mode"));
     r->type = mode == FP64 ? DT_F64 : DT_F32;
     r->passes.precision = mode == FP64 ? DT_PRECISION_FP64 : DT_PRECISION_FP32;
     r->passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute");

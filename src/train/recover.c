@@ -5,10 +5,10 @@
 
 static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers, const char *then)
 {
-    dt_log_warn(t->log, "step %lld did not commit: loss %g, gradient norm %g; its batch is samples %lld to %lld of the run, "
-                "in epoch %lld; %s", (long long)bad->step + 1, numbers->loss / numbers->count, numbers->norm,
-                (long long)bad->first, (long long)(bad->first + t->session->recipe.batch - 1), (long long)bad->epoch + 1,
-                then);
+    int64_t last = bad->first + t->session->recipe.batch - 1;
+    dt_log_warn(t->log, "step %lld did not commit: loss %g, gradient norm %g; its batch is samples %lld to %lld of the "
+                "run, in epoch %lld; %s", (long long)bad->step + 1, numbers->loss / numbers->count, numbers->norm,
+                (long long)bad->first, (long long)last, (long long)bad->epoch + 1, then);
 }
 
 /* --- rollback --- */
@@ -44,8 +44,8 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
 {
     dt_progress before = t->progress;
     if (before.rollbacks >= t->policy.rollback_limit)
-        return dt_fail(DT_ERR_NUMERIC, "step %lld is not finite, after as many rollbacks as train.rollback_limit allows (%lld)",
-                       (long long)bad->step + 1, (long long)before.rollbacks);
+        return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite, after as many rollbacks as "
+                       "train.rollback_limit allows (%lld)", (long long)bad->step + 1, (long long)before.rollbacks);
     DT_TRY(forget_flight(t));
     DT_TRY(reload(t));
     t->progress.samples = bad->first + t->session->recipe.batch;
@@ -72,7 +72,7 @@ dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_
         return roll_back(t, bad);
     case DT_NONFINITE_STOP: log_bad(t, bad, numbers, "stopping"); break;
     }
-    return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or train.clip_norm "
-                   "may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or rollback goes on",
+    return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or "
+                   "train.clip_norm may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or rollback goes on",
                    (long long)bad->step + 1);
 }

@@ -55,8 +55,8 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
     DT_TRY(dt_text_status(&folder->checkpoints));
     bool found = dt_file_exists(folder->path.data);
     if (found && !resume)
-        return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another run.name, "
-                       "or remove it", folder->path.data);
+        return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another "
+                       "run.name, or remove it", folder->path.data);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
     DT_TRY(dt_folder_make(folder->checkpoints.data));
     DT_TRY(take_lock(folder));

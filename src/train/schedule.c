@@ -35,7 +35,8 @@ static dt_status read_length(const dt_settings *settings, const dt_schedule *s, 
     int64_t steps = dt_setting_int(settings, steps_path);
     double epochs = dt_setting_real(settings, epochs_path);
     if (steps && epochs != 0)
-        return dt_setting_fail(settings, steps_path, "%s is set too, to %g: set one of the two to 0", epochs_path, epochs);
+        return dt_setting_fail(settings, steps_path, "%s is set too, to %g: set one of the two to 0", epochs_path,
+                               epochs);
     *out = steps ? steps : dt_schedule_steps(s, epochs);
     return DT_OK;
 }
@@ -51,6 +52,15 @@ static dt_status read_epoch(const dt_settings *settings, int64_t samples, dt_sch
                            (long long)s->batch, (long long)samples);
 }
 
+static dt_status check_warmup(const dt_settings *settings, const dt_schedule *s)
+{
+    bool in_steps = dt_setting_int(settings, "schedule.warmup_steps") > 0;
+    if (s->warmup <= s->steps) return DT_OK;
+    return dt_setting_fail(settings, in_steps ? "schedule.warmup_steps" : "schedule.warmup_epochs",
+                           "a warmup of %lld steps is longer than the whole run of %lld", (long long)s->warmup,
+                           (long long)s->steps);
+}
+
 dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_schedule *out)
 {
     dt_schedule s = {.lr = dt_setting_real(settings, "optim.lr"),
@@ -59,12 +69,7 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
     DT_TRY(read_epoch(settings, samples, &s));
     DT_TRY(read_length(settings, &s, "train.steps", "train.epochs", &s.steps));
     DT_TRY(read_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs", &s.warmup));
-    if (s.steps == 0) return dt_setting_fail(settings, "train.steps", "set train.steps or train.epochs: how long to train");
-    if (s.warmup > s.steps)
-        return dt_setting_fail(settings, dt_setting_int(settings, "schedule.warmup_steps") ? "schedule.warmup_steps"
-                                                                                            : "schedule.warmup_epochs",
-                               "a warmup of %lld steps is longer than the whole run of %lld", (long long)s.warmup,
-                               (long long)s.steps);
+    if (s.steps == 0) return dt_setting_fail(settings, "train.steps", "say how long: train.steps or train.epochs");
     *out = s;
-    return DT_OK;
+    return check_warmup(settings, &s);
 }

@@ -36,8 +36,15 @@ struct dt_session {
 
 /* Opens a split and holds its shapes against those the session was planned for. */
 DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);
+
+/* session_memory.c */
+bool dt_session_keeps_average(const dt_session *); /* train.ema, while training */
+void dt_session_measure(dt_session *);             /* sizes of arena and slots, once all programs are planned */
+void dt_session_release_memory(dt_session *);
 /* What of a slot is filled for a program: of the pass, with what its update reads. */
 int64_t dt_session_slot_bytes(const dt_session *, dt_program_id);
+
+/* slot.c */
 /* Where a program finds its batch inside a slot. */
 dt_batch_fields dt_session_fields(const dt_session *, dt_program_id);
 /* Writes everything that depends on the step alone into a host image of a slot. */

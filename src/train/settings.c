@@ -18,7 +18,7 @@ static const dt_setting_row rows[] = {
      .help = "type of weights and activations; fp64 only on the CPU"},
 
     {"run.dir", DT_SETTING_TEXT, "runs", .help = "folder that holds the run folders"},
-    {"run.name", DT_SETTING_TEXT, NULL, .help = "name of this run's folder; default: model.arch and norm.kind"},
+    {"run.name", DT_SETTING_TEXT, NULL, .help = "name of this run's folder; model.arch and norm.kind when not set"},
 
     {"train.steps", DT_SETTING_INT, "0", 0, 1e12, .help = "updates to make; 0: train.epochs says how long"},
     {"train.epochs", DT_SETTING_REAL, "0", 0, 1e6,
@@ -57,7 +57,8 @@ static const dt_setting_row rows[] = {
      .help = "updates between evaluations; 0: eval.every_epochs says when"},
     {"eval.every_epochs", DT_SETTING_REAL, "1", 0, 1e6, .help = "epochs between evaluations; 0: none"},
     {"eval.at_end", DT_SETTING_BOOL, "true", .help = "evaluate after the last update"},
-    {"eval.batch", DT_SETTING_INT, NULL, 1, 1e6, .help = "samples evaluated at a time; default: those of one micro-batch"},
+    {"eval.batch", DT_SETTING_INT, NULL, 1, 1e6,
+     .help = "samples evaluated at a time; those of one micro-batch when not set"},
 
     {"log.every_steps", DT_SETTING_INT, "50", 1, 1e12, .help = "updates between lines of the log and of metrics.jsonl"},
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Kills a training run with SIGKILL at random instants while it saves after every step, resumes it, kills the resumed
-# run too, resumes again, and compares the last checkpoint with that of a run that nobody disturbed: bit for bit.
+# Kills training runs with SIGKILL at random instants while they save after every step, resumes them, tries to kill the
+# resumed ones too, resumes again, and compares the last checkpoint with that of a run that nobody disturbed: bit for
+# bit.
 # usage: kill.sh DYTTRAIN COUNT
 set -eu
 dyttrain=$1
@@ -37,6 +38,18 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 # random BOUND: below BOUND
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom) % $1)); }
 
+# cut NAME: starts or resumes run NAME and kills it within `length` milliseconds; fails if it ended before
+cut() {
+    train "$1"
+    instant=$(random "$length")
+    sleep "$(printf '%d.%03d' $((instant / 1000)) $((instant % 1000)))"
+    kill -9 "$pid" 2>/dev/null || true
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
+    pid=
+    [ "$status" -eq 137 ] && killed=$((killed + 1))
+}
+
 begin=$(milliseconds)
 train whole
 finish
@@ -47,21 +60,17 @@ killed=0
 number=0
 while [ "$number" -lt "$count" ]; do
     number=$((number + 1))
-    for time in 1 2; do
-        train "cut$number"
-        instant=$(random "$length")
-        sleep "$(printf '%d.%03d' $((instant / 1000)) $((instant % 1000)))"
-        if kill -9 "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
-        wait "$pid" 2>/dev/null || true
-        pid=
+    name=cut$number
+    until cut "$name"; do
+        rm -rf "$work/runs/$name"
+        length=$((length * 9 / 10 + 1))
     done
-    train "cut$number"
+    cut "$name" || true
+    train "$name"
     finish
     for file in "$work/runs/whole/$last"/*; do
-        name=$(basename "$file")
-        [ "$name" = manifest.json ] && continue
-        cmp "$file" "$work/runs/cut$number/$last/$name"
+        [ "${file##*/}" = manifest.json ] || cmp "$file" "$work/runs/$name/$last/${file##*/}"
     done
-    rm -rf "$work/runs/cut$number"
+    rm -rf "${work:?}/runs/$name"
 done
-echo "$count runs killed twice each ($killed times before their end): every resume was exact"
+echo "$count runs were killed, $killed times in all, and resumed: each ended with the same bits"

@@ -46,8 +46,8 @@ static void test_best_is_kept(void **state)
 {
     double loss[STEPS];
     int64_t step[STEPS];
-    train("best", WORDS("eval.every_steps=2", "checkpoint.best_metric=eval_ema.loss", "checkpoint.keep=1", "train.ema=0.5",
-                        "optim.lr=0.05"));
+    train("best", WORDS("eval.every_steps=2", "checkpoint.best_metric=eval_ema.loss", "checkpoint.keep=1",
+                        "train.ema=0.5", "optim.lr=0.05"));
     assert_int_equal(read_evaluations("best", "eval_ema", "loss", loss, step), STEPS / 2);
     int best = 0;
     for (int i = 0; i < STEPS / 2; i++) {

@@ -133,7 +133,8 @@ static void test_plan(void **state)
 static void test_step_flops(void **state)
 {
     dt_session *once = NULL, *parts = NULL;
-    dt_settings *settings = tiny_settings(NULL), *other = tiny_settings(WORDS("train.accumulate=4", "train.recompute=block"));
+    dt_settings *settings = tiny_settings(NULL);
+    dt_settings *other = tiny_settings(WORDS("train.accumulate=4", "train.recompute=block"));
     OK(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &once));
     OK(dt_session_create(other, &(dt_session_options){.plan_only = true}, NULL, &parts));
     double whole = dt_session_step_flops(once);

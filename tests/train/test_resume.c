@@ -58,7 +58,8 @@ static void test_ema_evaluated(void **state)
 
 static void test_padded_epochs(void **state)
 {
-    assert_resumes(WORDS("data.drop_last=false", "data.synthetic_count=43", "norm.kind=layernorm", "precision.mode=fp64"));
+    assert_resumes(WORDS("data.drop_last=false", "data.synthetic_count=43", "norm.kind=layernorm",
+                         "precision.mode=fp64"));
 }
 
 /* A signal that is there from the start lets each process make one step. */

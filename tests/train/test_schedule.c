@@ -77,7 +77,7 @@ static void test_epochs(void **state)
 static void test_refusals(void **state)
 {
     assert_refused(40, "set one of the two to 0", WORDS("train.epochs=3"));
-    assert_refused(40, "how long to train", WORDS("train.steps=0"));
+    assert_refused(40, "say how long", WORDS("train.steps=0"));
     assert_refused(40, "longer than the whole run", WORDS("schedule.warmup_steps=13"));
     assert_refused(7, "larger than the training set", WORDS("train.steps=1"));
 }

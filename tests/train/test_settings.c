@@ -88,7 +88,8 @@ static void test_changes(void **state)
 {
     dt_text out = {0};
     dt_settings_changes("seed: 1\noptim:\n  lr: 0.1\n  betas: [0.9, 0.99]\nrun:\n  name: a\ntrain:\n  ema: 0.5\n",
-                        "seed: 1\noptim:\n  lr: 0.2\n  betas: [0.9, 0.99]\nrun:\n  name: b\nmodel:\n  width: 8\n", &out);
+                        "seed: 1\noptim:\n  lr: 0.2\n  betas: [0.9, 0.99]\nrun:\n  name: b\nmodel:\n  width: 8\n",
+                        &out);
     assert_string_equal(out.data, "optim.lr: 0.1, now 0.2; model.width: none, now 8; train.ema: 0.5, now none");
     dt_text_free(&out);
 }
@@ -107,7 +108,8 @@ static void assert_refused(const char *word, const char *fact)
 {
     dt_session *session = NULL;
     dt_settings *settings = tiny_settings(WORDS(word));
-    assert_int_equal(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session), DT_ERR_USAGE);
+    dt_session_options options = {.plan_only = true};
+    assert_int_equal(dt_session_create(settings, &options, NULL, &session), DT_ERR_USAGE);
     if (!strstr(dt_error_message(), fact)) fail_msg("'%s' says: %s", word, dt_error_message());
     dt_settings_free(settings);
 }
