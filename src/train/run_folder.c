@@ -35,7 +35,7 @@ static dt_status take_lock(dt_run_folder *folder)
     dt_status status = dt_text_status(&path);
     if (!status) status = dt_lock_take(path.data, &folder->lock);
     dt_text_free(&path);
-    return status;
+    return status == DT_ERR_USAGE ? dt_fail_in(status, "another process trains this run") : status;
 }
 
 static dt_status open_log(const dt_run_folder *folder, dt_log *log)

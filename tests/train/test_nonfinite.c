@@ -34,9 +34,29 @@ static void test_stop(void **state)
     free(log);
 }
 
+/* The state samples_seen of a checkpoint: samples of committed steps. */
+static double samples_seen(const char *checkpoint)
+{
+    dt_settings *settings = tiny_settings(NULL);
+    dt_session *session = NULL;
+    dt_progress progress;
+    double seen = -1;
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){0}, NULL, &session), DT_OK);
+    dt_store *store = dt_session_store(session);
+    assert_int_equal(dt_checkpoint_load(checkpoint, store, &progress, NULL), DT_OK);
+    for (int i = 0; i < dt_store_states(store); i++)
+        if (!strcmp(dt_store_state(store, i)->name, "samples_seen"))
+            assert_int_equal(dt_device_download(dt_session_device(session), DT_STREAM_COMPUTE, &seen,
+                                                dt_store_state(store, i)->data, sizeof seen), DT_OK);
+    dt_session_free(session);
+    dt_settings_free(settings);
+    return seen;
+}
+
 static void test_skip(void **state)
 {
     assert_int_equal(tiny_train("skip", WORDS("train.on_nonfinite=skip"), false, NULL), DT_OK);
+    assert_true(samples_seen(tiny_checkpoint("skip", STEPS)) == 8);
     dt_progress end = tiny_progress(tiny_checkpoint("skip", STEPS));
     assert_int_equal(end.step, STEPS);
     assert_int_equal(end.samples, 8 * STEPS);
