@@ -1,4 +1,4 @@
-/* The graph: its ordered list of nodes, its tensors, outputs and feed fields, and the sticky failure. */
+/* The graph: its life, the sticky failure, scopes and units, outputs and feed fields. Nodes are node.c. */
 #include "graph/graph.h"
 
 #include <assert.h>
@@ -18,6 +18,13 @@ dt_status dt_list_add(dt_list *list, void *item)
         list->room = room;
     }
     list->at[list->count++] = item;
+    return DT_OK;
+}
+
+dt_status dt_list_set(dt_list *list, int index, void *item)
+{
+    while (list->count <= index) DT_TRY(dt_list_add(list, NULL));
+    list->at[index] = item;
     return DT_OK;
 }
 
@@ -48,6 +55,8 @@ void dt_graph_free(dt_graph *g)
 {
     if (!g) return;
     dt_list_free(&g->tensors);
+    dt_list_free(&g->params);
+    dt_list_free(&g->states);
     dt_list_free(&g->outputs);
     dt_list_free(&g->fields);
     dt_list_free(&g->units);
@@ -90,14 +99,24 @@ void *dt_graph_fail(dt_graph *g, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     const char *scope = dt_graph_scope(g);
-    if (*scope)
-        dt_text_add(&text, "%s: %s", scope, line);
-    else
-        dt_text_add(&text, "%s", line);
+    dt_text_add(&text, "%s%s%s", scope, *scope ? ": " : "", line);
     g->status = DT_ERR_USAGE;
     g->message = dt_arena_copy_text(g->arena, text.data ? text.data : line);
     dt_text_free(&text);
     return NULL;
+}
+
+bool dt_graph_check_size(dt_graph *g, dt_dtype dtype, const dt_shape *shape)
+{
+    int64_t bytes = (int64_t)dt_dtype_size(dtype);
+    bool fits = true;
+    for (int i = 0; i < shape->rank && fits; i++)
+        fits = shape->dim[i] >= 0 && !__builtin_mul_overflow(bytes, shape->dim[i], &bytes) && bytes <= DT_MOST_BYTES;
+    char text[96];
+    if (!fits)
+        dt_graph_fail(g, "a tensor of shape %s would be larger than any memory; choose a smaller batch, image or model",
+                      dt_shape_text(shape, text));
+    return fits;
 }
 
 /* --- scopes and units --- */
@@ -146,7 +165,7 @@ void dt_unit_begin(dt_graph *g, const char *format, ...)
     va_end(args);
     char *kept = dt_arena_copy_text(g->arena, name);
     dt_status status = kept ? dt_list_add(&g->units, kept) : DT_ERR_MEMORY;
-    if (!status && g->store) status = dt_store_unit(g->store, g->units.count - 1, name);
+    if (!status && g->store) status = dt_store_unit_add(g->store, g->units.count - 1, name);
     if (status) dt_graph_fail_status(g, status);
     g->unit = g->units.count - 1;
     scope_push(g, name);
@@ -159,170 +178,6 @@ void dt_unit_end(dt_graph *g)
 }
 
 int dt_graph_units(const dt_graph *g) { return g->units.count; }
-const char *dt_graph_unit_name(const dt_graph *g, int unit) { return g->units.at[unit]; }
-
-/* --- tensors and nodes --- */
-
-dt_tensor *dt_tensor_new(dt_graph *g, dt_tensor_kind kind, dt_dtype dtype, const dt_shape *shape, const char *name)
-{
-    dt_tensor *t = dt_arena_alloc(g->arena, sizeof *t);
-    dt_status status = t ? dt_list_add(&g->tensors, t) : DT_ERR_MEMORY;
-    if (status) return dt_graph_fail_status(g, status);
-    t->id = g->tensors.count - 1;
-    t->name = name;
-    t->kind = kind;
-    t->dtype = dtype;
-    t->shape = *shape;
-    return t;
-}
-
-dt_tensor *dt_node_output(dt_graph *g, dt_node *node, int k, dt_dtype dtype, const dt_shape *shape)
-{
-    assert(k < node->op->max_outputs && k < DT_MAX_OUTPUTS);
-    dt_tensor *t = dt_tensor_new(g, DT_VALUE, dtype, shape, node->op->name);
-    if (!t) return NULL;
-    t->maker = node;
-    t->maker_output = k;
-    node->out[k] = t;
-    if (node->output_count <= k) node->output_count = k + 1;
-    return t;
-}
-
-static void link_node(dt_graph *g, dt_node *node)
-{
-    dt_node *next = g->before, *prev = next ? next->prev : g->last;
-    node->prev = prev;
-    node->next = next;
-    if (prev) prev->next = node;
-    else g->first = node;
-    if (next) next->prev = node;
-    else g->last = node;
-    g->node_count++;
-}
-
-static dt_node *node_new(dt_graph *g, const dt_op *op, const void *attr)
-{
-    dt_node *node = dt_arena_alloc(g->arena, sizeof *node);
-    void *copy = node && op->attr_size ? dt_arena_alloc(g->arena, op->attr_size) : NULL;
-    const char *scope = node ? dt_arena_copy_text(g->arena, dt_graph_scope(g)) : NULL;
-    if (!scope || (op->attr_size && !copy)) return dt_graph_fail_status(g, DT_ERR_MEMORY);
-    if (copy) memcpy(copy, attr, op->attr_size);
-    node->op = op;
-    node->attr = copy;
-    node->scope = scope;
-    node->unit = g->origin ? g->origin->unit : g->unit;
-    node->backward = g->backward;
-    node->stream = DT_STREAM_COMPUTE;
-    return node;
-}
-
-/* A gradient flows through outputs of an operator that has a gradient rule and an input that needs one. */
-static void mark_needs_grad(dt_node *node)
-{
-    bool needs = false;
-    for (int i = 0; i < node->input_count; i++) needs |= node->in[i] && node->in[i]->needs_grad;
-    if (!needs || !node->op->grad || node->backward) return;
-    for (int k = 0; k < node->output_count; k++)
-        if (node->out[k] && dt_dtype_is_float(node->out[k]->dtype)) node->out[k]->needs_grad = true;
-}
-
-dt_node *dt_node_add(dt_graph *g, const dt_op *op, const void *attr, dt_tensor *const *inputs, int input_count,
-                     unsigned wanted)
-{
-    if (g->status) return NULL;
-    assert(input_count <= DT_MAX_INPUTS);
-    dt_node *node = node_new(g, op, attr);
-    if (!node) return NULL;
-    node->input_count = input_count;
-    for (int i = 0; i < input_count; i++) node->in[i] = inputs[i];
-    if (!op->shape(g, node, wanted) || g->status) {
-        if (!g->status) dt_graph_fail(g, "operator %s refused its inputs", op->name);
-        return NULL;
-    }
-    mark_needs_grad(node);
-    link_node(g, node);
-    return node;
-}
-
-dt_tensor *dt_apply(dt_graph *g, const dt_op *op, const void *attr, dt_tensor *const *inputs, int input_count)
-{
-    dt_node *node = dt_node_add(g, op, attr, inputs, input_count, 1u);
-    return node ? node->out[0] : NULL;
-}
-
-/* --- for passes --- */
-
-void dt_graph_like(dt_graph *g, const dt_node *node)
-{
-    g->origin = node;
-    g->backward = node && node->backward;
-}
-
-dt_node *dt_node_clone(dt_graph *g, const dt_node *node, dt_tensor *const *inputs)
-{
-    unsigned wanted = 0;
-    for (int k = 0; k < node->output_count; k++) wanted |= node->out[k] ? 1u << k : 0;
-    g->origin = node;
-    g->backward = true;
-    dt_node *clone = dt_node_add(g, node->op, node->attr, inputs, node->input_count, wanted);
-    dt_graph_like(g, NULL);
-    if (!clone) return NULL;
-    clone->clone_of = (dt_node *)node;
-    for (int k = 0; k < node->output_count; k++) {
-        if (!node->out[k]) continue;
-        clone->out[k]->dtype = node->out[k]->dtype;
-        clone->out[k]->needs_grad = false;
-    }
-    return clone;
-}
-
-void dt_graph_insert_before(dt_graph *g, dt_node *at) { g->before = at; }
-
-void dt_graph_remove(dt_graph *g, dt_node *node)
-{
-    if (node->prev) node->prev->next = node->next;
-    else g->first = node->next;
-    if (node->next) node->next->prev = node->prev;
-    else g->last = node->prev;
-    if (g->before == node) g->before = node->next;
-    node->prev = node->next = NULL;
-    g->node_count--;
-}
-
-void dt_graph_replace_uses(dt_graph *g, dt_tensor *old, dt_tensor *with, dt_node *except)
-{
-    for (dt_node *n = g->first; n; n = n->next)
-        for (int i = 0; n != except && i < n->input_count; i++)
-            if (n->in[i] == old) n->in[i] = with;
-    for (int i = 0; i < g->outputs.count; i++) {
-        dt_graph_output_entry *output = g->outputs.at[i];
-        if (output->tensor == old) output->tensor = with;
-    }
-}
-
-int dt_graph_uses(const dt_graph *g, const dt_tensor *t)
-{
-    int uses = 0;
-    for (const dt_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->input_count; i++) uses += n->in[i] == t;
-    for (int i = 0; i < g->outputs.count; i++) uses += ((dt_graph_output_entry *)g->outputs.at[i])->tensor == t;
-    return uses;
-}
-
-dt_node *dt_graph_only_reader(const dt_graph *g, const dt_tensor *t)
-{
-    if (dt_graph_uses(g, t) != 1) return NULL;
-    for (dt_node *n = g->first; n; n = n->next)
-        for (int i = 0; i < n->input_count; i++)
-            if (n->in[i] == t) return n;
-    return NULL;
-}
-
-void dt_graph_number(dt_graph *g)
-{
-    int position = 0;
-    for (dt_node *n = g->first; n; n = n->next) n->position = position++;
-}
 
 /* --- outputs and feed --- */
 
@@ -348,13 +203,9 @@ dt_tensor *dt_graph_output_at(const dt_graph *g, int index, const char **name)
     return entry->tensor;
 }
 
-void dt_graph_set_output(dt_graph *g, int index, dt_tensor *tensor)
-{
-    ((dt_graph_output_entry *)g->outputs.at[index])->tensor = tensor;
-}
-
 int64_t dt_graph_feed_reserve(dt_graph *g, const char *name, dt_dtype dtype, const dt_shape *shape)
 {
+    if (!dt_graph_check_size(g, dtype, shape)) return 0;
     dt_feed_field *field = dt_arena_alloc(g->arena, sizeof *field);
     char *kept = field ? dt_arena_copy_text(g->arena, name) : NULL;
     dt_status status = kept ? dt_list_add(&g->fields, field) : DT_ERR_MEMORY;

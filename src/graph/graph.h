@@ -53,6 +53,13 @@ typedef enum dt_tensor_kind {
 } dt_tensor_kind;
 
 typedef struct dt_tensor dt_tensor;
+
+/* One input of a node of the graph, in the list of those that read the same tensor. */
+typedef struct dt_use {
+    dt_node *node;
+    struct dt_use *prev, *next;
+} dt_use;
+
 struct dt_tensor {
     int id; /* index in the graph */
     const char *name;
@@ -62,14 +69,14 @@ struct dt_tensor {
     dt_node *maker; /* NULL for the persistent kinds */
     int maker_output;
     bool needs_grad;
+    dt_use *uses; /* the inputs that read it, once each, in no particular order */
     const dt_param *param; /* DT_PARAM, DT_GRADIENT */
     dt_state *state;       /* DT_STATE */
     int group, buffer;     /* DT_BUFFER: which one; DT_PARAM: the buffer it is read from (value or EMA) */
     int unit;              /* DT_BUFFER: only this unit's range, or -1 */
 
-    /* Set by the plan. A tensor made by a view operator, or in place, shares its root's memory. */
+    /* Set by the plan. A tensor made by a view operator, or in place, shares its root's memory from the start. */
     dt_tensor *root;
-    int64_t root_offset; /* bytes from the root's start */
     int64_t offset;      /* of a root: bytes from the arena's start */
     int first, last;     /* of a root: positions of its maker and of its last reader */
     void *data;          /* once the program is bound */
@@ -78,13 +85,14 @@ struct dt_tensor {
 struct dt_node {
     const dt_op *op;
     int input_count, output_count;
-    dt_tensor *in[DT_MAX_INPUTS]; /* optional inputs may be NULL */
+    dt_tensor *in[DT_MAX_INPUTS]; /* optional inputs may be NULL; changed by dt_node_set_input only */
+    dt_use use[DT_MAX_INPUTS];    /* of each input: its place among the tensor's uses */
     dt_tensor *out[DT_MAX_OUTPUTS]; /* outputs nobody asked for are NULL */
     const void *attr;             /* the operator's own attributes, op->attr_size bytes, or NULL */
     const char *scope;            /* "blocks.3.attn": for messages, profiles, plan --graph */
     int unit;                     /* of the model; -1 outside any */
     bool backward;                /* emitted by differentiation */
-    dt_node *clone_of;            /* a recomputation of this node */
+    const dt_node *again_of;      /* makes outputs of this node again, for the backward pass */
     dt_stream stream;
     unsigned accumulates;         /* bit k: output k is a gradient slot, added to unless this is the first micro-batch */
     void *workspace;              /* set by the plan and the binding */
@@ -116,7 +124,6 @@ const char *dt_graph_scope(const dt_graph *);
 DT_PRINTF(2, 3) void dt_unit_begin(dt_graph *, const char *format, ...);
 void dt_unit_end(dt_graph *);
 int dt_graph_units(const dt_graph *);
-const char *dt_graph_unit_name(const dt_graph *, int unit);
 
 /* The lists. */
 dt_node *dt_graph_first(const dt_graph *);
@@ -134,22 +141,26 @@ dt_tensor *dt_apply(dt_graph *, const dt_op *op, const void *attr, dt_tensor *co
 
 /* For passes. From dt_graph_like on, new nodes take scope, unit and direction from `node`, until called with NULL. */
 void dt_graph_like(dt_graph *, const dt_node *node);
-/* A recomputation of `node` over other inputs, at the insertion point, marked as part of the backward pass. */
-dt_node *dt_node_clone(dt_graph *, const dt_node *node, dt_tensor *const *inputs);
+/* dt_node_add for a node that makes outputs of `node` again, under the same numbers: in the scope and unit of `node`,
+ * as part of the backward pass. */
+dt_node *dt_node_again(dt_graph *, const dt_node *node, const dt_op *op, const void *attr, dt_tensor *const *inputs,
+                       int input_count, unsigned wanted);
 void dt_graph_insert_before(dt_graph *, dt_node *at); /* NULL: at the end again */
 void dt_graph_remove(dt_graph *, dt_node *);
-void dt_graph_replace_uses(dt_graph *, dt_tensor *old, dt_tensor *with, dt_node *except);
-int dt_graph_uses(const dt_graph *, const dt_tensor *); /* inputs that name it, plus 1 if it is an output */
-dt_node *dt_graph_only_reader(const dt_graph *, const dt_tensor *); /* NULL unless exactly one node reads it and it is no output */
+void dt_graph_move_behind(dt_graph *, dt_node *, dt_node *at);
+void dt_node_set_input(dt_node *, int input, dt_tensor *);
+/* Every use of `old`, as input of a node other than `except` or as output, becomes one of `with`. */
+void dt_graph_replace_uses(dt_graph *, dt_tensor *old, dt_tensor *with, const dt_node *except);
+/* The node with the only input that reads it; NULL where there are none or several, or where it is an output. */
+dt_node *dt_graph_only_reader(const dt_graph *, const dt_tensor *);
 void dt_graph_number(dt_graph *); /* renews node->position */
-/* Makes a tensor of the current graph that no node has made yet (the shape rules use it). */
+/* Makes a tensor of the current graph that no node has made yet. Fails the graph where no memory could hold it. */
 dt_tensor *dt_tensor_new(dt_graph *, dt_tensor_kind, dt_dtype, const dt_shape *, const char *name);
 
 /* Outputs are named, kept until the program ends, and readable by the host (graph/program.h). */
 void dt_graph_output(dt_graph *, const char *name, dt_tensor *);
 int dt_graph_output_count(const dt_graph *);
 dt_tensor *dt_graph_output_at(const dt_graph *, int index, const char **name);
-void dt_graph_set_output(dt_graph *, int index, dt_tensor *);
 
 /* Reserves room in the feed slot (see ops/input.c and graph/program.h); returns the byte offset. */
 int64_t dt_graph_feed_reserve(dt_graph *, const char *name, dt_dtype, const dt_shape *);

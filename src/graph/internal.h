@@ -11,6 +11,7 @@ typedef struct dt_list { /* a growing array of pointers */
     int count, room;
 } dt_list;
 DT_MUST_USE dt_status dt_list_add(dt_list *, void *);
+DT_MUST_USE dt_status dt_list_set(dt_list *, int index, void *); /* grows by NULLs as needed */
 void dt_list_free(dt_list *);
 
 typedef struct dt_graph_output_entry {
@@ -26,6 +27,7 @@ struct dt_graph {
     dt_status status;
     char *message; /* of the first failure, in the arena */
     dt_list tensors, outputs, fields, units, scopes;
+    dt_list params, states; /* their tensors: by param->index * DT_BUFFERS + buffer, and by state->index */
     dt_node *first, *last, *before; /* `before`: the insertion point, NULL: the end */
     int node_count;
     int unit;                /* the open one, -1: none */
@@ -34,6 +36,12 @@ struct dt_graph {
     bool backward;           /* ... and are marked as part of the backward pass */
 };
 
+/* What 48-bit addresses reach, 128 TiB: no tensor, buffer or arena may have more bytes, so that sums and products of
+ * such sizes stay far from the end of int64_t. */
+#define DT_MOST_BYTES ((int64_t)1 << 47)
+/* Fails the graph where a tensor would be larger. */
+bool dt_graph_check_size(dt_graph *, dt_dtype, const dt_shape *);
+
 /* dt_fail for the graph: keeps the thread's message as the graph's. */
 void *dt_graph_fail_status(dt_graph *, dt_status);
 
@@ -41,7 +49,7 @@ void *dt_graph_fail_status(dt_graph *, dt_status);
 const char *dt_graph_full_name(dt_graph *, const char *name);
 
 /* Registers the unit with the store (or checks that it is the one that the store knows). */
-DT_MUST_USE dt_status dt_store_unit(dt_store *, int index, const char *name);
+DT_MUST_USE dt_status dt_store_unit_add(dt_store *, int index, const char *name);
 
 /* Device address of a persistent tensor; NULL when the store has no such memory. */
 void *dt_store_address(const dt_store *, const dt_tensor *);

@@ -1,3 +1,4 @@
+/* Lifetimes over the ordered list, shared memory, and offsets in the arena. */
 #include "graph/plan.h"
 
 #include <limits.h>
@@ -23,7 +24,6 @@ static void find_last_reads(dt_graph *g)
     for (int i = 0; i < g->tensors.count; i++) {
         dt_tensor *t = g->tensors.at[i];
         t->root = NULL;
-        t->root_offset = 0;
         t->first = t->last = -1;
     }
     for (const dt_node *n = g->first; n; n = n->next) {
@@ -93,43 +93,69 @@ static int by_key(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-static int by_offset(const void *a, const void *b)
+/* The lowest gap between the placed blocks, sorted by offset, that live at the same time. */
+static int64_t lowest_gap(block *const *placed, int count, const block *b)
 {
-    const block *x = *(block *const *)a, *y = *(block *const *)b;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
+    int64_t end = 0; /* of what was looked at */
+    for (int i = 0; i < count; i++) {
+        const block *other = placed[i];
+        if (other->first > b->last || b->first > other->last) continue;
+        if (other->offset - end >= b->bytes) break;
+        if (other->offset + other->bytes > end) end = other->offset + other->bytes;
+    }
+    return end;
 }
 
-/* The lowest gap between the placed blocks that live at the same time. */
-static int64_t lowest_gap(const block *placed, int count, const block *b, const block **alive)
+/* Keeps `placed`, of `count` blocks, sorted by offset. */
+static void insert(block **placed, int count, block *b)
 {
-    int n = 0;
-    for (int i = 0; i < count; i++)
-        if (placed[i].first <= b->last && b->first <= placed[i].last) alive[n++] = &placed[i];
-    qsort(alive, (size_t)n, sizeof *alive, by_offset);
-    int64_t offset = 0;
-    for (int i = 0; i < n; i++) {
-        if (alive[i]->offset - offset >= b->bytes) break;
-        if (alive[i]->offset + alive[i]->bytes > offset) offset = alive[i]->offset + alive[i]->bytes;
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (placed[middle]->offset <= b->offset) low = middle + 1;
+        else high = middle;
     }
-    return offset;
+    memmove(&placed[low + 1], &placed[low], (size_t)(count - low) * sizeof *placed);
+    placed[low] = b;
 }
 
 static dt_status place(block *blocks, int count, uint64_t shuffle, int64_t *total)
 {
-    const block **alive = malloc(((size_t)count + 1) * sizeof *alive);
-    if (!alive) return dt_fail_memory((size_t)count * sizeof *alive, "the memory plan");
+    block **placed = malloc(((size_t)count + 1) * sizeof *placed);
+    if (!placed) return dt_fail_memory(((size_t)count + 1) * sizeof *placed, "the memory plan");
     for (int i = 0; i < count; i++) {
         uint64_t key = (uint64_t)i;
         blocks[i].key = shuffle ? dt_hash_bytes(&key, sizeof key, shuffle) : key;
     }
     if (count) qsort(blocks, (size_t)count, sizeof *blocks, shuffle ? by_key : by_size);
     *total = 0;
-    for (int i = 0; i < count; i++) {
-        blocks[i].offset = lowest_gap(blocks, i, &blocks[i], alive);
-        *blocks[i].out = blocks[i].offset;
-        if (blocks[i].offset + blocks[i].bytes > *total) *total = blocks[i].offset + blocks[i].bytes;
+    for (int i = 0; i < count && *total <= DT_MOST_BYTES; i++) {
+        block *b = &blocks[i];
+        b->offset = lowest_gap(placed, i, b);
+        insert(placed, i, b);
+        *b->out = b->offset;
+        if (b->offset + b->bytes > *total) *total = b->offset + b->bytes;
     }
-    free(alive);
+    free(placed);
+    if (*total <= DT_MOST_BYTES) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "activations would be larger than any memory; choose a smaller batch, image or model");
+}
+
+/* The first position of the `positions` at which the most bytes are in use. */
+static dt_status find_peak(const block *blocks, int count, int positions, int *out)
+{
+    int64_t *change = calloc((size_t)positions + 1, sizeof *change), bytes = 0, most = 0;
+    if (!change) return dt_fail_memory(((size_t)positions + 1) * sizeof *change, "the memory plan");
+    for (int i = 0; i < count; i++) {
+        change[blocks[i].first] += blocks[i].bytes;
+        if (blocks[i].last < positions) change[blocks[i].last + 1] -= blocks[i].bytes;
+    }
+    *out = 0;
+    for (int position = 0; position < positions; position++) {
+        bytes += change[position];
+        if (bytes > most) most = bytes, *out = position;
+    }
+    free(change);
     return DT_OK;
 }
 
@@ -153,7 +179,7 @@ static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, 
 }
 
 dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *info, const dt_plan_options *options,
-                       int64_t *bytes)
+                       dt_plan *out)
 {
     static const dt_plan_options plain = {0};
     if (!options) options = &plain;
@@ -164,7 +190,8 @@ dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *in
     block *blocks = calloc(room, sizeof *blocks);
     if (!blocks) return dt_fail_memory(room * sizeof *blocks, "the memory plan");
     int count = collect(g, backend, info, blocks);
-    dt_status status = place(blocks, count, options->shuffle, bytes);
+    dt_status status = place(blocks, count, options->shuffle, &out->bytes);
+    if (!status) status = find_peak(blocks, count, g->node_count, &out->peak);
     free(blocks);
     return status;
 }

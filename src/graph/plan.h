@@ -7,9 +7,14 @@
 
 enum { DT_PLAN_ALIGN = 256 };
 
-/* Sets root, root_offset, offset, first and last of every tensor and the workspaces' offsets; *bytes: the arena. */
+typedef struct dt_plan {
+    int64_t bytes; /* of the arena */
+    int peak;      /* the first position at which the most bytes are in use */
+} dt_plan;
+
+/* Sets root, offset, first and last of every tensor and the workspaces' offsets. */
 DT_MUST_USE dt_status dt_plan_make(dt_graph *, dt_backend, const dt_device_info *, const dt_plan_options *,
-                                   int64_t *bytes);
+                                   dt_plan *out);
 int64_t dt_tensor_bytes(const dt_tensor *);
 
 #endif

@@ -13,7 +13,7 @@ struct dt_program {
     dt_graph *graph;
     char *name;
     dt_backend backend;
-    int64_t arena_bytes;
+    dt_plan plan;
     bool poison;
     char *arena;
     dt_exec exec;
@@ -34,7 +34,7 @@ dt_status dt_program_create(dt_graph *g, const char *name, dt_backend backend, c
     dt_program *p = calloc(1, sizeof *p);
     dt_status status = p ? dt_graph_status(g) : dt_fail_memory(sizeof *p, "a program");
     if (!status) status = check_kernels(g, backend);
-    if (!status) status = dt_plan_make(g, backend, info, options, &p->arena_bytes);
+    if (!status) status = dt_plan_make(g, backend, info, options, &p->plan);
     if (!status && !(p->name = strdup(name))) status = dt_fail_memory(strlen(name), "a program");
     if (status) {
         dt_graph_free(g);
@@ -58,7 +58,7 @@ void dt_program_free(dt_program *p)
 
 const dt_graph *dt_program_graph(const dt_program *p) { return p->graph; }
 const char *dt_program_name(const dt_program *p) { return p->name; }
-int64_t dt_program_arena_bytes(const dt_program *p) { return p->arena_bytes; }
+int64_t dt_program_arena_bytes(const dt_program *p) { return p->plan.bytes; }
 int64_t dt_program_feed_bytes(const dt_program *p) { return p->graph->feed_bytes; }
 
 dt_cost dt_program_cost(const dt_program *p, bool backward_too)
@@ -82,31 +82,18 @@ const dt_feed_field *dt_program_feed(const dt_program *p, const char *name)
 
 /* --- the peak --- */
 
-static bool alive(const dt_tensor *t, int position)
+static bool is_alive(const dt_tensor *t, int position)
 {
     return t->kind == DT_VALUE && t->root == t && t->first <= position && position <= t->last;
-}
-
-static int peak_position(const dt_graph *g)
-{
-    int best = 0;
-    int64_t most = -1;
-    for (int position = 0; position < g->node_count; position++) {
-        int64_t bytes = 0;
-        for (int i = 0; i < g->tensors.count; i++)
-            if (alive(g->tensors.at[i], position)) bytes += dt_tensor_bytes(g->tensors.at[i]);
-        if (bytes > most) most = bytes, best = position;
-    }
-    return best;
 }
 
 int dt_program_peak(const dt_program *p, const dt_tensor **out, int room)
 {
     const dt_graph *g = p->graph;
-    int position = peak_position(g), count = 0;
+    int count = 0;
     for (int i = 0; i < g->tensors.count; i++) {
         const dt_tensor *t = g->tensors.at[i];
-        if (!alive(t, position)) continue;
+        if (!is_alive(t, p->plan.peak)) continue;
         int at = count < room ? count++ : room;
         for (; at > 0 && dt_tensor_bytes(out[at - 1]) < dt_tensor_bytes(t); at--)
             if (at < room) out[at] = out[at - 1];
@@ -119,14 +106,10 @@ int dt_program_peak(const dt_program *p, const dt_tensor **out, int room)
 
 static dt_status bind_tensor(dt_program *p, dt_tensor *t)
 {
-    dt_tensor *root = t->root ? t->root : t;
-    if (root->kind == DT_VALUE) {
-        t->data = p->arena + root->offset + t->root_offset;
-        return DT_OK;
-    }
-    root->data = dt_store_address(p->graph->store, root);
-    t->data = root->data ? (char *)root->data + t->root_offset : NULL;
-    return DT_OK;
+    const dt_tensor *root = t->root ? t->root : t;
+    t->data = root->kind == DT_VALUE ? p->arena + root->offset : dt_store_address(p->graph->store, root);
+    if (t->data || root->kind == DT_VALUE || !dt_tensor_bytes(t)) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "program %s uses %s, for which no memory was taken", p->name, root->name);
 }
 
 dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void *arena)
@@ -154,7 +137,7 @@ static void begin(dt_program *p, const dt_run *run)
     p->exec.slot = run->slot;
     p->exec.accumulate = run->accumulate;
     p->exec.last = run->last;
-    if (p->poison && p->backend == DT_CPU) memset(p->arena, 0xff, (size_t)p->arena_bytes);
+    if (p->poison && p->backend == DT_CPU) memset(p->arena, 0xff, (size_t)p->plan.bytes);
 }
 
 dt_status dt_program_run(dt_program *p, const dt_run *run)

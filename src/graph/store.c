@@ -4,21 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "graph/store_internal.h"
 
 enum { DT_PARAM_ALIGN = 16 }; /* elements: 64 bytes of float32 */
 
 static int64_t padded(int64_t count) { return (count + DT_PARAM_ALIGN - 1) / DT_PARAM_ALIGN * DT_PARAM_ALIGN; }
 
-/* Elements of a unit's range of a group, gaps included. */
-static int64_t unit_count(const dt_store *store, int unit, dt_group group)
+dt_store_unit *dt_store_unit_at(const dt_store *store, int unit)
 {
-    int64_t count = 0;
-    for (int i = 0; i < store->params.count; i++) {
-        const dt_param *param = store->params.at[i];
-        if (param->unit == unit && param->group == group) count += padded(param->count);
-    }
-    return count;
+    return store->units.at[unit];
 }
 
 dt_status dt_store_create(dt_store **out)
@@ -41,6 +36,7 @@ void dt_store_free(dt_store *store)
     dt_list_free(&store->params);
     dt_list_free(&store->states);
     dt_list_free(&store->units);
+    free(store->hashed);
     dt_arena_free(store->arena);
     free(store);
 }
@@ -57,37 +53,62 @@ const char *dt_buffer_name(dt_buffer buffer)
     return names[buffer];
 }
 
-dt_status dt_store_unit(dt_store *store, int index, const char *name)
+dt_status dt_store_unit_add(dt_store *store, int index, const char *name)
 {
     if (index < store->units.count) {
-        if (!strcmp(store->units.at[index], name)) return DT_OK;
-        return dt_fail(DT_ERR_USAGE, "unit %d is '%s' here and '%s' in the first graph", index, name,
-                       (const char *)store->units.at[index]);
+        const char *known = dt_store_unit_at(store, index)->name;
+        if (!strcmp(known, name)) return DT_OK;
+        return dt_fail(DT_ERR_USAGE, "unit %d is '%s' here and '%s' in the first graph", index, name, known);
     }
-    char *kept = dt_arena_copy_text(store->arena, name);
-    return kept ? dt_list_add(&store->units, kept) : DT_ERR_MEMORY;
+    dt_store_unit *unit = dt_arena_alloc(store->arena, sizeof *unit);
+    if (!unit || !(unit->name = dt_arena_copy_text(store->arena, name))) return DT_ERR_MEMORY;
+    return dt_list_add(&store->units, unit);
+}
+
+/* --- parameters by name --- */
+
+/* The place of `name`, or the empty place where it belongs; `hash_room` is not 0. */
+static const dt_param **hash_place(const dt_store *store, const char *name)
+{
+    size_t at = dt_hash_text(name) & (store->hash_room - 1);
+    while (store->hashed[at] && strcmp(store->hashed[at]->name, name)) at = (at + 1) & (store->hash_room - 1);
+    return &store->hashed[at];
+}
+
+/* Room for one more parameter in a table at most half full. */
+static dt_status hash_reserve(dt_store *store)
+{
+    size_t room = store->hash_room ? 2 * store->hash_room : 256;
+    if (2 * ((size_t)store->params.count + 1) <= store->hash_room) return DT_OK;
+    const dt_param **table = calloc(room, sizeof *table);
+    if (!table) return dt_fail_memory(room * sizeof *table, "the names of parameters");
+    free(store->hashed);
+    store->hashed = table;
+    store->hash_room = room;
+    for (int i = 0; i < store->params.count; i++) {
+        const dt_param *param = store->params.at[i];
+        *hash_place(store, param->name) = param;
+    }
+    return DT_OK;
 }
 
 dt_param *dt_store_find(const dt_store *store, const char *name)
 {
-    for (int i = 0; i < store->params.count; i++) {
-        dt_param *param = store->params.at[i];
-        if (!strcmp(param->name, name)) return param;
-    }
-    return NULL;
+    return store->hash_room ? (dt_param *)*hash_place(store, name) : NULL;
 }
+
+/* --- declaration --- */
 
 static bool is_matrix(dt_role role) { return role == DT_ROLE_MATRIX || role == DT_ROLE_EMBEDDING; }
 
-static dt_param *param_declare(dt_graph *g, const char *name, const dt_shape *shape, const dt_param_options *options)
+static dt_param *param_create(dt_graph *g, const char *name, const dt_shape *shape, const dt_param_options *options)
 {
     dt_store *store = g->store;
-    if (store->laid_out) return dt_graph_fail(g, "parameter %s is not in the first graph of this run", name);
     dt_param *param = dt_arena_alloc(store->arena, sizeof *param);
     char *kept = param ? dt_arena_copy_text(store->arena, name) : NULL;
-    dt_status status = kept ? dt_list_add(&store->params, param) : DT_ERR_MEMORY;
-    if (status) return dt_graph_fail_status(g, status);
+    if (!kept) return NULL;
     *param = (dt_param){.name = kept,
+                        .index = store->params.count,
                         .role = options->role,
                         .group = is_matrix(options->role) ? DT_GROUP_MATRIX : DT_GROUP_VECTOR,
                         .unit = g->unit,
@@ -100,13 +121,42 @@ static dt_param *param_declare(dt_graph *g, const char *name, const dt_shape *sh
     return param;
 }
 
-static dt_tensor *find_tensor(dt_graph *g, dt_tensor_kind kind, const void *of)
+/* Inside a unit, parameters keep the order in which they were declared. */
+static dt_param *param_declare(dt_graph *g, const char *name, const dt_shape *shape, const dt_param_options *options)
 {
-    for (int i = 0; i < g->tensors.count; i++) {
-        dt_tensor *t = g->tensors.at[i];
-        if (t->kind == kind && (kind == DT_STATE ? (const void *)t->state : (const void *)t->param) == of) return t;
-    }
-    return NULL;
+    dt_store *store = g->store;
+    if (store->laid_out) return dt_graph_fail(g, "parameter %s is not in the first graph of this run", name);
+    if (g->unit < 0) return dt_graph_fail(g, "parameter %s is declared outside any unit", name);
+    if (!dt_graph_check_size(g, DT_F64, shape)) return NULL;
+    dt_status status = hash_reserve(store);
+    dt_param *param = status ? NULL : param_create(g, name, shape, options);
+    if (!status) status = param ? dt_list_add(&store->params, param) : DT_ERR_MEMORY;
+    if (status) return dt_graph_fail_status(g, status);
+    *hash_place(store, param->name) = param;
+    dt_store_unit *unit = dt_store_unit_at(store, param->unit);
+    param->offset = unit->count[param->group]; /* in the unit, until the layout */
+    unit->count[param->group] += padded(param->count);
+    return param;
+}
+
+/* The tensor at `index` of one of the graph's lists, made where there is none yet. */
+static dt_tensor *tensor_at(dt_graph *g, dt_list *list, int index, dt_tensor_kind kind, dt_dtype dtype,
+                            const dt_shape *shape, const char *name)
+{
+    if (index < list->count && list->at[index]) return list->at[index];
+    dt_tensor *t = dt_tensor_new(g, kind, dtype, shape, name);
+    dt_status status = t ? dt_list_set(list, index, t) : DT_OK;
+    return status ? dt_graph_fail_status(g, status) : t;
+}
+
+static dt_tensor *tensor_of_param(dt_graph *g, const dt_param *param, int buffer, dt_tensor_kind kind, dt_dtype dtype)
+{
+    int index = param->index * DT_BUFFERS + buffer;
+    dt_tensor *t = tensor_at(g, &g->params, index, kind, dtype, &param->shape, param->name);
+    if (!t) return NULL;
+    t->param = param;
+    t->buffer = buffer;
+    return t;
 }
 
 dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_param_options options)
@@ -121,21 +171,14 @@ dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_par
     if (!dt_shape_equal(&param->shape, &shape))
         return dt_graph_fail(g, "parameter %s is %s here and %s in the first graph", full, dt_shape_text(&shape, here),
                              dt_shape_text(&param->shape, there));
-    dt_tensor *t = find_tensor(g, DT_PARAM, param);
-    if (!t) t = dt_tensor_new(g, DT_PARAM, DT_F32, &shape, param->name);
-    if (!t) return NULL;
-    t->param = param;
-    t->buffer = g->read_buffer;
-    t->needs_grad = !param->frozen;
+    dt_tensor *t = tensor_of_param(g, param, g->read_buffer, DT_PARAM, DT_F32);
+    if (t) t->needs_grad = !param->frozen && t->buffer == DT_BUFFER_VALUE;
     return t;
 }
 
 dt_tensor *dt_param_gradient(dt_graph *g, const dt_tensor *of)
 {
-    dt_tensor *t = find_tensor(g, DT_GRADIENT, of->param);
-    if (!t) t = dt_tensor_new(g, DT_GRADIENT, of->dtype, &of->shape, of->param->name);
-    if (t) t->param = of->param;
-    return t;
+    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, of->dtype);
 }
 
 static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, const dt_shape *shape, bool saved)
@@ -145,7 +188,7 @@ static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, co
     char *kept = state ? dt_arena_copy_text(store->arena, name) : NULL;
     dt_status status = kept ? dt_list_add(&store->states, state) : DT_ERR_MEMORY;
     if (status) return dt_graph_fail_status(g, status);
-    *state = (dt_state){.name = kept, .dtype = dtype, .shape = *shape, .saved = saved};
+    *state = (dt_state){.name = kept, .index = store->states.count - 1, .dtype = dtype, .shape = *shape, .saved = saved};
     return state;
 }
 
@@ -159,8 +202,7 @@ dt_tensor *dt_state_tensor(dt_graph *g, const char *name, dt_dtype dtype, dt_sha
     if (!state) return NULL;
     if (!dt_shape_equal(&state->shape, &shape))
         return dt_graph_fail(g, "state %s has another shape than in an earlier graph", name);
-    dt_tensor *t = find_tensor(g, DT_STATE, state);
-    if (!t) t = dt_tensor_new(g, DT_STATE, dtype, &shape, state->name);
+    dt_tensor *t = tensor_at(g, &g->states, state->index, DT_STATE, dtype, &shape, state->name);
     if (t) t->state = state;
     return t;
 }
@@ -179,13 +221,14 @@ dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
     return t;
 }
 
-dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group)
+dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group, dt_dtype dtype)
 {
-    int64_t count = unit_count(g->store, unit, group);
+    const dt_store_unit *of = dt_store_unit_at(g->store, unit);
+    int64_t count = of->count[group];
     if (g->status || !count) return NULL;
-    const char *name = dt_arena_format(g->arena, "%s.%s.gradient", dt_store_unit_name(g->store, unit),
+    const char *name = dt_arena_format(g->arena, "%s.%s.gradient", of->name,
                                        group == DT_GROUP_MATRIX ? "matrices" : "vectors");
-    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, DT_F32, &DT_SHAPE(count), name) : NULL;
+    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, dtype, &DT_SHAPE(count), name) : NULL;
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     t->group = (int)group;
     t->buffer = DT_BUFFER_GRADIENT;
@@ -193,23 +236,9 @@ dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group)
     return t;
 }
 
-/* Units lie behind one another; inside a unit, parameters keep the order in which they were declared. */
-static int64_t lay_out_unit(dt_store *store, dt_group group, int unit, int64_t offset)
+static dt_status fail_too_many(void)
 {
-    for (int i = 0; i < store->params.count; i++) {
-        dt_param *param = store->params.at[i];
-        if (param->group != group || param->unit != unit) continue;
-        param->offset = offset;
-        offset += padded(param->count);
-    }
-    return offset;
-}
-
-int64_t dt_store_unit_offset(const dt_store *store, int unit, dt_group group)
-{
-    int64_t offset = 0;
-    for (int before = -1; before < unit; before++) offset += unit_count(store, before, group);
-    return offset;
+    return dt_fail(DT_ERR_USAGE, "the parameters would be larger than any memory; choose a smaller model");
 }
 
 dt_status dt_store_layout(dt_store *store, dt_dtype type)
@@ -218,8 +247,17 @@ dt_status dt_store_layout(dt_store *store, dt_dtype type)
     store->type = type;
     for (int group = 0; group < DT_GROUPS; group++) {
         int64_t offset = 0;
-        for (int unit = -1; unit < store->units.count; unit++) offset = lay_out_unit(store, (dt_group)group, unit, offset);
+        for (int u = 0; u < store->units.count; u++) {
+            dt_store_unit *unit = dt_store_unit_at(store, u);
+            unit->offset[group] = offset;
+            offset += unit->count[group];
+            if (offset > DT_MOST_BYTES / (int64_t)sizeof(double)) return fail_too_many();
+        }
         store->count[group] = offset;
+    }
+    for (int i = 0; i < store->params.count; i++) {
+        dt_param *param = store->params.at[i];
+        param->offset += dt_store_unit_at(store, param->unit)->offset[param->group];
     }
     store->laid_out = true;
     return DT_OK;
@@ -230,7 +268,7 @@ int64_t dt_store_count(const dt_store *store, dt_group group) { return store->co
 int dt_store_params(const dt_store *store) { return store->params.count; }
 dt_param *dt_store_param(const dt_store *store, int index) { return store->params.at[index]; }
 int dt_store_units(const dt_store *store) { return store->units.count; }
-const char *dt_store_unit_name(const dt_store *store, int unit) { return store->units.at[unit]; }
+const char *dt_store_unit_name(const dt_store *store, int unit) { return dt_store_unit_at(store, unit)->name; }
 int dt_store_states(const dt_store *store) { return store->states.count; }
 dt_state *dt_store_state(const dt_store *store, int index) { return store->states.at[index]; }
 

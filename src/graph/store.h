@@ -32,6 +32,7 @@ typedef struct dt_init { /* constant value; normal with that deviation; uniform 
 
 struct dt_param {
     const char *name; /* the published name: "blocks.0.attn.qkv.weight" */
+    int index;        /* in declaration order */
     dt_role role;
     dt_group group;
     int unit;
@@ -56,6 +57,7 @@ const char *dt_buffer_name(dt_buffer); /* "value", "gradient", "moment1", "momen
 
 struct dt_state { /* persistent, named, not differentiated; written by assign nodes */
     const char *name;
+    int index; /* in declaration order */
     dt_dtype dtype;
     dt_shape shape;
     bool saved; /* in checkpoints; false: a running sum that every step or evaluation resets */
@@ -65,7 +67,7 @@ struct dt_state { /* persistent, named, not differentiated; written by assign no
 DT_MUST_USE dt_status dt_store_create(dt_store **out);
 void dt_store_free(dt_store *); /* frees device memory too; before the device is closed */
 
-/* In a graph: the parameter `name` under the current scope, of the current unit; the same tensor when asked again. It
+/* In a graph: the parameter `name` under the current scope, of the open unit; the same tensor when asked again. It
  * reads the buffer set by dt_graph_read_buffer. Frozen parameters get no gradient. `published` NULL: same as shape. */
 typedef struct dt_param_options {
     dt_role role;
@@ -77,8 +79,9 @@ dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_para
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
 dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
-/* One unit's range of a group's gradients, gaps included: what the unit's all-reduce works on. NULL if it has none. */
-dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group);
+/* One unit's range of a group's gradients, gaps included, of the type that the slots have: what the unit's all-reduce
+ * works on. NULL if it has none. */
+dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group, dt_dtype);
 
 /* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
  * zero. `type` is the float type of both groups on the CPU (DT_F32 or DT_F64). */

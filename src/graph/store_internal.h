@@ -4,9 +4,17 @@
 
 #include "graph/internal.h"
 
+typedef struct dt_store_unit {
+    const char *name;
+    int64_t count[DT_GROUPS];  /* elements of its range of each group, gaps included */
+    int64_t offset[DT_GROUPS]; /* where that begins, after the layout */
+} dt_store_unit;
+
 struct dt_store {
     dt_arena *arena;
     dt_list params, states, units;
+    const dt_param **hashed; /* parameters by name: open addressing in `hash_room` places, a power of two */
+    size_t hash_room;
     bool laid_out;
     dt_dtype type;
     int64_t count[DT_GROUPS];
@@ -15,7 +23,6 @@ struct dt_store {
 };
 
 void dt_store_release_memory(dt_store *);
-/* Where a unit's range of a group begins, in elements. */
-int64_t dt_store_unit_offset(const dt_store *, int unit, dt_group);
+dt_store_unit *dt_store_unit_at(const dt_store *, int unit);
 
 #endif

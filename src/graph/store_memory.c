@@ -70,7 +70,7 @@ static char *param_address(const dt_store *store, const dt_param *param, int buf
 static char *buffer_address(const dt_store *store, const dt_tensor *t)
 {
     char *base = store->data[t->group][t->buffer];
-    int64_t offset = t->unit >= 0 ? dt_store_unit_offset(store, t->unit, (dt_group)t->group) : 0;
+    int64_t offset = t->unit >= 0 ? dt_store_unit_at(store, t->unit)->offset[t->group] : 0;
     return base ? base + offset * (int64_t)dt_dtype_size(store->type) : NULL;
 }
 
