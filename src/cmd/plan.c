@@ -8,8 +8,8 @@
 #include "cmd/table.h"
 #include "train/train.h"
 
-static const char *const programs[] = {"pass", "update", "eval", NULL};
-enum { PROGRAMS = 3, LARGEST = 6, MOST_TENSORS = 1024 };
+static const char *const programs[] = {"pass", "update", "eval", "eval_ema", NULL};
+enum { LARGEST = 6, MOST_TENSORS = 1024 };
 
 static void print_bytes(const char *label, int64_t bytes)
 {
@@ -146,13 +146,18 @@ static void print_plan(dt_session *session, const dt_settings *settings)
     print_flops(session, settings);
     print_memory(session);
     printf("arena by program, with what takes most at its peak\n");
-    for (int i = 0; i < PROGRAMS; i++) print_program(dt_session_program(session, programs[i]));
+    for (const char *const *name = programs; *name; name++) {
+        const dt_program *program = dt_session_program(session, *name);
+        if (program) print_program(program);
+    }
 }
 
 static dt_status print_graph(const dt_session *session, const char *name)
 {
     dt_text text = {0};
-    dt_graph_print(dt_program_graph(dt_session_program(session, name)), &text);
+    const dt_program *program = dt_session_program(session, name);
+    if (!program) return dt_fail(DT_ERR_USAGE, "these settings make no program '%s' (train.ema is 0)", name);
+    dt_graph_print(dt_program_graph(program), &text);
     dt_status status = dt_text_status(&text);
     if (!status) fputs(text.data, stdout);
     dt_text_free(&text);
@@ -183,7 +188,7 @@ done:
 }
 
 static const dt_option options[] = {
-    {"--graph", "PROGRAM", "print the graph of a program as text: pass (default), update or eval", programs},
+    {"--graph", "PROGRAM", "print the graph of a program as text: pass (default), update, eval or eval_ema", programs},
     {0},
 };
 

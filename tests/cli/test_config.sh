@@ -53,4 +53,10 @@ is 'plan --graph update'
 run plan tiny.yaml --graph=eval
 [ "$code" = 0 ] && has out 'attention('
 is 'plan --graph=eval'
+run plan tiny.yaml --graph eval_ema
+[ "$code" = 2 ] && has err 'train.ema'
+is 'plan --graph eval_ema without averaged weights'
+run plan tiny.yaml --graph eval_ema train.ema=0.99
+[ "$code" = 0 ] && has out 'attention('
+is 'plan --graph eval_ema'
 done_testing
