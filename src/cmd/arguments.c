@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/text.h"
 #include "cmd/command.h"
 
@@ -71,7 +70,7 @@ static dt_status add_option(dt_arguments *args, const dt_option *option, const c
     if (dt_arguments_has(args, option->name)) return dt_fail(DT_ERR_USAGE, "option '%s' is given twice", option->name);
     args->options[args->option_count++] = (dt_given_option){option->name, value ? value : ""};
     if (strcmp(option->name, "--device") != 0) return DT_OK;
-    char *setting = dt_arena_format(args->memory, "device=%s", value);
+    char *setting = dt_arena_format(args->arena, "device=%s", value);
     if (!setting) return DT_ERR_MEMORY;
     args->settings[args->setting_count++] = setting;
     return DT_OK;
@@ -121,7 +120,7 @@ static dt_status parse_option(dt_arguments *args, int count, char *const *words,
     const dt_option *option = find_option(args->command, word, length);
     bool took;
     if (!option) {
-        const char *name = dt_arena_format(args->memory, "%.*s", (int)length, word);
+        const char *name = dt_arena_format(args->arena, "%.*s", (int)length, word);
         return name ? fail_unknown(args->command, name) : DT_ERR_MEMORY;
     }
     DT_TRY(parse_value(option, equals, *at + 1 < count ? words[*at + 1] : NULL, &value, &took));
@@ -149,8 +148,8 @@ static dt_status parse(dt_arguments *args, int count, char *const *words)
 {
     size_t room = ((size_t)count + 1) * sizeof *args->words;
     bool plain = false;
-    args->words = dt_arena_alloc(args->memory, room);
-    args->settings = dt_arena_alloc(args->memory, room);
+    args->words = dt_arena_alloc(args->arena, room);
+    args->settings = dt_arena_alloc(args->arena, room);
     if (!args->words || !args->settings) return DT_ERR_MEMORY;
     for (int i = 0; i < count; i++) {
         if (!plain && strcmp(words[i], "--") == 0) plain = true;
@@ -165,7 +164,7 @@ dt_status dt_arguments_parse(const dt_command *command, int count, char *const *
 {
     dt_arena *arena;
     DT_TRY(dt_arena_create(&arena));
-    *out = (dt_arguments){.command = command, .memory = arena};
+    *out = (dt_arguments){.command = command, .arena = arena};
     dt_status status = parse(out, count, words);
     if (status) dt_arguments_free(out);
     return status;
@@ -173,7 +172,7 @@ dt_status dt_arguments_parse(const dt_command *command, int count, char *const *
 
 void dt_arguments_free(dt_arguments *args)
 {
-    dt_arena_free(args->memory);
+    dt_arena_free(args->arena);
     *args = (dt_arguments){0};
 }
 

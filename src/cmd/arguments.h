@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/log.h"
 
 typedef struct dt_option {
@@ -30,7 +31,7 @@ typedef struct dt_arguments {
     size_t setting_count;
     dt_given_option options[DT_MAX_OPTIONS];
     int option_count;
-    void *memory; /* what the arrays lie in */
+    dt_arena *arena; /* what the arrays lie in */
 } dt_arguments;
 
 /* Every command takes these; the second list is for commands with settings. Ended by a row without a name. */

@@ -134,16 +134,19 @@ static dt_status print_checkpoints(const char *folder, bool verifies)
 {
     char **names;
     size_t count;
+    int found = 0;
     dt_progress newest = {.best = NAN};
     dt_status status = DT_OK;
     DT_TRY(dt_folder_list(folder, &names, &count));
     printf("checkpoints\n");
     for (size_t i = 0; i < count; i++) {
         if (strncmp(names[i], "step-", 5) != 0) continue;
+        found++;
         dt_status one = print_checkpoint_row(folder, names[i], verifies, &newest);
         if (!status) status = one;
     }
     dt_folder_list_free(names, count);
+    if (!found) printf("  none\n");
     if (isfinite(newest.best)) printf("best         %.6g at step %lld\n", newest.best, (long long)newest.best_step);
     return status;
 }
