@@ -37,6 +37,9 @@ typedef struct dt_trainer {
     dt_meter meter;
 } dt_trainer;
 
+/* start.c: fills the store and the progress, from a checkpoint when resuming. */
+DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
+
 /* loop.c: from progress.step to the end, or to a signal (DT_ERR_STOPPED, after saving). */
 DT_MUST_USE dt_status dt_trainer_loop(dt_trainer *);
 /* One step on real data, its numbers in the log. */

@@ -115,6 +115,28 @@ static void test_resume_of_nothing(void **state)
     tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("new", STEPS));
 }
 
+static void damage(const char *checkpoint)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/model.safetensors", checkpoint);
+    assert_int_equal(dt_file_replace(path, "x", 1), DT_OK);
+}
+
+/* A damaged checkpoint is passed over; a run with no other does not start anew over it. */
+static void test_damage(void **state)
+{
+    TRAINS("whole", NULL, false, NULL);
+    TRAINS("damaged", WORDS("checkpoint.every_steps=6"), false, NULL);
+    damage(tiny_checkpoint("damaged", STEPS));
+    TRAINS("damaged", NULL, true, NULL);
+    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("damaged", STEPS));
+
+    forget_after("damaged", 6);
+    damage(tiny_checkpoint("damaged", 6));
+    assert_int_equal(tiny_train("damaged", NULL, true, NULL), DT_ERR_IO);
+    assert_true(dt_file_exists(tiny_checkpoint("damaged", 6)));
+}
+
 static void test_changed_settings(void **state)
 {
     TRAINS("changed", WORDS("checkpoint.every_steps=6"), false, NULL);
@@ -144,6 +166,6 @@ int main(void)
     const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
                                        CASE(test_padded_epochs), CASE(test_signal),    CASE(test_metrics),
                                        CASE(test_existing_folder), CASE(test_resume_of_nothing),
-                                       CASE(test_changed_settings), CASE(test_start_from)};
+                                       CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
