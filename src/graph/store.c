@@ -8,6 +8,7 @@
 #include "graph/store_internal.h"
 
 enum { DT_PARAM_ALIGN = 16 }; /* elements: 64 bytes of float32 */
+#define DT_PARAM_MOST ((int64_t)1 << 34) /* elements: where the streams of base/random.h end */
 
 static int64_t padded(int64_t count) { return (count + DT_PARAM_ALIGN - 1) / DT_PARAM_ALIGN * DT_PARAM_ALIGN; }
 
@@ -128,6 +129,9 @@ static dt_param *param_declare(dt_graph *g, const char *name, const dt_shape *sh
     if (store->laid_out) return dt_graph_fail(g, "parameter %s is not in the first graph of this run", name);
     if (g->unit < 0) return dt_graph_fail(g, "parameter %s is declared outside any unit", name);
     if (!dt_graph_check_size(g, DT_F64, shape)) return NULL;
+    if (dt_shape_count(shape) > DT_PARAM_MOST)
+        return dt_graph_fail(g, "parameter %s has %lld numbers, more than the %lld that can be drawn", name,
+                             (long long)dt_shape_count(shape), (long long)DT_PARAM_MOST);
     dt_status status = hash_reserve(store);
     dt_param *param = status ? NULL : param_create(g, name, shape, options);
     if (!status) status = param ? dt_list_add(&store->params, param) : DT_ERR_MEMORY;

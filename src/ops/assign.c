@@ -44,7 +44,7 @@ void dt_accumulate(dt_graph *graph, dt_tensor *slot, dt_tensor *gradient)
     dt_node_add(graph, &dt_op_accumulate, NULL, (dt_tensor *[]){slot, gradient}, 2, 0);
 }
 
-/* --- assign: state := value. It happens where the node stands in the list: behind the state's last reader --- */
+/* --- assign: state := value, behind the state's last reader (passes/order.c) --- */
 
 static dt_cost assign_cost(const dt_node *node)
 {

@@ -26,7 +26,7 @@ dt_tensor *dt_scale(dt_graph *, dt_tensor *, double by);
 dt_tensor *dt_gelu(dt_graph *, dt_tensor *, dt_activation);
 dt_tensor *dt_gelu_grad(dt_graph *, dt_tensor *x, dt_tensor *dy, dt_activation); /* dy gelu'(x) */
 void dt_accumulate(dt_graph *, dt_tensor *slot, dt_tensor *gradient);
-void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value; add it behind the state's readers */
+void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value, behind its last reader */
 
 /* --- matrix products (matmul.c) --- */
 typedef struct dt_matmul_attr {

@@ -28,6 +28,8 @@ DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
 DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
 /* All-reduce of every unit's gradients after its last contributor. */
 DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
+/* Assigns go behind the last reader of their state. */
+DT_MUST_USE dt_status dt_pass_order(dt_graph *);
 
 /* All of the above in order, around differentiation of `loss`, which must be an output of the graph; NULL: a graph
  * without a backward pass. */

@@ -22,6 +22,7 @@ dt_status dt_passes_run(dt_graph *g, dt_tensor *loss, const dt_pass_options *opt
         if (dt_graph_output_at(g, i, NULL) == loss) loss_output = i;
     if (loss && loss_output < 0) return dt_fail(DT_ERR_USAGE, "the loss must be an output of its graph");
     if (!options->no_fuse) DT_TRY(dt_pass_fuse(g));
-    if (loss) return run_backward(g, dt_graph_output_at(g, loss_output, NULL), options);
-    return options->no_dead_nodes ? DT_OK : dt_pass_dead_nodes(g);
+    if (loss) DT_TRY(run_backward(g, dt_graph_output_at(g, loss_output, NULL), options));
+    else if (!options->no_dead_nodes) DT_TRY(dt_pass_dead_nodes(g));
+    return dt_pass_order(g);
 }

@@ -1,0 +1,31 @@
+/* order: assigns stand behind the last reader of their state. So a program reads a state at its value before the
+ * program, whatever was built in which order and recomputed where. */
+#include "ops/list.h"
+#include "passes/passes.h"
+
+static bool is_target(const dt_use *use) { return use->node->op == &dt_op_assign && use == &use->node->use[0]; }
+
+/* The last node that reads the memory of `t`, which a view of it shares, if it stands behind `last`; else `last`. */
+static dt_node *last_reader(const dt_tensor *t, dt_node *last)
+{
+    for (const dt_use *use = t->uses; use; use = use->next) {
+        if (is_target(use)) continue;
+        if (use->node->op->flags & DT_OP_VIEW) last = last_reader(use->node->out[0], last);
+        else if (use->node->position > last->position) last = use->node;
+    }
+    return last;
+}
+
+dt_status dt_pass_order(dt_graph *g)
+{
+    DT_TRY(dt_graph_status(g));
+    dt_graph_number(g);
+    for (dt_node *n = dt_graph_first(g), *next; n; n = next) {
+        next = n->next;
+        dt_node *last = n->op == &dt_op_assign ? last_reader(n->in[0], n) : n;
+        if (last == n) continue;
+        dt_graph_move_behind(g, n, last);
+        n->position = last->position; /* the walk meets it again and leaves it there */
+    }
+    return DT_OK;
+}
