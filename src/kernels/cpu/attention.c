@@ -31,17 +31,18 @@ typedef struct DT_FN(attention_tile) {
 } DT_FN(attention_tile);
 
 /* The scores of one query become probabilities relative to the row's maximum so far, and what came before is brought
- * to it. `seen` keys of the tile count, the rest of the row's `width` is masked. */
+ * to it. `width` keys are whole vectors; those beyond `seen` are masked. */
 static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, int64_t seen, int64_t width, bool first)
 {
     int64_t size_width = tile->job->layout.size_width;
-    DT_REAL *score = tile->scores + i * tile->job->layout.tile_width, scale = (DT_REAL)tile->job->p->scale;
-    for (int64_t j = 0; j < width; j++) score[j] *= scale;
-    for (int64_t j = seen; j < width; j++) score[j] = -INFINITY;
-    DT_REAL top = DT_FN(largest)(width, score);
+    DT_REAL *score = tile->scores + i * tile->job->layout.tile_width;
+    DT_REAL scale = (DT_REAL)tile->job->p->scale;
+    int whole = (int)(width & -DT_LANES), keys = (int)seen; /* it is: said for loops without a remainder */
+    for (int j = 0; j < whole; j++) score[j] = j < keys ? score[j] * scale : -INFINITY;
+    DT_REAL top = DT_FN(largest)(whole, score);
     if (!first && top < tile->top[i]) top = tile->top[i];
-    for (int64_t j = 0; j < width; j++) score[j] = DT_FN(exp)(score[j] - top);
-    DT_REAL total = DT_FN(sum)(width, score);
+    for (int j = 0; j < whole; j++) score[j] = DT_FN(exp)(score[j] - top);
+    DT_REAL total = DT_FN(sum)(whole, score);
     if (!first) {
         DT_REAL shrink = DT_FN(exp)(tile->top[i] - top), *sum = tile->sums + i * size_width;
         for (int64_t j = 0; j < size_width; j++) sum[j] *= shrink;

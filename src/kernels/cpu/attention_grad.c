@@ -37,16 +37,16 @@ typedef struct DT_FN(attention_head) {
     DT_REAL *k_columns, *v_columns, *k_rows, *q_rows, *dout_rows; /* packed */
 } DT_FN(attention_head);
 
-/* p and ds of one query; its keys beyond `seen` are masked. */
+/* p and ds of one query over `width` keys, whole vectors; those beyond `seen` are masked. */
 static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, int64_t seen, int64_t width)
 {
-    DT_REAL *p = h->p + i * h->job->layout.tile_width, *ds = h->ds + i * h->job->layout.tile_width;
+    DT_REAL *restrict p = h->p + i * h->job->layout.tile_width, *restrict ds = h->ds + i * h->job->layout.tile_width;
     DT_REAL scale = (DT_REAL)h->job->p->scale, lse = h->lse[query];
     DT_REAL delta = DT_FN(dot)(h->job->p->size, h->dout + query * h->out_stride, h->out + query * h->out_stride);
-    for (int64_t j = 0; j < width; j++) p[j] = p[j] * scale - lse;
-    for (int64_t j = seen; j < width; j++) p[j] = -INFINITY;
-    for (int64_t j = 0; j < width; j++) p[j] = DT_FN(exp)(p[j]);
-    for (int64_t j = 0; j < width; j++) ds[j] = scale * p[j] * (ds[j] - delta);
+    int whole = (int)(width & -DT_LANES), keys = (int)seen; /* it is: said for loops without a remainder */
+    for (int j = 0; j < whole; j++) p[j] = j < keys ? p[j] * scale - lse : -INFINITY;
+    for (int j = 0; j < whole; j++) p[j] = DT_FN(exp)(p[j]);
+    for (int j = 0; j < whole; j++) ds[j] = scale * p[j] * (ds[j] - delta);
 }
 
 /* The tile of queries `i` and keys `j`, whose keys and values are packed. */

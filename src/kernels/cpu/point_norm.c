@@ -65,7 +65,6 @@ static void DT_FN(point_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(point_job) *job = arg;
     const dt_cpu_point_norm *p = job->p;
-    const DT_REAL *gamma = p->gamma, *beta = p->beta;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
         const DT_REAL *x = (const DT_REAL *)p->x + row * n;
@@ -77,10 +76,7 @@ static void DT_FN(point_task)(void *arg, int64_t task, int worker)
             x = sum;
         }
         DT_FN(point_kinds)[p->kind].values(n, x, job->alpha, job->shift, y);
-        if (gamma)
-            for (int64_t j = 0; j < n; j++) y[j] *= gamma[j];
-        if (beta)
-            for (int64_t j = 0; j < n; j++) y[j] += beta[j];
+        DT_FN(affine)(n, p->gamma, p->beta, y);
     }
 }
 

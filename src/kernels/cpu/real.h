@@ -48,11 +48,11 @@ static inline DT_REAL DT_FN(fma)(DT_REAL a, DT_REAL b, DT_REAL c)
 
 static inline DT_REAL DT_FN(sum_lanes)(DT_VEC v)
 {
-    DT_REAL lane[DT_LANES];
+    DT_REAL lane[DT_LANES < 4 ? 4 : DT_LANES] = {0};
     memcpy(lane, &v, sizeof v);
-    for (int64_t half = DT_LANES / 2; half > 0; half /= 2)
-        for (int64_t i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+#pragma GCC unroll 16
+    for (int l = 4; l < (int)DT_LANES; l++) lane[l % 4] += lane[l];
+    return (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
 /* Sums in the order of the lanes of four vectors. */
@@ -82,17 +82,44 @@ static inline DT_REAL DT_FN(dot)(int64_t n, const DT_REAL *x, const DT_REAL *y)
     return total;
 }
 
-/* The largest of x[n], n >= 1. NaNs are passed over: the exponentials that follow bring them back. */
+/* The larger of each pair of lanes; b's where a's is NaN or equal. */
+static inline DT_VEC DT_FN(larger)(DT_VEC a, DT_VEC b)
+{
+    __auto_type takes_a = a > b;
+    return (DT_VEC)((takes_a & (__typeof__(takes_a))a) | (~takes_a & (__typeof__(takes_a))b));
+}
+
+static inline DT_REAL DT_FN(largest_lane)(DT_VEC v)
+{
+    DT_REAL lane[DT_LANES < 4 ? 4 : DT_LANES] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    memcpy(lane, &v, sizeof v);
+#pragma GCC unroll 16
+    for (int l = 4; l < (int)DT_LANES; l++) lane[l % 4] = lane[l] > lane[l % 4] ? lane[l] : lane[l % 4];
+    DT_REAL a = lane[1] > lane[0] ? lane[1] : lane[0], b = lane[3] > lane[2] ? lane[3] : lane[2];
+    return b > a ? b : a;
+}
+
+/* The largest of x[n]. NaNs are passed over: the exponentials that follow bring them back. */
 static inline DT_REAL DT_FN(largest)(int64_t n, const DT_REAL *x)
 {
-    DT_REAL lane[DT_LANES], top = -INFINITY;
-    for (int64_t l = 0; l < DT_LANES; l++) lane[l] = -INFINITY;
+    DT_VEC tops = DT_FN(splat)(-INFINITY);
     int64_t i = 0;
-    for (; i + DT_LANES <= n; i += DT_LANES)
-        for (int64_t l = 0; l < DT_LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (; i + DT_LANES <= n; i += DT_LANES) tops = DT_FN(larger)(DT_FN(load)(x + i), tops);
+    DT_REAL top = DT_FN(largest_lane)(tops);
     for (; i < n; i++) top = x[i] > top ? x[i] : top;
-    for (int64_t l = 0; l < DT_LANES; l++) top = lane[l] > top ? lane[l] : top;
     return top;
+}
+
+/* y = y gamma + beta, where given. */
+static inline void DT_FN(affine)(int64_t n, const DT_REAL *restrict gamma, const DT_REAL *restrict beta,
+                                 DT_REAL *restrict y)
+{
+    if (gamma && beta)
+        for (int64_t j = 0; j < n; j++) y[j] = y[j] * gamma[j] + beta[j];
+    else if (gamma)
+        for (int64_t j = 0; j < n; j++) y[j] *= gamma[j];
+    else if (beta)
+        for (int64_t j = 0; j < n; j++) y[j] += beta[j];
 }
 
 #if DT_REAL_IS_FLOAT
@@ -111,12 +138,12 @@ static inline uint32_t dt_bits_of_float(float x)
     return bits;
 }
 
-/* exp(x) = 2^n exp(r), |r| <= ln(2)/2, with the polynomial of Cephes' expf (Moshier). Results below the smallest
- * normal number are 0. */
+/* exp(x) = 2^n exp(r), |r| <= ln(2)/2, with the polynomial of Cephes' expf (Moshier). Results below 2.7e-38 are 0: their half
+ * would not be a normal number, which some processors multiply slowly. */
 static inline float exp_f32(float x)
 {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
-    float bounded = x < -87.33654f ? -87.33654f : x > 89.0f ? 89.0f : x;
+    float bounded = x < -86.5f ? -86.5f : x > 89.0f ? 89.0f : x;
     float shifted = fma_f32(bounded, 1.44269504f, shift), n = shifted - shift;
     float r = fma_f32(n, -0.693359375f, bounded);
     r = fma_f32(n, 2.12194440e-4f, r);
@@ -126,46 +153,42 @@ static inline float exp_f32(float x)
     p = fma_f32(p, r, 1.6666665459e-1f);
     p = fma_f32(p, r, 5.0000001201e-1f);
     p = fma_f32(p, r * r, r) + 1.0f;
-    /* n reaches 128, one more than an exponent holds: half of it is applied twice */
-    uint32_t whole = dt_bits_of_float(shifted) - dt_bits_of_float(shift) + 256, half = whole >> 1;
-    float y = p * dt_float_of_bits((half - 1) << 23) * dt_float_of_bits((whole - half - 1) << 23);
-    return x < -87.33654f ? 0.0f : y;
+    /* n reaches 128, one more than an exponent holds: 2^(n-1), then twice that */
+    float half = p * dt_float_of_bits((dt_bits_of_float(shifted) + 126) << 23);
+    return x < -86.5f ? 0.0f : half + half;
 }
 
-/* Small arguments by Cephes' tanhf polynomial, the others by 1 - 2 / (exp(2x) + 1). */
+/* An odd polynomial over an even one, coefficients from Eigen (ptanh); ±1 from where tanh rounds to nearly that. */
 static inline float tanh_f32(float x)
 {
-    float a = __builtin_fabsf(x), s = x * x;
-    float p = fma_f32(-5.70498872745e-3f, s, 2.06390887954e-2f);
-    p = fma_f32(p, s, -5.37397155531e-2f);
-    p = fma_f32(p, s, 1.33314422036e-1f);
-    p = fma_f32(p, s, -3.33332819422e-1f);
-    float small = fma_f32(p * s, x, x);
-    float large = 1.0f - 2.0f / (exp_f32(2.0f * a) + 1.0f);
-    return a < 0.625f ? small : __builtin_copysignf(large, x);
+    float s = x * x;
+    float p = fma_f32(s, -2.76076847742355e-16f, 2.00018790482477e-13f);
+    p = fma_f32(s, p, -8.60467152213735e-11f);
+    p = fma_f32(s, p, 5.12229709037114e-08f);
+    p = fma_f32(s, p, 1.48572235717979e-05f);
+    p = fma_f32(s, p, 6.37261928875436e-04f);
+    p = fma_f32(s, p, 4.89352455891786e-03f);
+    float q = fma_f32(s, 1.19825839466702e-06f, 1.18534705686654e-04f);
+    q = fma_f32(s, q, 2.26843463243900e-03f);
+    q = fma_f32(s, q, 4.89352518554385e-03f);
+    return __builtin_fabsf(x) > 7.905f ? __builtin_copysignf(1.0f, x) : x * p / q;
 }
 
-/* Two minimax polynomials: of erf(x) itself near 0, of log(1 - erf|x|) beyond (after N. Juffa). */
+/* The same for erf (Eigen's perf). */
 static inline float erf_f32(float x)
 {
-    float a = __builtin_fabsf(x), s = x * x;
-    float far = a > 4.0f ? 4.0f : a; /* erf rounds to 1 from 3.92 on; a NaN passes */
-    float far2 = far * far;
-    float q = fma_f32(-1.72853470e-5f, far, 3.83197126e-4f);
-    float u = fma_f32(-3.88396438e-3f, far, 2.42546219e-2f);
-    q = fma_f32(q, far2, u);
-    q = fma_f32(q, far, -1.06777877e-1f);
-    q = fma_f32(q, far, -6.34846687e-1f);
-    q = fma_f32(q, far, -1.28717512e-1f);
-    q = fma_f32(q, far, -far);
-    float large = __builtin_copysignf(1.0f - exp_f32(q), x);
-    float p = fma_f32(-5.96761703e-4f, s, 4.99119423e-3f);
-    p = fma_f32(p, s, -2.67681349e-2f);
-    p = fma_f32(p, s, 1.12819925e-1f);
-    p = fma_f32(p, s, -3.76125336e-1f);
-    p = fma_f32(p, s, 1.28379166e-1f);
-    float small = fma_f32(p, x, x);
-    return a > 0.927734375f ? large : small;
+    float s = x * x;
+    float p = fma_f32(s, -2.72614225801306e-10f, 2.77068142495902e-08f);
+    p = fma_f32(s, p, -2.10102402082508e-06f);
+    p = fma_f32(s, p, -5.69250639462346e-05f);
+    p = fma_f32(s, p, -7.34990630326855e-04f);
+    p = fma_f32(s, p, -2.95459980854025e-03f);
+    p = fma_f32(s, p, -1.60960333262415e-02f);
+    float q = fma_f32(s, -1.45660718464996e-05f, -2.13374055278905e-04f);
+    q = fma_f32(s, q, -1.68282697438203e-03f);
+    q = fma_f32(s, q, -7.37332916720468e-03f);
+    q = fma_f32(s, q, -1.42647390514189e-02f);
+    return __builtin_fabsf(x) > 3.83f ? __builtin_copysignf(1.0f, x) : x * p / q;
 }
 
 static inline float sqrt_f32(float x) { return __builtin_sqrtf(x); }

@@ -44,7 +44,6 @@ static void DT_FN(row_norm_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(row_job) *job = arg;
     const dt_cpu_row_norm *p = job->x;
-    const DT_REAL *gamma = p->gamma, *beta = p->beta;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
         const DT_REAL *x = (const DT_REAL *)p->x + row * n;
@@ -58,10 +57,7 @@ static void DT_FN(row_norm_task)(void *arg, int64_t task, int worker)
         DT_REAL mean = p->center ? DT_FN(sum)(n, x) / (DT_REAL)n : 0;
         DT_REAL rstd = 1 / DT_FN(sqrt)(DT_FN(spread)(n, x, mean) / (DT_REAL)n + (DT_REAL)p->epsilon);
         for (int64_t j = 0; j < n; j++) y[j] = (x[j] - mean) * rstd;
-        if (gamma)
-            for (int64_t j = 0; j < n; j++) y[j] *= gamma[j];
-        if (beta)
-            for (int64_t j = 0; j < n; j++) y[j] += beta[j];
+        DT_FN(affine)(n, p->gamma, p->beta, y);
         if (p->center) ((DT_REAL *)p->mean)[row] = mean;
         ((DT_REAL *)p->rstd)[row] = rstd;
     }

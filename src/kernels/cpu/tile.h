@@ -23,11 +23,12 @@ static void DT_FN(pack_rows)(int64_t k, int64_t n, const DT_REAL *b, int64_t str
         int64_t width = DT_FN(panel_width)(n, j), used = dt_min(width, n - j);
         for (int64_t p = 0; p < k; p++, packed += width) {
             const DT_REAL *from = b + p * stride + j;
-            if (used == DT_PANEL) {
-                for (int64_t l = 0; l < DT_PANEL; l += DT_LANES) DT_FN(store)(packed + l, DT_FN(load)(from + l));
+            if (used == width) {
+                for (int64_t l = 0; l < width; l += DT_LANES) DT_FN(store)(packed + l, DT_FN(load)(from + l));
                 continue;
             }
-            for (int64_t l = 0; l < width; l++) packed[l] = l < used ? from[l] : 0;
+            memset(packed, 0, (size_t)width * sizeof *packed);
+            memcpy(packed, from, (size_t)used * sizeof *packed);
         }
     }
 }
@@ -70,6 +71,7 @@ static void DT_FN(pack_columns)(int64_t k, int64_t n, const DT_REAL *b, int64_t 
 {
     for (int64_t j = 0; j < n; j += DT_PANEL) {
         int64_t width = DT_FN(panel_width)(n, j), used = dt_min(width, n - j), l = 0;
+        if (used < width) memset(packed, 0, (size_t)(k * width) * sizeof *packed);
         for (; l + 4 <= used; l += 4) {
             const DT_REAL *from = b + (j + l) * stride;
             int64_t p = 0;
@@ -77,8 +79,8 @@ static void DT_FN(pack_columns)(int64_t k, int64_t n, const DT_REAL *b, int64_t 
             for (; p < k; p++)
                 for (int64_t i = 0; i < 4; i++) packed[p * width + l + i] = from[i * stride + p];
         }
-        for (; l < width; l++)
-            for (int64_t p = 0; p < k; p++) packed[p * width + l] = l < used ? b[(j + l) * stride + p] : 0;
+        for (; l < used; l++)
+            for (int64_t p = 0; p < k; p++) packed[p * width + l] = b[(j + l) * stride + p];
         packed += k * width;
     }
 }
@@ -108,14 +110,16 @@ static inline __attribute__((always_inline)) void DT_FN(tile)(int64_t k, const D
             for (int l = 0; l < vectors; l++) sum[i][l] = DT_FN(fma_vec)(x, b[l], sum[i][l]);
         }
     }
-    if (rows == DT_TILE_ROWS && cols == vectors * DT_LANES) {
+    if (cols == vectors * DT_LANES) {
 #pragma GCC unroll 16
-        for (int i = 0; i < DT_TILE_ROWS; i++)
+        for (int i = 0; i < DT_TILE_ROWS; i++) {
+            if (i == rows) break;
 #pragma GCC unroll 4
             for (int l = 0; l < vectors; l++) {
                 DT_REAL *to = c + i * stride + l * DT_LANES;
                 DT_FN(store)(to, add ? DT_FN(load)(to) + sum[i][l] : sum[i][l]);
             }
+        }
         return;
     }
     DT_REAL edge[DT_TILE_ROWS][DT_PANEL];
