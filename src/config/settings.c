@@ -114,11 +114,6 @@ bool dt_setting_has(const dt_settings *settings, const char *path)
     return find(settings, path)->own.origin != DT_FROM_NOWHERE;
 }
 
-bool dt_setting_is_set(const dt_settings *settings, const char *path)
-{
-    return dt_entry_is_set(find(settings, path));
-}
-
 /* A derived value passes the checks that a written one would. */
 static dt_status derive(dt_settings *settings, const char *path, const char *text, bool plain)
 {
@@ -134,13 +129,6 @@ dt_status dt_setting_derive_int(dt_settings *settings, const char *path, int64_t
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRId64, value);
-    return derive(settings, path, text, true);
-}
-
-dt_status dt_setting_derive_real(dt_settings *settings, const char *path, double value)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.17g", value);
     return derive(settings, path, text, true);
 }
 

@@ -79,14 +79,11 @@ bool dt_setting_bool_for(const dt_settings *, const char *path, const char *name
 DT_MUST_USE dt_status dt_setting_check_names(const dt_settings *, const char *path, const char *const *names,
                                              size_t count);
 
-/* Does the row have a value of its own (default, set or derived)? Did the user set it, or a name under it? Neither
- * counts as reading. */
+/* Does the row have a value of its own (default, set or derived)? Asking does not count as reading. */
 bool dt_setting_has(const dt_settings *, const char *path);
-bool dt_setting_is_set(const dt_settings *, const char *path);
 /* Gives a row without a value one that follows from others (model.width from model.size), for the resolved config; a
  * value that is there stays. The checks of the row apply. */
 DT_MUST_USE dt_status dt_setting_derive_int(dt_settings *, const char *path, int64_t value);
-DT_MUST_USE dt_status dt_setting_derive_real(dt_settings *, const char *path, double value);
 DT_MUST_USE dt_status dt_setting_derive_text(dt_settings *, const char *path, const char *value);
 /* DT_ERR_USAGE with "file:line:column: path: " (or "path (default): ") before the message. */
 DT_MUST_USE DT_PRINTF(3, 4) dt_status dt_setting_fail(const dt_settings *, const char *path, const char *format, ...);

@@ -221,4 +221,3 @@ int64_t dt_graph_feed_reserve(dt_graph *g, const char *name, dt_dtype dtype, con
 
 int dt_graph_feed_count(const dt_graph *g) { return g->fields.count; }
 const dt_feed_field *dt_graph_feed_at(const dt_graph *g, int index) { return g->fields.at[index]; }
-int64_t dt_graph_feed_bytes(const dt_graph *g) { return g->feed_bytes; }

@@ -172,7 +172,6 @@ typedef struct dt_feed_field {
 } dt_feed_field;
 int dt_graph_feed_count(const dt_graph *);
 const dt_feed_field *dt_graph_feed_at(const dt_graph *, int index);
-int64_t dt_graph_feed_bytes(const dt_graph *);
 
 /* Reverse mode from a scalar: appends the nodes that add dloss/dp into the gradient slot of every parameter that
  * needs one. Each gradient rule emits ordinary nodes; several uses of a tensor are added in a fixed order (last use

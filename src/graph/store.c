@@ -199,6 +199,7 @@ static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, co
 dt_tensor *dt_state_tensor(dt_graph *g, const char *name, dt_dtype dtype, dt_shape shape, bool saved)
 {
     if (g->status) return NULL;
+    if (!name) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     dt_state *state = NULL;
     for (int i = 0; i < g->store->states.count && !state; i++)
         if (!strcmp(((dt_state *)g->store->states.at[i])->name, name)) state = g->store->states.at[i];
@@ -272,7 +273,6 @@ int64_t dt_store_count(const dt_store *store, dt_group group) { return store->co
 int dt_store_params(const dt_store *store) { return store->params.count; }
 dt_param *dt_store_param(const dt_store *store, int index) { return store->params.at[index]; }
 int dt_store_units(const dt_store *store) { return store->units.count; }
-const char *dt_store_unit_name(const dt_store *store, int unit) { return dt_store_unit_at(store, unit)->name; }
 int dt_store_states(const dt_store *store) { return store->states.count; }
 dt_state *dt_store_state(const dt_store *store, int index) { return store->states.at[index]; }
 

@@ -77,6 +77,7 @@ typedef struct dt_param_options {
 } dt_param_options;
 dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_param_options);
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
+/* NULL as name: there was no memory to write it. */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
 dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
 /* One unit's range of a group's gradients, gaps included, of the type that the slots have: what the unit's all-reduce
@@ -99,7 +100,6 @@ dt_param *dt_store_param(const dt_store *, int index); /* in declaration order *
 dt_param *dt_store_find(const dt_store *, const char *name);
 int64_t dt_store_trainable(const dt_store *); /* elements of unfrozen parameters */
 int dt_store_units(const dt_store *);
-const char *dt_store_unit_name(const dt_store *, int unit);
 int dt_store_states(const dt_store *);
 dt_state *dt_store_state(const dt_store *, int index);
 
