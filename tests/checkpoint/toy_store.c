@@ -21,8 +21,10 @@ static void declare_all(dt_graph *g, const toy_options *options)
 {
     dt_shape patches = DT_SHAPE(3, 2, 2, 2);
     dt_param_options weights = {.role = DT_ROLE_MATRIX, .published = &patches};
+    dt_unit_begin(g, "%s", "");
     declare(g, "scale", DT_SHAPE(1), DT_ROLE_ALPHA);
     assert_non_null(dt_param_tensor(g, "patch.weight", DT_SHAPE(3, 8), weights));
+    dt_unit_end(g);
     for (int i = 0; i < 2; i++) {
         dt_unit_begin(g, "blocks.%d", i);
         declare(g, "weight", DT_SHAPE(5, 3), DT_ROLE_MATRIX);
