@@ -10,7 +10,7 @@ install_lacking
 
 # Results are counted afterwards from the logs, so a failing suite does not end the script here.
 run_suites() { # run_suites FOLDER [MESON TEST OPTION...]
-    meson test -C "$1" --no-rebuild --num-processes 2 --print-errorlogs "${@:2}" </dev/null || true
+    meson test -C "$1" --no-rebuild --num-processes 2 "${@:2}" </dev/null || true
 }
 
 build_in build

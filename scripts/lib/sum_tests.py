@@ -22,13 +22,18 @@ def count_cases(test):
             passed += 1
     if passed + failed + skipped == 0:
         passed, skipped = int(test["result"] in GOOD), int(test["result"] == SKIPPED)
-    if failed == 0 and test["result"] not in GOOD + (SKIPPED,):
+    if failed == 0 and test["result"] not in GOOD + (SKIPPED,) and not only_skips(test, skipped):
         failed = 1
     return passed, failed, skipped
 
 
+def only_skips(test, skipped):
+    """cmocka up to 1.1.5 writes a skipped case as `not ok N # SKIP`, which Meson takes for a failure."""
+    return skipped > 0 and test.get("returncode") == 0
+
+
 def main():
-    total, bad_names = [0, 0, 0], []
+    total, bad = [0, 0, 0], []
     for path in sys.argv[1:]:
         with open(path, encoding="utf-8") as log:
             for line in log:
@@ -36,9 +41,10 @@ def main():
                 counts = count_cases(test)
                 total = [a + b for a, b in zip(total, counts)]
                 if counts[1]:
-                    bad_names.append(f"{path}: {test['name']} ({test['result']})")
-    for name in bad_names:
-        print("failed:", name)
+                    bad.append((path, test))
+    for path, test in bad:
+        print(f"failed: {test['name']} ({test['result']}, {path})")
+        print(test.get("stdout", "") + test.get("stderr", ""))
     passed, failed, skipped = total
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
