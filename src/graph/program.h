@@ -29,6 +29,7 @@ dt_cost dt_program_cost(const dt_program *, bool backward_too);
 /* The largest roots alive at the peak, for `plan` and out-of-memory messages: fills at most `room`, returns count. */
 int dt_program_peak(const dt_program *, const dt_tensor **out, int room);
 
+/* The store's memory and the arena must be there; both stay the caller's. */
 DT_MUST_USE dt_status dt_program_bind(dt_program *, dt_device *, dt_comm *, void *arena);
 typedef struct dt_run {
     const void *slot; /* device address of the feed slot; NULL when the graph has no inputs */

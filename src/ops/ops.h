@@ -33,7 +33,8 @@ typedef struct dt_matmul_attr {
     bool transpose_a, transpose_b;
     dt_activation act; /* forward: of the product; with input act_grad_of: whose derivative multiplies it */
 } dt_matmul_attr;
-/* Inputs of the node, in this order: a, b, bias, residual, act_grad_of (NULL where absent); outputs: c, pre. */
+/* Inputs of the node, in this order: a, b, bias, residual, act_grad_of (NULL where absent); outputs: c, pre. c is made
+ * from pre as it is stored, so that recomputation can make it again from there. */
 enum { DT_MATMUL_A, DT_MATMUL_B, DT_MATMUL_BIAS, DT_MATMUL_RESIDUAL, DT_MATMUL_ACT_GRAD_OF, DT_MATMUL_INPUTS };
 enum { DT_MATMUL_C, DT_MATMUL_PRE };
 /* Leading dimensions of a [.., K] are rows. */
@@ -51,7 +52,8 @@ typedef struct dt_point_norm_attr {
     dt_pointwise kind;
 } dt_point_norm_attr;
 /* Inputs: x, residual, gamma, beta (row) / x, residual, gamma, beta, alpha, shift (point). Outputs: y, sum, then for
- * row norms mean and rstd; sum is made where there is a residual, which the fuse pass fills. */
+ * row norms mean and rstd; sum is made where there is a residual, which the fuse pass fills. The others are made from
+ * the sum as it is stored, so that recomputation can make them again from there. */
 enum { DT_NORM_X, DT_NORM_RESIDUAL, DT_NORM_GAMMA, DT_NORM_BETA, DT_NORM_ALPHA, DT_NORM_SHIFT };
 enum { DT_NORM_Y, DT_NORM_SUM, DT_NORM_MEAN, DT_NORM_RSTD };
 dt_tensor *dt_row_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_row_norm_attr);
