@@ -192,7 +192,8 @@ static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, co
     char *kept = state ? dt_arena_copy_text(store->arena, name) : NULL;
     dt_status status = kept ? dt_list_add(&store->states, state) : DT_ERR_MEMORY;
     if (status) return dt_graph_fail_status(g, status);
-    *state = (dt_state){.name = kept, .index = store->states.count - 1, .dtype = dtype, .shape = *shape, .saved = saved};
+    int index = store->states.count - 1;
+    *state = (dt_state){.name = kept, .index = index, .dtype = dtype, .shape = *shape, .saved = saved};
     return state;
 }
 

@@ -68,7 +68,8 @@ DT_MUST_USE dt_status dt_store_create(dt_store **out);
 void dt_store_free(dt_store *); /* frees device memory too; before the device is closed */
 
 /* In a graph: the parameter `name` under the current scope, of the open unit (there must be one); the same tensor when
- * asked again. It reads the buffer set by dt_graph_read_buffer. Frozen parameters get no gradient. `published` NULL: same as shape. */
+ * asked again. It reads the buffer set by dt_graph_read_buffer. Frozen parameters get no gradient. `published` NULL:
+ * same as shape. */
 typedef struct dt_param_options {
     dt_role role;
     dt_init init;
