@@ -35,13 +35,40 @@ dt_status dt_entry_set_default(const dt_settings *settings, dt_entry *entry)
     return DT_OK;
 }
 
-static dt_status set_own(const dt_settings *settings, dt_entry *entry, const char *path, const dt_yaml *node)
+static dt_status fail_pair(const dt_entry *entry, dt_place place)
 {
-    if (dt_value_is_null(node)) return dt_entry_set_default(settings, entry);
-    dt_value value = {.origin = DT_FROM_USER, .place = node->place};
-    DT_TRY(dt_value_read(entry->row, path, node, settings->arena, &value));
-    entry->own = value;
+    const char *path = entry->row->path, *other = entry->twin->row->path;
+    dt_place first = entry->twin->own.place;
+    if (!first.line)
+        return dt_place_fail(place, path, "'%s' says the same already: give one of the two", first.source);
+    return dt_place_fail(place, path, "%s (%s:%d:%d) says the same already: give one of the two", other, first.source,
+                         first.line, first.column);
+}
+
+/* Of a pair only one has a value. One that is taken back leaves the place to the other's default. */
+static dt_status settle_pair(const dt_settings *settings, dt_entry *entry)
+{
+    dt_entry *twin = entry->twin;
+    if (entry->own.origin == DT_FROM_USER) twin->own = (dt_value){0};
+    else if (twin->own.origin == DT_FROM_USER) entry->own = (dt_value){0};
+    else return dt_entry_set_default(settings, twin);
     return DT_OK;
+}
+
+static dt_status set_own(const dt_settings *settings, int level, dt_entry *entry, const char *path,
+                         const dt_yaml *node)
+{
+    dt_entry *twin = entry->twin;
+    if (dt_value_is_null(node)) {
+        DT_TRY(dt_entry_set_default(settings, entry));
+    } else {
+        dt_value value = {.origin = DT_FROM_USER, .place = node->place};
+        DT_TRY(dt_value_read(entry->row, path, node, settings->arena, &value));
+        if (twin && twin->own.origin == DT_FROM_USER && twin->level == level) return fail_pair(entry, node->place);
+        entry->own = value;
+        entry->level = level;
+    }
+    return twin ? settle_pair(settings, entry) : DT_OK;
 }
 
 static void drop_names_below(dt_entry *entry, int level)
@@ -68,7 +95,7 @@ static dt_status set_named(const dt_settings *settings, int level, dt_entry *ent
     if (!path) return DT_ERR_MEMORY;
     if (!is_name(name))
         return dt_place_fail(key_place, path, "not a name: letters, digits, '_' and '-', up to %d", DT_YAML_KEY_BYTES);
-    if (strcmp(name, "default") == 0) return set_own(settings, entry, path, node);
+    if (strcmp(name, "default") == 0) return set_own(settings, level, entry, path, node);
     drop_name(entry, name);
     if (dt_value_is_null(node)) return DT_OK;
     dt_named_value *named = dt_arena_alloc(arena, sizeof *named), **end = &entry->names;
@@ -87,7 +114,7 @@ static dt_status set_entry(const dt_settings *settings, int level, dt_entry *ent
 {
     if (!entry->row->named || node->kind != DT_YAML_MAP) {
         drop_names_below(entry, level);
-        return set_own(settings, entry, entry->row->path, node);
+        return set_own(settings, level, entry, entry->row->path, node);
     }
     for (const dt_yaml *member = node->first; member; member = member->next)
         DT_TRY(set_named(settings, level, entry, member->key, member, member->key_place));

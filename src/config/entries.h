@@ -13,7 +13,9 @@ typedef struct dt_named_value {
 
 typedef struct dt_entry {
     const dt_setting_row *row;
+    struct dt_entry *twin;  /* the other one of a pair; NULL: none */
     dt_value own;           /* the row's value; of a named row the value of all names not listed */
+    int level;              /* of the source that gave it */
     dt_named_value *names;  /* given under a named row, in the order given */
     bool read;              /* somebody asked for the value */
 } dt_entry;

@@ -42,6 +42,7 @@ static void print_row(const dt_setting_row *row, dt_text *out)
 {
     dt_text_add(out, "  %-28s %s\n%31s(", row->path, row->help, "");
     print_type(row, out);
+    if (row->replaces) dt_text_add(out, "; in place of %s", row->replaces);
     if (row->value) dt_text_add(out, "; default %s", row->value[0] ? row->value : "\"\"");
     dt_text_add(out, ")\n");
 }

@@ -115,6 +115,18 @@ static dt_status join_tables(dt_settings *settings, const dt_setting_table *tabl
     return DT_OK;
 }
 
+static void join_pairs(dt_settings *settings)
+{
+    for (size_t i = 0; i < settings->count; i++) {
+        dt_entry *entry = &settings->entries[i];
+        if (!entry->row->replaces) continue;
+        dt_entry *twin = dt_entry_find(settings, entry->row->replaces);
+        assert(twin && !twin->twin && !entry->twin && !(entry->row->value && twin->row->value)); /* rows in pairs */
+        entry->twin = twin;
+        twin->twin = entry;
+    }
+}
+
 static dt_status create(const dt_setting_table *tables, size_t table_count, dt_settings **out)
 {
     dt_arena *arena;
@@ -124,6 +136,7 @@ static dt_status create(const dt_setting_table *tables, size_t table_count, dt_s
     if (settings) {
         settings->arena = arena;
         status = join_tables(settings, tables, table_count);
+        if (!status) join_pairs(settings);
     }
     if (status) dt_arena_free(arena);
     else *out = settings;

@@ -11,6 +11,10 @@
  * `norm.kind=dyt` on the command line changes every site, and with `norm.alpha0=0.5 norm.alpha0.attention=0.8`, in
  * either order, all sites but one have 0.5.
  *
+ * Two rows that say the same in two units (train.steps, train.epochs) are a pair: one of them `replaces` the other.
+ * Where a source gives one, what earlier sources or the default gave for the other no longer counts, whichever of the
+ * two it is; a source that gives both is refused.
+ *
  * Reading a path that no row declares, or a value that is not there, is a broken invariant (assert). Reading marks a
  * row as read; rows that the user set and nobody read are listed once as inactive (dt_settings_inactive). One thread
  * at a time reads. */
@@ -43,6 +47,7 @@ typedef struct dt_setting_row {
     bool named;                 /* also a map from names to values, e.g. norm.alpha0: {attention: 0.8, ffn: 0.2} and
                                    norm.alpha0.attention=0.8; key `default` in the map is the value of the rest. For
                                    bools, reals and choices */
+    const char *replaces;       /* the path of the other row of a pair; NULL: none. One of the two names the other */
     const char *help;           /* one line, what it means and its unit */
 } dt_setting_row;
 

@@ -17,8 +17,7 @@ static void read_checkpoints(const dt_settings *settings, dt_policy *p)
 static void read_evaluations(const dt_settings *settings, const dt_schedule *schedule, dt_policy *p)
 {
     p->eval_at_end = dt_setting_bool(settings, "eval.at_end");
-    p->eval_every = dt_setting_int(settings, "eval.every_steps");
-    if (!p->eval_every) p->eval_every = dt_schedule_steps(schedule, dt_setting_real(settings, "eval.every_epochs"));
+    p->eval_every = dt_schedule_length(settings, schedule, "eval.every_steps", "eval.every_epochs");
 }
 
 void dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt_policy *out)

@@ -28,17 +28,11 @@ int64_t dt_schedule_steps(const dt_schedule *s, double epochs)
     return steps > 0 || epochs == 0 ? steps : 1;
 }
 
-/* `steps_path` and `epochs_path` say the same thing in two units: at most one of them is not 0. */
-static dt_status read_length(const dt_settings *settings, const dt_schedule *s, const char *steps_path,
-                             const char *epochs_path, int64_t *out)
+int64_t dt_schedule_length(const dt_settings *settings, const dt_schedule *s, const char *steps_path,
+                           const char *epochs_path)
 {
-    int64_t steps = dt_setting_int(settings, steps_path);
-    double epochs = dt_setting_real(settings, epochs_path);
-    if (steps && epochs != 0)
-        return dt_setting_fail(settings, steps_path, "%s is set too, to %g: set one of the two to 0", epochs_path,
-                               epochs);
-    *out = steps ? steps : dt_schedule_steps(s, epochs);
-    return DT_OK;
+    if (dt_setting_has(settings, steps_path)) return dt_setting_int(settings, steps_path);
+    return dt_schedule_steps(s, dt_setting_real(settings, epochs_path));
 }
 
 static dt_status read_epoch(const dt_settings *settings, int64_t samples, dt_schedule *s)
@@ -52,13 +46,12 @@ static dt_status read_epoch(const dt_settings *settings, int64_t samples, dt_sch
                            (long long)s->batch, (long long)samples);
 }
 
-static dt_status check_warmup(const dt_settings *settings, const dt_schedule *s)
+static dt_status read_steps(const dt_settings *settings, dt_schedule *s)
 {
-    bool in_steps = dt_setting_int(settings, "schedule.warmup_steps") > 0;
-    if (s->warmup <= s->steps) return DT_OK;
-    return dt_setting_fail(settings, in_steps ? "schedule.warmup_steps" : "schedule.warmup_epochs",
-                           "a warmup of %lld steps is longer than the whole run of %lld", (long long)s->warmup,
-                           (long long)s->steps);
+    if (!dt_setting_has(settings, "train.steps") && !dt_setting_has(settings, "train.epochs"))
+        return dt_fail(DT_ERR_USAGE, "say how long: neither train.steps nor train.epochs is set");
+    s->steps = dt_schedule_length(settings, s, "train.steps", "train.epochs");
+    return DT_OK;
 }
 
 dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_schedule *out)
@@ -67,9 +60,8 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
     if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
     DT_TRY(read_epoch(settings, samples, &s));
-    DT_TRY(read_length(settings, &s, "train.steps", "train.epochs", &s.steps));
-    DT_TRY(read_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs", &s.warmup));
-    if (s.steps == 0) return dt_setting_fail(settings, "train.steps", "say how long: train.steps or train.epochs");
+    DT_TRY(read_steps(settings, &s));
+    s.warmup = dt_schedule_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs");
     *out = s;
-    return check_warmup(settings, &s);
+    return DT_OK;
 }

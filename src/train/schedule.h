@@ -11,7 +11,7 @@ typedef struct dt_schedule {
     int64_t batch;         /* samples of one update */
     int64_t epoch_samples; /* positions of an epoch, padding included: a multiple of `batch` */
     int64_t steps;         /* updates of the whole run */
-    int64_t warmup;        /* of which these, at the start */
+    int64_t warmup;        /* at the start; where the run is shorter, it ends on the way to the full rate */
     double lr, min_lr;
     dt_schedule_curve curve;
 } dt_schedule;
@@ -27,5 +27,7 @@ double dt_schedule_lr(const dt_schedule *, int64_t step);
 double dt_schedule_epoch(const dt_schedule *, int64_t samples); /* epochs after so many samples */
 /* Updates in `epochs`, at least 1 unless it is 0. */
 int64_t dt_schedule_steps(const dt_schedule *, double epochs);
+/* Updates, as the one of a pair of settings says that has a value. */
+int64_t dt_schedule_length(const dt_settings *, const dt_schedule *, const char *steps_path, const char *epochs_path);
 
 #endif

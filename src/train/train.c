@@ -53,6 +53,10 @@ static void log_start(const dt_trainer *t)
     dt_log_info(t->log, "%lld samples, %lld steps of %lld (%.4g epochs)", (long long)dt_dataset_info(t->data)->count,
                 (long long)t->schedule.steps, (long long)t->schedule.batch,
                 dt_schedule_epoch(&t->schedule, t->schedule.steps * t->schedule.batch));
+    if (t->schedule.warmup > t->schedule.steps)
+        dt_log_warn(t->log, "the warmup of %lld steps is longer than the run of %lld: the learning rate ends at %.3g",
+                    (long long)t->schedule.warmup, (long long)t->schedule.steps,
+                    dt_schedule_lr(&t->schedule, t->schedule.steps - 1));
     dt_model_warn(s->model, t->log);
     dt_text_free(&model);
 }

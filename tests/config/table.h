@@ -16,6 +16,8 @@ static const dt_setting_row run_rows[] = {
     {"run.name", DT_SETTING_TEXT, NULL, .help = "name of the run's folder"},
     {"train.steps", DT_SETTING_INT, NULL, 1, 1e9, .help = "length of the training in updates"},
     {"train.epochs", DT_SETTING_INT, NULL, 1, 1e6, .help = "length of the training in epochs"},
+    {"eval.every_steps", DT_SETTING_INT, NULL, 0, 1e6, .replaces = "eval.every_epochs", .help = "updates between"},
+    {"eval.every_epochs", DT_SETTING_INT, "1", 0, 1e6, .help = "epochs between evaluations"},
 };
 
 static const dt_setting_row norm_rows[] = {

@@ -128,6 +128,8 @@ static void bad_values_are_refused_with_their_path(void **state)
         {"norm: {alpha0: {a b: 1}}",
          "a.yaml:1:17: norm.alpha0.a b: not a name: letters, digits, '_' and '-', up to 100"},
         {"norm: {alpha0: {a: {b: 1}}}", "a.yaml:1:20: norm.alpha0.a: must be a number, not a map"},
+        {"eval: {every_steps: 1,\n  every_epochs: 0}", "a.yaml:2:17: eval.every_epochs: eval.every_steps (a.yaml:1:21) "
+                                                       "says the same already: give one of the two"},
         {"base: [a]", "a.yaml:1:7: base: must be the path of a file, not a list"},
         {"base:", "a.yaml:1:6: base: must be the path of a file, not ''"},
         {"base: none.yaml", "a.yaml:1:7: base: cannot open 'none.yaml': No such file or directory"},
@@ -161,6 +163,15 @@ static void bad_words_are_refused(void **state)
         dt_settings *settings;
         assert_refused(dt_settings_load(NULL, &cases[i].word, 1, tables, TABLES, &settings), cases[i].message);
     }
+}
+
+static void one_source_gives_one_of_a_pair(void **state)
+{
+    const char *const words[] = {"eval.every_epochs=2", "eval.every_steps=1"};
+    dt_settings *settings;
+    assert_refused(dt_settings_load(NULL, words, 2, tables, TABLES, &settings),
+                   "command line: eval.every_steps=1: 'command line: eval.every_epochs=2' says the same already: give "
+                   "one of the two");
 }
 
 /* `count` times `part`, after `start`. */
@@ -226,6 +237,7 @@ int main(void)
         cmocka_unit_test(unknown_settings_name_the_nearest),
         cmocka_unit_test(bad_values_are_refused_with_their_path),
         cmocka_unit_test(bad_words_are_refused),
+        cmocka_unit_test(one_source_gives_one_of_a_pair),
         cmocka_unit_test(bombs_are_refused_within_a_second),
         cmocka_unit_test(a_huge_file_is_refused_unread),
     };

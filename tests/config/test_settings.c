@@ -108,6 +108,41 @@ static void a_name_is_taken_back_alone(void **state)
     dt_settings_free(s);
 }
 
+/* What a text and a word give for the pair; 0: no value. */
+static void assert_pair(const char *yaml, const char *word, int64_t steps, int64_t epochs)
+{
+    dt_settings *s = parse(yaml, &word, word ? 1 : 0);
+    dt_text out = {0};
+    dt_settings_print(s, &out);
+    for (int again = 0; again < 2; again++) { /* also as the resolved text gives it */
+        bool in_steps = dt_setting_has(s, "eval.every_steps"), in_epochs = dt_setting_has(s, "eval.every_epochs");
+        assert_int_equal(in_steps ? dt_setting_int(s, "eval.every_steps") : 0, steps);
+        assert_int_equal(in_epochs ? dt_setting_int(s, "eval.every_epochs") : 0, epochs);
+        dt_settings_free(s);
+        s = parse(out.data, NULL, 0);
+    }
+    dt_settings_free(s);
+    dt_text_free(&out);
+}
+
+static void of_a_pair_the_later_counts(void **state)
+{
+    assert_pair("{}", NULL, 0, 1);
+    assert_pair("eval: {every_steps: 5}", NULL, 5, 0);
+    assert_pair("eval: {every_epochs: 3}", "eval.every_steps=5", 5, 0);
+    assert_pair("eval: {every_steps: 5}", "eval.every_epochs=3", 0, 3);
+    assert_pair("eval: {every_steps: 5}", "eval.every_steps=null", 0, 1);
+    assert_pair("eval: {every_steps: 5, every_epochs: null}", NULL, 5, 0);
+    assert_pair("eval: {every_epochs: null, every_steps: 5}", NULL, 5, 0);
+    assert_pair("eval: {every_steps: 5}", "eval.every_epochs=null", 5, 0);
+    dt_settings *s = parse("eval: {every_steps: 5}", (const char *[]){"eval.every_epochs=3"}, 1);
+    dt_text out = {0};
+    assert_int_equal(dt_settings_inactive(s, &out), 1); /* what was replaced is not listed */
+    assert_string_equal(out.data, "command line: eval.every_epochs=3\n");
+    dt_text_free(&out);
+    dt_settings_free(s);
+}
+
 static void derived_values_fill_gaps_only(void **state)
 {
     dt_settings *s = parse("train: {epochs: 5}", NULL, 0);
@@ -160,6 +195,8 @@ static void printing_gives_every_value(void **state)
                          "run:\n"
                          "  dir: runs\n"
                          "  name: \"a \\\"b\\\"\\\\c\"\n"
+                         "eval:\n"
+                         "  every_epochs: 1\n"
                          "norm:\n"
                          "  kind: layernorm\n"
                          "  alpha0: {default: 0.5, ffn: 0.1}\n"
@@ -223,6 +260,7 @@ static void help_lists_every_row(void **state)
     assert_non_null(strstr(out.data, "(layernorm | rmsnorm | dyt, or a map from names; default layernorm)"));
     assert_non_null(strstr(out.data, "(whole number from 1 to 1000000000)"));
     assert_non_null(strstr(out.data, "(number at most 5)"));
+    assert_non_null(strstr(out.data, "(whole number from 0 to 1000000; in place of eval.every_epochs)"));
     dt_text_free(&out);
 }
 
@@ -305,6 +343,7 @@ int main(void)
         cmocka_unit_test(null_takes_a_value_back),
         cmocka_unit_test(names_have_values_of_their_own),
         cmocka_unit_test(a_name_is_taken_back_alone),
+        cmocka_unit_test(of_a_pair_the_later_counts),
         cmocka_unit_test(derived_values_fill_gaps_only),
         cmocka_unit_test(unread_settings_are_listed),
         cmocka_unit_test(printing_gives_every_value),

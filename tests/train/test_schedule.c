@@ -38,9 +38,8 @@ static void assert_near(double value, double expected, double tolerance)
 
 static void test_paper_cosine(void **state)
 {
-    dt_schedule s = schedule_of(1281167, WORDS("data.batch=4096", "train.steps=0", "train.epochs=300", "optim.lr=4e-3",
-                                               "schedule.warmup_steps=0", "schedule.warmup_epochs=20",
-                                               "schedule.min_lr=1e-6"));
+    dt_schedule s = schedule_of(1281167, WORDS("data.batch=4096", "train.epochs=300", "optim.lr=4e-3",
+                                               "schedule.warmup_epochs=20", "schedule.min_lr=1e-6"));
     assert_int_equal(s.steps, 93600);
     assert_int_equal(s.warmup, 6240);
     assert_near(dt_schedule_lr(&s, 0), 0, 0);
@@ -64,27 +63,35 @@ static void test_linear_and_constant(void **state)
 
 static void test_epochs(void **state)
 {
-    dt_schedule dropped = schedule_of(43, WORDS("train.steps=0", "train.epochs=3"));
+    dt_schedule dropped = schedule_of(43, WORDS("train.epochs=3"));
     assert_int_equal(dropped.epoch_samples, 40);
     assert_int_equal(dropped.steps, 15);
-    dt_schedule padded = schedule_of(43, WORDS("train.steps=0", "train.epochs=0.5", "data.drop_last=false"));
+    dt_schedule padded = schedule_of(43, WORDS("train.epochs=0.5", "data.drop_last=false"));
     assert_int_equal(padded.epoch_samples, 48);
     assert_int_equal(padded.steps, 3);
     assert_int_equal(dt_schedule_steps(&padded, 0.001), 1);
     assert_int_equal(dt_schedule_steps(&padded, 0), 0);
 }
 
+/* A run cut short is the beginning of the long one. */
+static void test_long_warmup(void **state)
+{
+    dt_schedule s = schedule_of(80, WORDS("train.steps=5", "schedule.warmup_epochs=20", "optim.lr=1"));
+    assert_int_equal(s.steps, 5);
+    assert_int_equal(s.warmup, 200);
+    assert_near(dt_schedule_lr(&s, 4), 4.0 / 199, 1e-15);
+}
+
 static void test_refusals(void **state)
 {
-    assert_refused(40, "set one of the two to 0", WORDS("train.epochs=3"));
-    assert_refused(40, "say how long", WORDS("train.steps=0"));
-    assert_refused(40, "longer than the whole run", WORDS("schedule.warmup_steps=13"));
+    assert_refused(40, "say how long", WORDS("train.steps=null"));
     assert_refused(7, "larger than the training set", WORDS("train.steps=1"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_paper_cosine), cmocka_unit_test(test_linear_and_constant),
-                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_long_warmup),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
