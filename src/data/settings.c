@@ -30,10 +30,10 @@ static const dt_setting_row rows[] = {
     {"data.synthetic_count", DT_SETTING_INT, "60000", 1, 1e12,
      .help = "training samples of the synthetic set; it has a tenth as many for evaluation"},
     {"data.image", DT_SETTING_INT, .min = 1, .max = 8192,
-     .help = "side of a synthetic image in pixels; 224 when not set"},
+     .help = "side of a synthetic image in pixels; model.image, else 224, when not set"},
     {"data.channels", DT_SETTING_INT, .min = 1, .max = 4, .help = "channels of a synthetic image; 3 when not set"},
     {"data.classes", DT_SETTING_INT, .min = 1, .max = 1 << 24,
-     .help = "classes of the synthetic set; 1000 when not set"},
+     .help = "classes of the synthetic set; model.classes, else 1000, when not set"},
 };
 
 const dt_setting_table dt_data_settings = {rows, sizeof rows / sizeof *rows};

@@ -29,8 +29,8 @@ static const struct {
     [DT_MEMORY_OPTIMIZER] = {"optimizer", "optim.kind=sgd or a smaller model.size"},
     [DT_MEMORY_EMA] = {"ema", "train.ema=0"},
     [DT_MEMORY_STATE] = {"state", "a smaller model.size"},
-    [DT_MEMORY_ARENA] = {"arena", "a larger train.accumulate, which makes micro-batches smaller, or train.recompute"},
-    [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or a larger train.accumulate"},
+    [DT_MEMORY_ARENA] = {"arena", "a smaller train.micro_batch or a larger train.accumulate, or train.recompute"},
+    [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or train.micro_batch"},
 };
 
 const char *dt_memory_name(dt_memory category) { return categories[category].name; }

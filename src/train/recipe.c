@@ -14,10 +14,20 @@ static dt_status read_precision(const dt_settings *settings, dt_recipe *r)
     return DT_OK;
 }
 
+/* The fewest equal parts of a batch that hold no more than `most` samples each. */
+static int64_t count_parts(int64_t batch, int64_t most)
+{
+    int64_t parts = (batch + most - 1) / most;
+    while (batch % parts) parts++;
+    return parts;
+}
+
 static dt_status read_batch(dt_settings *settings, int ranks, dt_recipe *r)
 {
     r->batch = dt_setting_int(settings, "data.batch");
-    r->accumulate = dt_setting_int(settings, "train.accumulate");
+    if (dt_setting_has(settings, "train.micro_batch"))
+        r->accumulate = count_parts((r->batch + ranks - 1) / ranks, dt_setting_int(settings, "train.micro_batch"));
+    else r->accumulate = dt_setting_int(settings, "train.accumulate");
     int64_t parts = r->accumulate * ranks;
     if (r->batch % parts)
         return dt_setting_fail(settings, "data.batch", "a batch of %lld does not divide into %lld micro-batches on %d "

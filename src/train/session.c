@@ -74,8 +74,21 @@ static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log 
     return dt_comm_create_single(s->device, &s->comm);
 }
 
+/* The synthetic set makes whatever the model asks for. */
+static dt_status fit_synthetic_data(dt_settings *settings)
+{
+    static const char *const pairs[][2] = {{"model.image", "data.image"}, {"model.classes", "data.classes"}};
+    if (!dt_setting_has(settings, "data.kind") || strcmp(dt_setting_text(settings, "data.kind"), "synthetic") != 0)
+        return DT_OK;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (dt_setting_has(settings, pairs[i][0]))
+            DT_TRY(dt_setting_derive_int(settings, pairs[i][1], dt_setting_int(settings, pairs[i][0])));
+    return DT_OK;
+}
+
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
+    DT_TRY(fit_synthetic_data(settings));
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->image));
     dt_model_input input = {s->image.channels, s->image.height, s->image.width, s->image.classes};
     DT_TRY(dt_model_create(settings, &input, &s->model));

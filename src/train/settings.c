@@ -24,6 +24,8 @@ static const dt_setting_row rows[] = {
     {"train.epochs", DT_SETTING_REAL, NULL, 1e-6, 1e6, .help = "passes over the training set, a fraction allowed"},
     {"train.accumulate", DT_SETTING_INT, "1", 1, 65536,
      .help = "micro-batches that make one batch: memory falls, the result stays the same"},
+    {"train.micro_batch", DT_SETTING_INT, NULL, 1, 1 << 20, .replaces = "train.accumulate",
+     .help = "most samples that one device takes at a time: the batch is cut into as few equal parts as that allows"},
     {"train.recompute", DT_SETTING_CHOICE, "none", .choices = recompute_levels,
      .help = "activations computed again in the backward pass instead of kept: none, the cheap ones, whole blocks"},
     {"train.clip_norm", DT_SETTING_REAL, "0", 0, 1e30, .help = "largest global gradient norm; 0: no clipping"},

@@ -102,6 +102,37 @@ static void test_no_changes(void **state)
     assert_int_equal(out.length, 0);
 }
 
+/* --- what follows from other settings --- */
+
+static int64_t micro_batch(const char *word, const char *batch)
+{
+    dt_session *session = planned(WORDS(word, batch));
+    int64_t samples = dt_session_micro_batch(session);
+    dt_session_free(session);
+    return samples;
+}
+
+static void test_micro_batch(void **state)
+{
+    assert_int_equal(micro_batch("train.accumulate=2", "data.batch=24"), 12);
+    assert_int_equal(micro_batch("train.micro_batch=12", "data.batch=24"), 12);
+    assert_int_equal(micro_batch("train.micro_batch=10", "data.batch=24"), 8);
+    assert_int_equal(micro_batch("train.micro_batch=128", "data.batch=24"), 24);
+    assert_int_equal(micro_batch("train.micro_batch=128", "data.batch=1"), 1);
+}
+
+/* The synthetic set is what the model asks for, unless told otherwise. */
+static void test_synthetic_follows_model(void **state)
+{
+    dt_session *session = planned(WORDS("data.image=null", "data.classes=null", "model.image=12", "model.classes=7"));
+    dt_text model = {0};
+    dt_model_describe(dt_session_model(session), &model);
+    assert_non_null(strstr(model.data, ": 9 tokens"));
+    assert_true(dt_shape_equal(&dt_store_find(dt_session_store(session), "head.bias")->shape, &DT_SHAPE(7)));
+    dt_text_free(&model);
+    dt_session_free(session);
+}
+
 /* --- refusals --- */
 
 static void assert_refused(const char *word, const char *fact)
@@ -121,12 +152,15 @@ static void test_refusals(void **state)
     assert_refused("parallel.zero=1", "only 0 is possible");
     assert_refused("optim.betas=[0.9]", "adamw needs two numbers");
     assert_refused("model.heads=3", "model.");
+    assert_refused("model.image=12", "the data set delivers");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_spans), cmocka_unit_test(test_spans_merge),
                                        cmocka_unit_test(test_changes), cmocka_unit_test(test_no_changes),
+                                       cmocka_unit_test(test_micro_batch),
+                                       cmocka_unit_test(test_synthetic_follows_model),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
