@@ -176,6 +176,7 @@ const kernel_case dense_cases[] = {
       {37, 50, 270, 1, 0, ADD}, {40, 64, 20, 0, 1, BIAS | KEEP | EXACT | RESIDUAL}, {64, 64, 600, 1, 0, ADD}}},
     {"gelu", gelu_size, gelu_call, gelu_expect, {{1, EXACT}, {20011, EXACT}, {20011, TANH}}},
     {"attention", attention_size, attention_call, attention_expect,
-     {{1, 1, 1, 1}, {2, 17, 3, 16}, {1, 197, 2, 8}, {1, 33, 1, 5, 1}, {2, 300, 1, 7, 1}, {2, 260, 1, 20}, {3, 16, 2, 64},
+     {{1, 1, 1, 1}, {2, 17, 3, 16}, {1, 197, 2, 8}, {1, 33, 1, 5, 1}, {2, 300, 1, 7, 1}, {2, 260, 1, 20},
+      {3, 16, 2, 64}, {1, 130, 16, 4},
       {1, 128, 17, 3}}, .nan_spreads = true},
     {NULL}};

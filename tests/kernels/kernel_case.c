@@ -78,7 +78,8 @@ static void release(run_data *r)
     for (int i = 0; i < r->sizes.outputs; i++) free(r->out[i]), free(r->first[i]), free(r->exact_out[i]);
 }
 
-static void compare(const kernel_case *c, const kernel_call *call, const run_data *r, int output, int shape, bool with_nan)
+static void compare(const kernel_case *c, const kernel_call *call, const run_data *r, int output, int shape,
+                    bool with_nan)
 {
     double most = 0.1, tolerance = call->t == DT_F64 ? 1e-12 : 1e-5; /* 0.1: sums may nearly cancel */
     for (int64_t e = 0; e < r->sizes.out[output]; e++) most = fmax(most, fabs(r->exact_out[output][e]));

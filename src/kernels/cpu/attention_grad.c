@@ -2,8 +2,8 @@
  * the kept log-sum-exp, and delta = rowsum(dout out):
  *   dv = P' dout, dS = scale P (dout v' - delta), dq = dS k, dk = dS' q
  * A task takes a whole head, tile of keys by tile of queries. Where heads are few and tokens many, the tiles of keys
- * (dk, dv) and of queries (dq) are tasks of their own, which makes P twice; both ways add in the same order. 10 tokens²
- * size FLOPs per head, 14 in the second way. */
+ * (dk, dv) and of queries (dq) are tasks of their own, which makes P twice; both ways add in the same order.
+ * 10 tokens² size FLOPs per head, 14 in the second way. */
 #ifndef DT_REAL
 
 #include "kernels/cpu/attention_layout.h"
@@ -23,7 +23,7 @@ void DT_SET(attention_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_attention *x
 typedef struct DT_FN(attention_grad_job) {
     const dt_cpu_attention *p;
     dt_attention_layout layout;
-    dt_split tiles; /* of queries, and of keys */
+    dt_split tiles;   /* of queries, and of keys */
     int64_t per_head; /* tasks: 1, or the tiles of keys and then those of queries */
 } DT_FN(attention_grad_job);
 
@@ -33,14 +33,15 @@ typedef struct DT_FN(attention_head) {
     const DT_REAL *q, *k, *v, *out, *dout, *lse; /* row 0 of the head */
     DT_REAL *dq, *dk, *dv;                       /* dq, or dk and dv, is NULL where another task makes it */
     int64_t qkv_stride, out_stride;
-    DT_REAL *p, *ds;                                   /* a tile of probabilities and of their gradients */
+    DT_REAL *p, *ds;                                              /* a tile of probabilities, of score gradients */
     DT_REAL *k_columns, *v_columns, *k_rows, *q_rows, *dout_rows; /* packed */
 } DT_FN(attention_head);
 
 /* p and ds of one query over `width` keys, whole vectors; those beyond `seen` are masked. */
 static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, int64_t seen, int64_t width)
 {
-    DT_REAL *restrict p = h->p + i * h->job->layout.tile_width, *restrict ds = h->ds + i * h->job->layout.tile_width;
+    int64_t row = i * h->job->layout.tile_width;
+    DT_REAL *restrict p = h->p + row, *restrict ds = h->ds + row;
     DT_REAL scale = (DT_REAL)h->job->p->scale, lse = h->lse[query];
     DT_REAL delta = DT_FN(dot)(h->job->p->size, h->dout + query * h->out_stride, h->out + query * h->out_stride);
     int whole = (int)(width & -DT_LANES), keys = (int)seen; /* it is: said for loops without a remainder */

@@ -32,6 +32,9 @@ static inline dt_attention_layout dt_attention_layout_of(int64_t tokens, int64_t
 /* Forward: scores, keys transposed, values, the output. Backward: probabilities and their gradients; keys and values
  * transposed; keys, queries and output gradients by rows. */
 static inline int64_t dt_attention_scratch(dt_attention_layout l) { return l.scores + l.columns + 2 * l.rows; }
-static inline int64_t dt_attention_grad_scratch(dt_attention_layout l) { return 2 * l.scores + 2 * l.columns + 3 * l.rows; }
+static inline int64_t dt_attention_grad_scratch(dt_attention_layout l)
+{
+    return 2 * l.scores + 2 * l.columns + 3 * l.rows;
+}
 
 #endif

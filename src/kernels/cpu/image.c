@@ -36,7 +36,8 @@ static void DT_FN(normalize_task)(void *arg, int64_t plane, int worker)
 {
     const DT_FN(normalize_job) *job = arg;
     int64_t channel = plane % job->channels;
-    DT_REAL scale = (DT_REAL)(1 / (255 * job->std[channel])), offset = (DT_REAL)(-job->mean[channel] / job->std[channel]);
+    DT_REAL scale = (DT_REAL)(1 / (255 * job->std[channel]));
+    DT_REAL offset = (DT_REAL)(-job->mean[channel] / job->std[channel]);
     const uint8_t *x = job->x + plane * job->pixels;
     DT_REAL *y = job->y + plane * job->pixels;
     for (int64_t i = 0; i < job->pixels; i++) y[i] = DT_FN(fma)((DT_REAL)x[i], scale, offset);

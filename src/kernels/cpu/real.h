@@ -138,8 +138,8 @@ static inline uint32_t dt_bits_of_float(float x)
     return bits;
 }
 
-/* exp(x) = 2^n exp(r), |r| <= ln(2)/2, with the polynomial of Cephes' expf (Moshier). Results below 2.7e-38 are 0: their half
- * would not be a normal number, which some processors multiply slowly. */
+/* exp(x) = 2^n exp(r), |r| <= ln(2)/2, with the polynomial of Cephes' expf (Moshier). Results below 2.7e-38 are 0:
+ * their half would not be a normal number, which some processors multiply slowly. */
 static inline float exp_f32(float x)
 {
     const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
