@@ -25,7 +25,7 @@ typedef struct trial {
     dt_dtype type;
     array arrays[MOST_ARRAYS];
     int made, asked; /* arrays there are, arrays that this call asked for so far */
-    bool failed;
+    size_t lacking;  /* bytes that an array could not have; 0: all are there */
     double flops, elements; /* of the declared work: elements read and written */
 } trial;
 
@@ -46,10 +46,11 @@ static void *ask(trial *t, int64_t count, bool output, double low, double high)
 {
     if (t->asked < t->made) return t->arrays[t->asked++].data;
     array *a = &t->arrays[t->made++];
-    *a = (array){count, output, malloc((size_t)count * dt_dtype_size(t->type))};
+    size_t bytes = (size_t)count * dt_dtype_size(t->type);
+    *a = (array){count, output, malloc(bytes)};
     t->asked = t->made;
     if (a->data) fill(t, a, (uint64_t)t->made, low, high);
-    else t->failed = true;
+    else t->lacking = bytes;
     return a->data;
 }
 
@@ -68,7 +69,7 @@ static bool work(trial *t, double flops, double elements)
 {
     t->flops = flops;
     t->elements = elements;
-    return !t->failed;
+    return !t->lacking;
 }
 
 static int64_t rows(const trial *t) { return t->shape.batch * t->shape.tokens; }
@@ -269,7 +270,7 @@ static double output_error(const array *single, const array *exact)
     double most = 0, size = 0;
     for (int64_t i = 0; i < exact->count; i++) {
         double error = fabs((double)x[i] - y[i]);
-        if (!(error <= most)) most = error; /* a NaN stays */
+        if (error > most || isnan(error)) most = error; /* a NaN stays: nothing is larger */
         if (fabs(y[i]) > size) size = fabs(y[i]);
     }
     return most == 0 ? 0 : most / size;
@@ -282,7 +283,7 @@ static double case_error(const trial *single, const trial *exact)
     for (int i = 0; i < exact->made; i++) {
         if (!exact->arrays[i].output) continue;
         double error = output_error(&single->arrays[i], &exact->arrays[i]);
-        if (!(error <= most)) most = error;
+        if (error > most || isnan(error)) most = error;
     }
     return most;
 }
@@ -318,7 +319,8 @@ static dt_status bench_case(size_t index, const trial *base, const dt_roof *roof
     run_case(index, &exact);
     dt_status status = DT_OK;
     double error = NAN;
-    if (single.failed || exact.failed) status = dt_fail_memory(0, cases[index].name);
+    if (single.lacking || exact.lacking)
+        status = dt_fail_memory(single.lacking ? single.lacking : exact.lacking, cases[index].name);
     else error = case_error(&single, &exact);
     if (!status) print_case(index, &single, time_case(index, &single), error, roof);
     if (!status && !(error <= bound))
@@ -336,8 +338,8 @@ static void print_head(const trial *t, const dt_roof *roof)
            "classes %lld\n", t->kernels->name, dt_pool_threads(t->pool), dt_pool_threads(t->pool) == 1 ? "" : "s",
            (long long)s->batch, (long long)s->tokens, (long long)s->channels, (long long)s->heads,
            (long long)s->hidden, (long long)s->classes);
-    printf("roof: %.0f GFLOP/s in a large matrix product, %.1f GB/s in a large copy, measured now\n"
-           "      (more than 100 %% of it: the arrays stayed in a cache)\n\n", 1e-9 * roof->flops, 1e-9 * roof->bytes);
+    dt_roof_print(roof);
+    printf("\n");
     printf("%-28s %9s %9s %8s %7s   error against float64\n", "kernel", "ms", "GFLOP/s", "GB/s", "roof %");
 }
 

@@ -80,10 +80,7 @@ static void print_profile(profile *p, const dt_roof *roof)
            "nodes");
     for (int i = 0; i < p->count; i++) print_group(&p->groups[i], total, roof);
     printf("%9.3f  in all, of one pass and one update\n", 1e3 * total / REPEATS);
-    if (roof)
-        printf("roof: %.0f GFLOP/s in a large matrix product, %.1f GB/s in a large copy, measured now\n"
-               "      (more than 100 %% of it: the arrays stayed in a cache)\n",
-               1e-9 * roof->flops, 1e-9 * roof->bytes);
+    if (roof) dt_roof_print(roof);
     if (p->lost) printf("%lld nodes are not in the table: too many kinds\n", (long long)(p->lost / REPEATS));
 }
 
