@@ -57,11 +57,12 @@ static const dt_option *find_option(const dt_command *command, const char *word,
     return NULL;
 }
 
-/* path=value, where the path has the letters of a path: "a.b_c=..." but not "./run=1". */
+/* path=value, where the path has the letters of a path: "a.b_c=..." but not "./run=1". No path has a hyphen, but people
+ * write one for an underscore, and are then told the nearest path. */
 static bool is_setting(const char *word)
 {
     size_t i = 0;
-    while (isalnum((unsigned char)word[i]) || word[i] == '_' || word[i] == '.') i++;
+    while (isalnum((unsigned char)word[i]) || (word[i] && strchr("_.-", word[i]))) i++;
     return i > 0 && word[i] == '=' && word[0] != '.';
 }
 
@@ -160,12 +161,24 @@ static dt_status parse(dt_arguments *args, int count, char *const *words)
     return check_counts(args);
 }
 
+static dt_status read_level(const dt_arguments *args, int *level)
+{
+    const char *word = dt_arguments_value(args, "--log-level");
+    *level = DT_LOG_INFO;
+    if (word)
+        for (*level = 0; *level < LEVELS && strcmp(word, levels[*level]) != 0;) (*level)++;
+    if (*level < LEVELS) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "--log-level must be debug, info, warn or error, not '%s'", word);
+}
+
 dt_status dt_arguments_parse(const dt_command *command, int count, char *const *words, dt_arguments *out)
 {
     dt_arena *arena;
     DT_TRY(dt_arena_create(&arena));
     *out = (dt_arguments){.command = command, .arena = arena};
+    int level;
     dt_status status = parse(out, count, words);
+    if (!status) status = read_level(out, &level);
     if (status) dt_arguments_free(out);
     return status;
 }
@@ -187,11 +200,7 @@ bool dt_arguments_has(const dt_arguments *args, const char *option) { return dt_
 
 dt_status dt_arguments_log(const dt_arguments *args, dt_log **out)
 {
-    const char *word = dt_arguments_value(args, "--log-level");
-    int level = DT_LOG_INFO;
-    if (word)
-        for (level = 0; level < LEVELS && strcmp(word, levels[level]) != 0;) level++;
-    if (level == LEVELS)
-        return dt_fail(DT_ERR_USAGE, "--log-level must be debug, info, warn or error, not '%s'", word);
+    int level;
+    DT_TRY(read_level(args, &level));
     return dt_log_create(stderr, (dt_log_level)level, out);
 }

@@ -23,10 +23,12 @@ refuses 'option with a value it does not take' "option '--resume' takes no value
 refuses 'option twice' "option '--resume' is given twice" tiny.yaml --resume --resume
 refuses 'wrong device' "did you mean 'cuda'?" tiny.yaml --device cude
 refuses 'wrong log level' "--log-level must be debug, info, warn or error, not 'loud'" plan tiny.yaml --log-level loud
+refuses 'wrong log level of a command without a log' "not 'loud'" doctor --log-level=loud
 refuses 'wrong program of plan --graph' "takes one of pass, update, eval, eval_ema, not 'foo'" plan tiny.yaml --graph=foo
 refuses 'one word too many' "one word too many: 'other.yaml'" plan tiny.yaml other.yaml
 refuses 'settings where none are taken' "takes no settings" doctor seed=1
 refuses 'unknown setting on the command line' "did you mean 'optim.lr'?" plan tiny.yaml optim.l=1
+refuses 'hyphen in a setting' "did you mean 'optim.weight_decay'?" plan tiny.yaml optim.weight-decay=1
 refuses 'wrong type on the command line' 'optim.lr' plan tiny.yaml optim.lr=fast
 refuses 'out of range' 'train.ema' plan tiny.yaml train.ema=2
 refuses 'heads do not divide the width' 'heads' plan tiny.yaml model.heads=3
@@ -35,6 +37,7 @@ refuses 'site that the model has not' 'attention' plan tiny.yaml norm.alpha0.ate
 refuses 'no such run to evaluate' "there is no run or checkpoint 'none'" eval none
 refuses 'neither run nor checkpoint' "is neither a run nor a checkpoint" eval "$root/src"
 refuses 'nothing to inspect' "there is no run, checkpoint or file 'none'" inspect none
+refuses 'folder to inspect' "is neither a run nor a checkpoint" inspect "$root/src"
 refuses 'no help on that' "no help on 'everything'" help everything
 refuses 'missing ImageNet' 'imagenet' "$root/configs/vit_b_dyt.yaml" data.path="$work/none" run.dir="$work/runs" device=cpu
 
