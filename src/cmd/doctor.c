@@ -61,7 +61,7 @@ static void report_cuda(void)
     }
     int count = dt_backend_count(DT_CUDA, &why);
     if (count == 0) {
-        line("CUDA", "built in, but no GPU: %s", why);
+        line("CUDA", "built in, but %s", why);
         remedy("none without an NVIDIA GPU; with one, install its driver (nvidia-smi must list it)");
     }
     for (int i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
 /* dyttrain eval: loss and accuracy of a checkpoint on the evaluation split. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,11 +22,12 @@ static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
 
 static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *report)
 {
+    if (!isfinite(report->loss)) return dt_fail(DT_ERR_NUMERIC, "the loss is not finite: JSON cannot tell it");
     json_t *object = json_pack("{ss sI ss sf sf sf sI sf}", "checkpoint", loaded->path,
                                "step", (json_int_t)report->step, "set", report->set, "loss", report->loss,
                                "top1", report->top1, "top5", report->top5,
                                "samples", (json_int_t)report->samples, "seconds", report->seconds);
-    if (!object) return dt_fail(DT_ERR_NUMERIC, "the loss is not finite: JSON cannot tell it");
+    if (!object) return dt_fail(DT_ERR_DATA, "JSON cannot tell the name '%s': it is not UTF-8", loaded->path);
     json_dumpf(object, stdout, JSON_COMPACT);
     printf("\n");
     json_decref(object);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -26,12 +27,14 @@ static dt_status join_path(dt_text *out, const char *folder, const char *name)
 
 /* --- a checkpoint --- */
 
-static int64_t total_bytes(const json_t *files)
+/* A manifest may lie: as a double, a sum of sizes cannot overflow. */
+static double total_bytes(const json_t *files)
 {
-    int64_t total = 0;
+    double total = 0;
     const char *name;
     json_t *entry;
-    json_object_foreach ((json_t *)files, name, entry) total += json_integer_value(json_object_get(entry, "bytes"));
+    json_object_foreach ((json_t *)files, name, entry)
+        total += (double)json_integer_value(json_object_get(entry, "bytes"));
     return total;
 }
 
@@ -50,7 +53,7 @@ static void print_files(const json_t *files)
     const char *name;
     json_t *entry;
     char size[32];
-    printf("files        %zu, %s\n", json_object_size(files), dt_text_bytes(size, (double)total_bytes(files)));
+    printf("files        %zu, %s\n", json_object_size(files), dt_text_bytes(size, total_bytes(files)));
     json_object_foreach ((json_t *)files, name, entry)
         printf("  %-36s %10s\n", name,
                dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
@@ -121,7 +124,7 @@ static dt_status print_checkpoint_row(const char *folder, const char *name, bool
     if (!status) status = dt_manifest_progress(manifest, path.data, newest);
     if (!status)
         printf("  %-20s %12lld samples %10s%s\n", name, (long long)newest->samples,
-               dt_text_bytes(size, (double)total_bytes(json_object_get(manifest, "files"))),
+               dt_text_bytes(size, total_bytes(json_object_get(manifest, "files"))),
                verifies ? "  verified" : "");
     else printf("  %-20s not valid: %s\n", name, dt_error_message());
     json_decref(manifest);
@@ -151,17 +154,19 @@ static dt_status print_checkpoints(const char *folder, bool verifies)
     return status;
 }
 
-/* The last whole line of metrics.jsonl that holds `key`. */
+/* The last whole line of metrics.jsonl, if there is one, that holds `key`. */
 static void print_last_line(const char *label, const char *metrics, const char *key)
 {
     FILE *file = fopen(metrics, "re");
     char *line = NULL, *last = NULL;
-    size_t room = 0;
+    size_t room = 0, last_room = 0;
     ssize_t length;
     while (file && (length = getline(&line, &room, file)) > 0) {
         if (line[length - 1] != '\n' || !strstr(line, key)) continue;
-        free(last);
-        last = strdup(line);
+        char *before = last;
+        size_t before_room = last_room;
+        last = line, last_room = room;
+        line = before, room = before_room;
     }
     if (last) printf("%-12s %s", label, last);
     free(last);
@@ -185,6 +190,12 @@ static dt_status inspect_run(const char *run, bool verifies)
     return status;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static dt_status inspect(const dt_arguments *args)
 {
     const char *word = args->words[0];
@@ -196,6 +207,9 @@ static dt_status inspect(const dt_arguments *args)
     if (status) goto done;
     if (dt_file_exists(manifest.data)) status = inspect_checkpoint(word, verifies);
     else if (dt_file_exists(checkpoints.data)) status = inspect_run(word, verifies);
+    else if (is_folder(word))
+        status = dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
+                                       "'manifest.json'", word);
     else if (verifies) status = dt_fail(DT_ERR_USAGE, "'%s' is no run or checkpoint: only these have checksums", word);
     else status = dt_tensors_print(word);
 done:
