@@ -77,11 +77,12 @@ dt_status dt_unpack_read(dt_unpack *unpack, void *out, size_t bytes)
     return got == bytes ? DT_OK : fail_truncated(unpack, wanted);
 }
 
-/* Can the file hold that many plain bytes more? */
+/* Can the file hold that many plain bytes more? By division: a sparse file's size times the ratio could overflow. */
 static bool is_plausible(const dt_unpack *unpack, int64_t bytes)
 {
-    int64_t most = gzdirect(unpack->file) ? unpack->size : unpack->size * MOST_RATIO;
-    return bytes <= most - unpack->done;
+    if (bytes > INT64_MAX - unpack->done) return false;
+    int64_t total = unpack->done + bytes;
+    return (gzdirect(unpack->file) ? total : total / MOST_RATIO) <= unpack->size;
 }
 
 dt_status dt_unpack_read_new(dt_unpack *unpack, int64_t bytes, uint8_t **out)
