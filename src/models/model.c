@@ -1,11 +1,15 @@
-/* The table of models, and the settings that describe their dimensions. */
+/* Choosing a model, and the settings that describe the dimensions of models. */
 #include "models/model.h"
 
 #include <stdlib.h>
 
-static const dt_model_entry *const models[] = {&dt_model_vit};
+#define X(name) &dt_model_##name,
+static const dt_model_entry *const models[] = {DT_MODELS(X)};
+#undef X
+#define X(name) #name,
+static const char *const archs[] = {DT_MODELS(X) NULL};
+#undef X
 
-static const char *const archs[] = {"vit", NULL}; /* in the order of the table */
 static const char *const sizes[] = {"S", "B", "L", NULL};
 static const char *const pools[] = {"mean", "class", NULL};
 static const char *const activations[] = {"gelu", "gelu_tanh", NULL};

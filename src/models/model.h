@@ -1,4 +1,4 @@
-/* The models: one file and one line of the table (model.c) each. A model turns settings into a graph. */
+/* The models: one file and one line of the table (DT_MODELS) each. A model turns settings into a graph. */
 #ifndef DT_MODELS_MODEL_H
 #define DT_MODELS_MODEL_H
 
@@ -49,7 +49,12 @@ struct dt_model { /* what every model begins with; one allocation, freed with fr
     dt_nn nn;
 };
 
-extern const dt_model_entry dt_model_vit;
+/* The table: a new network is one file that defines `const dt_model_entry dt_model_<name>`, and one line here. */
+#define DT_MODELS(X) X(vit)
+
+#define X(name) extern const dt_model_entry dt_model_##name;
+DT_MODELS(X)
+#undef X
 
 extern const dt_setting_table dt_model_settings; /* model.* but what nn owns */
 
