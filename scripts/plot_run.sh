@@ -42,6 +42,7 @@ command -v gnuplot >/dev/null 2>&1 || fail "gnuplot is missing: install it (Debi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # not every shell goes through EXIT then
 
 # One table per curve, "step value" a line, under $work/RUN.CURVE. A line of metrics.jsonl is one flat object, or has one
 # object "eval" or "eval_ema"; a torn last line matches nothing.

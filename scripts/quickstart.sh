@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh Debian to a trained DyT vision transformer: installs what is lacking, builds, trains on Fashion-MNIST.
-# Words after the script's name are passed on: scripts/quickstart.sh norm.kind=layernorm
+# Words after the script's name are passed on: scripts/quickstart.sh norm.kind=layernorm. The run's folder is the
+# script's choice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/setup.sh
@@ -23,7 +24,7 @@ echo "set-up took $SECONDS s"
 
 run=runs/$(free_run_name)
 started=$SECONDS
-build/src/dyttrain $config run.dir=runs run.name="${run#runs/}" "$@" </dev/null
+build/src/dyttrain $config "$@" run.dir=runs run.name="${run#runs/}" </dev/null
 echo "training took $((SECONDS - started)) s"
 
 curves=$run/metrics.jsonl
@@ -42,5 +43,5 @@ What to try next:
   both curves in one picture       scripts/plot_run.sh runs/quickstart runs/quickstart-2
   evaluate the checkpoint          build/src/dyttrain eval $run
   what a ViT-B/16 would need       build/src/dyttrain plan configs/vit_b_dyt.yaml data.kind=synthetic
-  every setting                    build/src/dyttrain --help
+  every setting                    build/src/dyttrain --help settings
 END

@@ -41,9 +41,11 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# A fresh machine may just be updating itself: waits for its lock. Lists that cannot be renewed may still do.
 apt_install() {
-    as_root apt-get update -q </dev/null &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" </dev/null
+    as_root apt-get update -q </dev/null || echo "going on with the package lists that there are" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
 install_lacking() {
