@@ -18,7 +18,7 @@ run plan resolved.yaml --print-config
 [ "$code" = 0 ] && cmp -s .out resolved.yaml
 is 'a map of names prints as one that resolves to itself'
 run plan tiny.yaml --device cpu
-[ "$code" = 2 ] || [ "$code" = 0 ]
+[ "$code" = 0 ] && has out 'memory'
 is '--device and device in the file go together'
 [ ! -e runs ]
 is 'none of these made a run folder'
@@ -30,10 +30,8 @@ for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
 done
 
 for config in $(cd "$root/configs" && find . -maxdepth 2 -name '*.yaml' ! -path './base/*' | sort); do
-    start=$(date +%s%N)
     run plan "$root/configs/$config" device=cpu
-    milliseconds=$((($(date +%s%N) - start) / 1000000))
-    [ "$code" = 0 ] && has out 'FLOP' && has out 'arena' && has out 'outside' && [ $milliseconds -lt 5000 ]
+    [ "$code" = 0 ] && has out 'FLOP' && has out 'arena' && has out 'outside'
     is "plan $config"
     run "$root/configs/$config" --print-config device=cpu
     [ "$code" = 0 ] && has out 'arch: '
