@@ -1,6 +1,5 @@
 /* Device to device copy: y[i] = x[i]. It reads and writes every byte once, 2 n bytes for n copied, and does no
- * arithmetic: what it reaches is the roof for all kernels that memory bounds. `bench` prints their speed as a share of
- * it.
+ * arithmetic: what it reaches is the roof for all kernels that memory bounds.
  *
  * One 16-byte word per thread, consecutive threads on consecutive words. On an H200 (4.8 TB/s by its data sheet) it
  * moves 4.25 TB/s at 1 GiB; 2 to 16 words per thread gave 4.05 to 4.14 there, streaming loads and stores no more. */
