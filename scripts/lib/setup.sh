@@ -33,7 +33,6 @@ need_build() { # what meson.build asks for
     need_library libxxhash libxxhash-dev
     need_library libzstd libzstd-dev
     need_library zlib zlib1g-dev
-    need_library openblas libopenblas-dev
     need_library cmocka libcmocka-dev
 }
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CACHE_LINE = 64 };
+enum { CACHE_LINE = 64, STACK_BYTES = 2 << 20 }; /* tasks keep tiles on their stack; some systems give 128 KiB */
 
 static const double SPIN_SECONDS = 30e-6; /* of an idle worker, before it sleeps */
 
@@ -144,18 +144,22 @@ static int usable_processors(void)
 static dt_status start_workers(dt_pool *pool)
 {
     sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = 0;
     while (pool->started < pool->threads - 1) {
         worker *next = &pool->workers[pool->started];
         *next = (worker){.pool = pool, .number = pool->started + 1};
-        failed = pthread_create(&next->thread, NULL, work, next);
+        failed = pthread_create(&next->thread, &attributes, work, next);
         if (failed) break;
         pthread_setname_np(next->thread, "dt-compute");
         pool->started++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     if (!failed) return DT_OK;
     return dt_fail(DT_ERR_IO, "cannot start thread %d of %d: %s", pool->started + 2, pool->threads, strerror(failed));
 }

@@ -1,5 +1,4 @@
 /* dyttrain doctor: what this machine has, and what to do about what it lacks. */
-#include <cblas.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +43,6 @@ static dt_status report_speed(dt_device *device)
     line("kernels", "%s", kernels->name);
     if (strcmp(kernels->name, "baseline") == 0)
         remedy("a processor with AVX2; on this one everything runs, but slowly");
-    line("BLAS", "%s", openblas_get_config());
     DT_TRY(dt_roof_measure(dt_device_pool(device), kernels, &roof));
     line("speed", "float32 matrix products %s/s, copying %s/s", dt_text_count(products, roof.flops, "FLOP"),
          dt_text_count(copies, roof.bytes, "B"));

@@ -1,5 +1,4 @@
 /* The CPU back end: host memory, and streams that have always finished. */
-#include <cblas.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +16,8 @@ static int cpu_count(const char **why)
     return 1;
 }
 
-/* Our pool is the only one that may use several threads: two spinning pools halve the speed, and one BLAS thread gives
- * the same bits whatever the load. */
 static dt_status cpu_open(int index, void **context)
 {
-    openblas_set_num_threads(1);
     *context = NULL;
     return DT_OK;
 }

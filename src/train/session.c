@@ -1,7 +1,6 @@
 /* A session: device, model, store and programs of one run, in the order in which they depend on each other. */
 #include "train/session.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,8 +152,8 @@ double dt_session_step_flops(const dt_session *s)
 
 json_t *dt_session_numerics(const dt_session *s)
 {
-    return json_pack("{ss ss ss ss si}", "dyttrain", DT_VERSION, "device", dt_backend_name(s->backend), "cpu_kernels",
-                     dt_cpu_kernels_best()->name, "blas", openblas_get_config(), "threads", s->device_info.threads);
+    return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", dt_backend_name(s->backend), "cpu_kernels",
+                     dt_cpu_kernels_best()->name, "threads", s->device_info.threads);
 }
 
 /* --- data --- */

@@ -10,10 +10,15 @@ extern const dt_cpu_kernels dt_cpu_baseline_table;
 #ifdef __x86_64__
 extern const dt_cpu_kernels dt_cpu_v3_table, dt_cpu_v4_table;
 
-/* Processors with these features have the rest of the level too. */
+/* All of a level counts: a hypervisor may hide parts of it. Compilers that cannot ask for a level ask for its parts. */
 static bool runs_v3(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#if !defined(__clang__) && __GNUC__ >= 12
+    return __builtin_cpu_supports("x86-64-v3");
+#else
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+#endif
 }
 
 static bool runs_v4(void)

@@ -220,7 +220,7 @@ typedef struct dt_cpu_kernels {
 } dt_cpu_kernels;
 
 const dt_cpu_kernels *dt_cpu_kernels_best(void);
-/* By name, for tests and DT's numerics record; NULL when unknown or not runnable here. */
+/* By name, for the tests, which try every set; NULL when unknown or not runnable here. */
 const dt_cpu_kernels *dt_cpu_kernels_named(const char *name);
 
 /* Bytes of scratch. */
