@@ -1,5 +1,7 @@
 /* Saving a checkpoint so that a kill at any instant leaves either the old state of the folder or the new one: all files
  * are written and synced under a temporary name, the folder is renamed, and only then older ones go. */
+#include "train/checkpoint_save.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -13,27 +15,27 @@
 #include "train/checkpoint_state.h"
 #include "train/weight_set.h"
 
-static dt_status write_tensors(const char *folder, const dt_store *store, const dt_checkpoint_options *options,
+static dt_status write_tensors(const char *folder, const dt_snapshot *from, const dt_checkpoint_options *options,
                                json_t *files)
 {
-    DT_TRY(dt_weight_set_write(folder, "model", store, DT_BUFFER_VALUE, options->file_bytes, files));
-    if (dt_weight_set_has(store, DT_BUFFER_EMA))
-        DT_TRY(dt_weight_set_write(folder, "ema", store, DT_BUFFER_EMA, options->file_bytes, files));
-    return dt_state_files_write(folder, store, options->compress, files);
+    DT_TRY(dt_weight_set_write(folder, "model", from, DT_BUFFER_VALUE, options->file_bytes, files));
+    if (dt_snapshot_has(from, DT_BUFFER_EMA))
+        DT_TRY(dt_weight_set_write(folder, "ema", from, DT_BUFFER_EMA, options->file_bytes, files));
+    return dt_state_files_write(folder, from, options->compress, files);
 }
 
-static dt_status write_folder(const char *folder, const dt_store *store, const dt_progress *progress,
+static dt_status write_folder(const char *folder, const dt_snapshot *from, const dt_progress *progress,
                               const char *settings_yaml, const json_t *numerics, const dt_checkpoint_options *options)
 {
     DT_TRY(dt_folder_make(folder));
     json_t *files = json_object();
     if (!files) return dt_fail_memory(sizeof(json_t), folder);
-    dt_status status = write_tensors(folder, store, options, files);
+    dt_status status = write_tensors(folder, from, options, files);
     if (status) {
         json_decref(files);
         return status;
     }
-    DT_TRY(dt_manifest_write(folder, files, dt_store_type(store), progress, settings_yaml, numerics));
+    DT_TRY(dt_manifest_write(folder, files, dt_store_type(dt_snapshot_store(from)), progress, settings_yaml, numerics));
     return dt_folder_sync(folder);
 }
 
@@ -103,8 +105,8 @@ static dt_status give_up(dt_status status, const char *temporary, int64_t step)
                    left ? "; remains are left in " : "", left ? temporary : "");
 }
 
-dt_status dt_checkpoint_save(const dt_store *store, const dt_progress *progress, const char *settings_yaml,
-                             const json_t *numerics, const dt_checkpoint_options *options)
+dt_status dt_checkpoint_write(const dt_snapshot *from, const dt_progress *progress, const char *settings_yaml,
+                              const json_t *numerics, const dt_checkpoint_options *options)
 {
     char *path = NULL, *temporary = NULL;
     dt_status status = dt_step_path(options->folder, progress->step, "", &path);
@@ -112,12 +114,23 @@ dt_status dt_checkpoint_save(const dt_store *store, const dt_progress *progress,
     if (!status) status = dt_folder_make(options->folder);
     if (!status) status = dt_step_clean(options->folder);
     if (status) goto done;
-    status = write_folder(temporary, store, progress, settings_yaml, numerics, options);
+    status = write_folder(temporary, from, progress, settings_yaml, numerics, options);
     if (!status) status = put_in_place(temporary, path, options->folder);
     if (status) status = give_up(status, temporary, progress->step);
     else status = remove_old(progress, options);
 done:
     free(temporary);
     free(path);
+    return status;
+}
+
+dt_status dt_checkpoint_save(const dt_store *store, const dt_progress *progress, const char *settings_yaml,
+                             const json_t *numerics, const dt_checkpoint_options *options)
+{
+    dt_snapshot *snapshot;
+    DT_TRY(dt_snapshot_create(store, DT_CHECKPOINT_BUFFERS, &snapshot));
+    dt_status status = dt_snapshot_take(snapshot);
+    if (!status) status = dt_checkpoint_write(snapshot, progress, settings_yaml, numerics, options);
+    dt_snapshot_free(snapshot);
     return status;
 }

@@ -28,7 +28,7 @@ typedef struct state_file {
 static dt_status add_item(state_file *file, const char *name, dt_dtype type, const dt_shape *shape, source from)
 {
     if (!name) return DT_ERR_MEMORY;
-    file->items[file->count] = (dt_safetensors_item){name, type, *shape};
+    file->items[file->count] = (dt_safetensors_item){name, type, *shape, NULL};
     file->sources[file->count] = from;
     file->count++;
     return DT_OK;
@@ -96,21 +96,20 @@ static int64_t item_bytes(const state_file *file, int index)
 
 /* --- writing --- */
 
-static dt_status read_item(void *context, int index, void *host)
+static void point_to(const dt_snapshot *snapshot, state_file *file)
 {
-    const state_file *file = context;
-    const source *from = &file->sources[index];
-    if (from->param) return dt_store_read(file->store, from->param, from->buffer, dt_store_type(file->store), host);
-    dt_device *device = dt_store_device(file->store);
-    DT_TRY(dt_device_download(device, DT_STREAM_COMPUTE, host, from->state->data, (size_t)item_bytes(file, index)));
-    return dt_device_sync(device, DT_STREAM_COMPUTE);
+    for (int i = 0; i < file->count; i++) {
+        const source *from = &file->sources[i];
+        file->items[i].data = from->param ? dt_snapshot_param(snapshot, from->param, from->buffer)
+                                          : dt_snapshot_state(snapshot, from->state);
+    }
 }
 
-static dt_status write_to(const char *path, state_file *file, bool compress, dt_file_sum *sum)
+static dt_status write_to(const char *path, const state_file *file, bool compress, dt_file_sum *sum)
 {
     dt_outfile *out;
     DT_TRY(dt_outfile_create(path, compress, &out));
-    dt_status status = dt_safetensors_write(out, file->items, file->count, NULL, read_item, file);
+    dt_status status = dt_safetensors_write(out, file->items, file->count, NULL);
     if (!status) return dt_outfile_finish(out, sum);
     dt_outfile_abort(out);
     return status;
@@ -128,11 +127,13 @@ static dt_status write_file(const char *folder, state_file *file, bool compress,
     return status ? status : dt_manifest_add(files, file->name, &sum);
 }
 
-dt_status dt_state_files_write(const char *folder, const dt_store *store, bool compress, json_t *files)
+dt_status dt_state_files_write(const char *folder, const dt_snapshot *snapshot, bool compress, json_t *files)
 {
+    const dt_store *store = dt_snapshot_store(snapshot);
     for (int unit = -1; unit <= dt_store_units(store); unit++) {
         state_file file;
         DT_TRY(list_create(store, unit, &file));
+        point_to(snapshot, &file);
         dt_status status = write_file(folder, &file, compress, files);
         list_free(&file);
         if (status) return status;

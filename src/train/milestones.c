@@ -54,35 +54,40 @@ static dt_status evaluate(dt_trainer *t, bool *improved)
 
 /* --- checkpoints --- */
 
-static dt_status save(dt_trainer *t)
+/* What became of a save, as far as it is known. */
+static dt_status judge(dt_trainer *t, dt_status saved)
 {
-    dt_checkpoint_options options = {.folder = dt_run_folder_checkpoints(t->folder),
-                                     .keep = t->policy.keep,
-                                     .compress = t->policy.compress,
-                                     .file_bytes = t->policy.file_bytes};
-    json_t *numerics = dt_session_numerics(t->session);
-    if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
-    dt_status status = dt_report_flush(t->report);
-    if (!status) status = dt_checkpoint_save(t->session->store, &t->progress, t->yaml.data, numerics, &options);
-    json_decref(numerics);
-    return status;
+    if (!saved) return DT_OK;
+    t->saved_step = -1;
+    if (!t->policy.go_on_unsaved) return saved;
+    dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
+    return DT_OK;
+}
+
+dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver)); }
+
+static dt_status start_saving(dt_trainer *t)
+{
+    DT_TRY(dt_report_flush(t->report));
+    DT_TRY(dt_saver_start(t->saver, &t->progress));
+    t->saved_step = t->progress.step;
+    return DT_OK;
 }
 
 dt_status dt_trainer_save(dt_trainer *t)
 {
+    DT_TRY(dt_trainer_finish_saving(t));
     if (t->saved_step == t->progress.step) return DT_OK;
-    DT_TRY(save(t));
-    t->saved_step = t->progress.step;
-    return DT_OK;
+    DT_TRY(start_saving(t));
+    return dt_saver_wait(t->saver);
 }
 
 dt_status dt_trainer_milestone(dt_trainer *t)
 {
     bool improved = false;
+    DT_TRY(judge(t, dt_saver_poll(t->saver)));
     if (evaluation_due(t)) DT_TRY(evaluate(t, &improved));
     if (!improved && !checkpoint_due(t)) return DT_OK;
-    dt_status status = dt_trainer_save(t);
-    if (!status || !t->policy.go_on_unsaved) return status;
-    dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
-    return DT_OK;
+    DT_TRY(dt_trainer_finish_saving(t));
+    return judge(t, start_saving(t));
 }

@@ -16,6 +16,7 @@ static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_num
 static dt_status reload(dt_trainer *t)
 {
     char *path = NULL;
+    DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
     if (!status) status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
@@ -73,6 +74,6 @@ dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_
     case DT_NONFINITE_STOP: log_bad(t, bad, numbers, "stopping"); break;
     }
     return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or "
-                   "train.clip_norm may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or rollback goes on",
-                   (long long)bad->step + 1);
+                   "train.clip_norm may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or "
+                   "rollback goes on", (long long)bad->step + 1);
 }

@@ -32,17 +32,17 @@ const dt_safetensor *dt_safetensors_find(const dt_safetensors *, const char *nam
  * types must be the same. */
 DT_MUST_USE dt_status dt_safetensors_read(const dt_safetensors *, const dt_safetensor *, dt_dtype, void *host);
 
-/* What is to be written. `source` puts the elements of item `index` into `host` (room for the largest item). */
+/* What is to be written. */
 typedef struct dt_safetensors_item {
     const char *name; /* UTF-8, unique */
     dt_dtype dtype;
     dt_shape shape;
+    const void *data; /* its elements, in host memory */
 } dt_safetensors_item;
-typedef dt_status (*dt_safetensors_source)(void *context, int index, void *host);
 
 /* Writes header and data of `count` items. `metadata` are key-value pairs for the member __metadata__, ended by NULL;
  * NULL: none. */
 DT_MUST_USE dt_status dt_safetensors_write(dt_outfile *, const dt_safetensors_item *, int count,
-                                           const char *const *metadata, dt_safetensors_source, void *context);
+                                           const char *const *metadata);
 
 #endif

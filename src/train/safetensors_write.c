@@ -61,25 +61,13 @@ static dt_status write_header(dt_outfile *file, const char *text)
 }
 
 dt_status dt_safetensors_write(dt_outfile *file, const dt_safetensors_item *items, int count,
-                               const char *const *metadata, dt_safetensors_source source, void *context)
+                               const char *const *metadata)
 {
-    int64_t room = 1;
-    for (int i = 0; i < count; i++)
-        if (item_bytes(&items[i]) > room) room = item_bytes(&items[i]);
-    dt_status status = DT_OK;
     char *text = header_text(items, count, metadata);
-    void *host = malloc((size_t)room);
-    if (!text || !host) {
-        status = dt_fail_memory((unsigned long long)room, "writing tensors");
-        goto done;
-    }
-    DT_TRY_GOTO(write_header(file, text), done);
-    for (int i = 0; i < count; i++) {
-        DT_TRY_GOTO(source(context, i, host), done);
-        DT_TRY_GOTO(dt_outfile_add(file, host, (size_t)item_bytes(&items[i])), done);
-    }
-done:
+    if (!text) return dt_fail_memory((unsigned long long)count * sizeof *items, "the header of tensors");
+    dt_status status = write_header(file, text);
+    for (int i = 0; i < count && !status; i++)
+        status = dt_outfile_add(file, items[i].data, (size_t)item_bytes(&items[i]));
     free(text);
-    free(host);
     return status;
 }

@@ -70,6 +70,17 @@ static dt_status open_report(dt_trainer *t)
     return dt_report_create(dt_run_folder_path(t->folder), resume_step, t->schedule.steps, t->log, &t->report);
 }
 
+static dt_status open_saver(dt_trainer *t)
+{
+    dt_checkpoint_options options = {.folder = dt_run_folder_checkpoints(t->folder),
+                                     .keep = t->policy.keep,
+                                     .compress = t->policy.compress,
+                                     .file_bytes = t->policy.file_bytes};
+    json_t *numerics = dt_session_numerics(t->session);
+    if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
+    return dt_saver_create(t->session->store, t->yaml.data, numerics, &options, t->log, &t->saver);
+}
+
 static void log_end(const dt_trainer *t, double seconds)
 {
     char duration[32];
@@ -95,8 +106,10 @@ static dt_status run(dt_trainer *t)
     double begin = dt_clock();
     log_inactive(t);
     DT_TRY(open_report(t));
+    DT_TRY(open_saver(t));
     if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
     DT_TRY(dt_trainer_loop(t));
+    DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_report_flush(t->report));
     log_end(t, dt_clock() - begin);
     return DT_OK;
@@ -121,6 +134,7 @@ static dt_status train(dt_trainer *t)
 
 static void release(dt_trainer *t)
 {
+    dt_saver_free(t->saver);
     dt_feed_free(t->feed);
     dt_outbox_free(t->outbox);
     dt_report_free(t->report);

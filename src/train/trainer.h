@@ -8,6 +8,7 @@
 #include "train/outbox.h"
 #include "train/policy.h"
 #include "train/run_folder.h"
+#include "train/saver.h"
 #include "train/schedule.h"
 
 typedef struct dt_flight { /* a step that was launched and whose numbers are not read yet */
@@ -27,11 +28,12 @@ typedef struct dt_trainer {
     dt_evaluator *evaluator; /* NULL where nothing is evaluated */
     dt_run_folder *folder;   /* NULL, as is the report, in a dry run */
     dt_report *report;
+    dt_saver *saver;         /* NULL in a dry run, and before the loop */
     dt_text yaml;            /* the resolved settings */
     dt_feed *feed;
     dt_outbox *outbox;
     dt_progress progress;    /* counts launched steps; agrees with the weights when none is in flight */
-    int64_t saved_step;      /* of the newest checkpoint; -1: none */
+    int64_t saved_step;      /* of the newest checkpoint, written or under way; -1: none, or it failed */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
     dt_meter meter;
@@ -51,7 +53,10 @@ DT_MUST_USE dt_status dt_trainer_seek(dt_trainer *, int64_t samples);
 /* milestones.c: what is due after update number progress.step. */
 bool dt_trainer_pauses(const dt_trainer *); /* is anything? */
 DT_MUST_USE dt_status dt_trainer_milestone(dt_trainer *);
-DT_MUST_USE dt_status dt_trainer_save(dt_trainer *); /* nothing when this step is saved already */
+/* Saves this step unless it is saved already, and returns once that is durable. */
+DT_MUST_USE dt_status dt_trainer_save(dt_trainer *);
+/* Waits for a checkpoint under way. That it failed is an error or a warning, as checkpoint.on_error says. */
+DT_MUST_USE dt_status dt_trainer_finish_saving(dt_trainer *);
 
 /* recover.c: the step did not commit; does what train.on_nonfinite says. A rollback empties the flight. */
 DT_MUST_USE dt_status dt_trainer_recover(dt_trainer *, const dt_flight *bad, const dt_step_numbers *);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "train/checkpoint.h"
 #include "train/safetensors.h"
+#include "train/snapshot.h"
 
 typedef struct dt_weight_set dt_weight_set;
 
@@ -21,11 +22,11 @@ DT_MUST_USE dt_status dt_weight_set_fill(const dt_weight_set *, dt_store *, dt_b
 
 /* Writes parameters first .. first + count - 1 of a buffer into one file, in the type of the store. `metadata` as in
  * dt_safetensors_write; `sum` may be NULL. No file is left behind when that fails. */
-DT_MUST_USE dt_status dt_weight_file_write(const char *path, const dt_store *, dt_buffer, int first, int count,
+DT_MUST_USE dt_status dt_weight_file_write(const char *path, const dt_snapshot *, dt_buffer, int first, int count,
                                            const char *const *metadata, dt_file_sum *sum);
 /* Writes <folder>/<stem>.safetensors of all parameters, split where a file would pass
  * `file_bytes` (0: never). Each file written is added to the object `files` (checkpoint_manifest.h). */
-DT_MUST_USE dt_status dt_weight_set_write(const char *folder, const char *stem, const dt_store *, dt_buffer,
+DT_MUST_USE dt_status dt_weight_set_write(const char *folder, const char *stem, const dt_snapshot *, dt_buffer,
                                           int64_t file_bytes, json_t *files);
 
 #endif

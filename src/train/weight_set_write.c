@@ -7,37 +7,32 @@
 
 /* Parameters first .. first + count - 1 of one buffer. */
 typedef struct part {
-    const dt_store *store;
+    const dt_snapshot *from;
+    const dt_store *store; /* of the snapshot */
     dt_buffer buffer;
     int first, count;
 } part;
 
-static dt_status read_param(void *context, int index, void *host)
-{
-    const part *p = context;
-    const dt_param *param = dt_store_param(p->store, p->first + index);
-    return dt_store_read(p->store, param, p->buffer, dt_store_type(p->store), host);
-}
-
-static dt_status write_items(dt_outfile *file, part *p, const char *const *metadata)
+static dt_status write_items(dt_outfile *file, const part *p, const char *const *metadata)
 {
     size_t bytes = ((size_t)p->count + 1) * sizeof(dt_safetensors_item);
     dt_safetensors_item *items = malloc(bytes);
     if (!items) return dt_fail_memory(bytes, "writing weights");
     for (int i = 0; i < p->count; i++) {
         const dt_param *param = dt_store_param(p->store, p->first + i);
-        items[i] = (dt_safetensors_item){param->name, dt_store_type(p->store), param->published_shape};
+        items[i] = (dt_safetensors_item){param->name, dt_store_type(p->store), param->published_shape,
+                                         dt_snapshot_param(p->from, param, p->buffer)};
     }
-    dt_status status = dt_safetensors_write(file, items, p->count, metadata, read_param, p);
+    dt_status status = dt_safetensors_write(file, items, p->count, metadata);
     free(items);
     return status;
 }
 
-dt_status dt_weight_file_write(const char *path, const dt_store *store, dt_buffer buffer, int first, int count,
+dt_status dt_weight_file_write(const char *path, const dt_snapshot *from, dt_buffer buffer, int first, int count,
                                const char *const *metadata, dt_file_sum *sum)
 {
     dt_outfile *file;
-    part p = {store, buffer, first, count};
+    part p = {from, dt_snapshot_store(from), buffer, first, count};
     DT_TRY(dt_outfile_create(path, false, &file));
     dt_status status = write_items(file, &p, metadata);
     if (!status) return dt_outfile_finish(file, sum);
@@ -51,7 +46,7 @@ static dt_status write_listed(const char *folder, const char *name, const part *
     char *path;
     dt_file_sum sum;
     DT_TRY(dt_path_join(folder, name, &path));
-    dt_status status = dt_weight_file_write(path, p->store, p->buffer, p->first, p->count, metadata, &sum);
+    dt_status status = dt_weight_file_write(path, p->from, p->buffer, p->first, p->count, metadata, &sum);
     free(path);
     return status ? status : dt_manifest_add(files, name, &sum);
 }
@@ -113,12 +108,13 @@ static dt_status write_parts(const char *folder, const char *stem, part p, int p
     return status;
 }
 
-dt_status dt_weight_set_write(const char *folder, const char *stem, const dt_store *store, dt_buffer buffer,
+dt_status dt_weight_set_write(const char *folder, const char *stem, const dt_snapshot *from, dt_buffer buffer,
                               int64_t file_bytes, json_t *files)
 {
     char name[64];
     int parts = 0;
-    part all = {store, buffer, 0, dt_store_params(store)};
+    const dt_store *store = dt_snapshot_store(from);
+    part all = {from, store, buffer, 0, dt_store_params(store)};
     for (int first = 0; first < all.count; first += part_count(store, first, file_bytes)) parts++;
     if (parts > 1) return write_parts(folder, stem, all, parts, file_bytes, files);
     snprintf(name, sizeof name, "%s.safetensors", stem);

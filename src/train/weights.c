@@ -63,10 +63,20 @@ dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_op
 
 dt_status dt_weights_save(const char *path, const dt_store *store, dt_buffer buffer, const char *const *metadata)
 {
-    char *temporary;
-    if (asprintf(&temporary, "%s.tmp", path) < 0) return dt_fail_memory(strlen(path), path);
-    dt_status status = dt_weight_file_write(temporary, store, buffer, 0, dt_store_params(store), metadata, NULL);
+    dt_status status;
+    char *temporary = NULL;
+    dt_snapshot *snapshot = NULL;
+    DT_TRY_GOTO(dt_snapshot_create(store, 1u << buffer, &snapshot), done);
+    DT_TRY_GOTO(dt_snapshot_take(snapshot), done);
+    if (asprintf(&temporary, "%s.tmp", path) < 0) {
+        temporary = NULL;
+        status = dt_fail_memory(strlen(path), path);
+        goto done;
+    }
+    status = dt_weight_file_write(temporary, snapshot, buffer, 0, dt_store_params(store), metadata, NULL);
     if (!status) status = dt_path_move(temporary, path);
+done:
     free(temporary);
+    dt_snapshot_free(snapshot);
     return status;
 }

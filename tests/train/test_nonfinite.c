@@ -84,6 +84,17 @@ static void test_skip_commits_nothing(void **state)
     }
 }
 
+/* The checkpoint of step 1 may still be on its way to the disk when step 2 turns out bad. */
+static void test_rollback_waits_for_the_save(void **state)
+{
+    const char *const *words = WORDS("train.on_nonfinite=rollback", "train.rollback_limit=3",
+                                     "checkpoint.every_steps=1");
+    assert_int_equal(tiny_train("wait", words, false, NULL), DT_ERR_NUMERIC);
+    char *log = tiny_file("wait", "log.txt");
+    assert_int_equal(occurrences(log, "rolled back to step 1"), 3);
+    free(log);
+}
+
 /* Each rollback takes the run back to step 0 and moves the data on: steps 1 and 2 read samples 0 to 15, then, behind
  * the bad batch, 16 to 31, then 32 to 47. */
 static void test_rollback(void **state)
@@ -110,6 +121,7 @@ static void test_named_operator(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_commits_nothing),
-                                       CASE(test_rollback), CASE(test_named_operator)};
+                                       CASE(test_rollback), CASE(test_rollback_waits_for_the_save),
+                                       CASE(test_named_operator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
