@@ -17,7 +17,7 @@ BATCH, WARM, ROUNDS, STEPS = 64, 20, 7, 30
 def main():
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
     norm = sys.argv[2] if len(sys.argv) > 2 else "dyt"
-    model = make_vit(norm, image=28, channels=1, patch=7, width=64, depth=4, heads=4, classes=10, alpha0=1.0)
+    model = make_vit(norm, image=28, channels=1, patch=7, width=64, depth=4, heads=2, classes=10, alpha0=1.0)
     optimizer = torch.optim.AdamW(decay_groups(model, 0.05), lr=4e-3)
     images, labels = torch.randn(BATCH, 1, 28, 28), torch.randint(0, 10, (BATCH,))
 
