@@ -1,7 +1,8 @@
 #!/bin/sh
 # Kills training runs with SIGKILL at random instants while they save after every step, resumes them, tries to kill the
-# resumed ones too, resumes again, and compares the last checkpoint with that of a run that nobody disturbed: bit for
-# bit.
+# resumed ones too, resumes again, and compares what is left with what a run leaves that nobody disturbed: weights,
+# state, progress and metrics, bit for bit. A resumed run must go on from the newest checkpoint there was: one that
+# starts over ends with the same bits. First two broken programs show that this script finds such faults.
 # usage: kill.sh DYTTRAIN COUNT
 set -eu
 dyttrain=$1
@@ -19,35 +20,112 @@ data: {kind: synthetic, image: 8, channels: 1, classes: 4, synthetic_count: 100,
 train: {steps: 30, accumulate: 4, ema: 0.9}
 eval: {every_steps: 10, at_end: true}
 checkpoint: {every_steps: 1, keep: 3}
+log: {every_steps: 1}
 run: {dir: $work/runs}
 YAML
 
-# train NAME: starts run NAME, or goes on with it, in the background
+fail() {
+    echo "$1; the last run said:" >&2
+    cat "$work/output" >&2
+    exit 1
+}
+
+# newest NAME: the step of the newest checkpoint of run NAME; 0: there is none
+newest() {
+    steps=$(ls "$work/runs/$1/checkpoints" 2>/dev/null | sed -n 's/^step-0*\([0-9]*\)$/\1/p' | sort -n | tail -n 1)
+    echo "${steps:-0}"
+}
+
+# train NAME: starts run NAME, or goes on with it, in the background; keeps the checkpoint to go on from in `before`
 train() {
+    before=$(newest "$1")
     "$dyttrain" "$work/config.yaml" run.name="$1" --resume >"$work/output" 2>&1 &
     pid=$!
 }
 
-# finish: waits for it and fails if it failed
-finish() {
-    wait "$pid" || { cat "$work/output" >&2; echo "resuming failed" >&2; exit 1; }
+# ended: waits for the run that was trained; its exit code in `status`
+ended() {
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
     pid=
+}
+
+# went_on: fails unless the run that ended resumed where it should have, as far as it came to say
+went_on() {
+    from=$(sed -n 's/.*resuming from .*: step \([0-9]*\) of .*/\1/p' "$work/output")
+    if [ -n "$from" ]; then
+        [ "$from" -ge "$before" ] || fail "resumed at step $from, but there was a checkpoint of step $before"
+    elif [ "$before" -gt 0 ] && { [ "$status" -eq 0 ] || grep -q 'starting' "$work/output"; }; then
+        fail "began anew, but there was a checkpoint of step $before"
+    fi
+}
+
+# finish: waits for the run to end by itself
+finish() {
+    ended
+    [ "$status" -eq 0 ] || fail "a run failed with exit code $status"
+    went_on
 }
 
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 # random BOUND: below BOUND
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom) % $1)); }
 
-# cut NAME: starts or resumes run NAME and kills it within `length` milliseconds; fails if it ended before
+# cut NAME: starts or resumes run NAME and kills it within `length` milliseconds; false if it ended before
 cut() {
     train "$1"
     instant=$(random "$length")
     sleep "$(printf '%d.%03d' $((instant / 1000)) $((instant % 1000)))"
     kill -9 "$pid" 2>/dev/null || true
-    status=0
-    wait "$pid" 2>/dev/null || status=$?
-    pid=
-    [ "$status" -eq 137 ] && killed=$((killed + 1))
+    ended
+    case $status in
+    0 | 137) went_on ;;
+    *) fail "a run that was to be killed failed with exit code $status" ;;
+    esac
+    [ "$status" -eq 137 ]
+}
+
+# begin_cut NAME: a new run NAME that is killed before its end
+begin_cut() {
+    until cut "$1"; do
+        rm -rf "${work:?}/runs/$1"
+        length=$((length * 9 / 10 + 1))
+    done
+}
+
+progress() { sed -n '/"progress": {/,/}/p' "$1/manifest.json"; }
+metrics() { sed -E 's/,"(samples_per_s|tokens_per_s|mfu|data_wait)":[^,}]*//g' "$work/runs/$1/metrics.jsonl"; }
+
+# compare NAME: fails where run NAME differs from the one that nobody disturbed
+compare() {
+    ours=$work/runs/$1/$last
+    [ "$(ls "$ours")" = "$(ls "$work/runs/whole/$last")" ] || fail "other files are in the last checkpoint: $(ls "$ours")"
+    for file in "$ours"/*; do
+        [ "${file##*/}" = manifest.json ] || cmp "$work/runs/whole/$last/${file##*/}" "$file" || fail "other bits"
+    done
+    [ "$(progress "$ours")" = "$(progress "$work/runs/whole/$last")" ] || fail "other progress: $(progress "$ours")"
+    metrics whole >"$work/expected"
+    metrics "$1" | diff "$work/expected" - >&2 || fail "other metrics"
+}
+
+# recover NAME: resumes the killed run NAME, perhaps only after another kill, up to its end
+recover() {
+    cut "$1" || true
+    train "$1"
+    finish
+    compare "$1"
+}
+
+# finds_out WHAT: a program that does WHAT when it should resume must not get through
+finds_out() {
+    chmod +x "$work/broken"
+    name=broken
+    until begin_cut $name && [ "$(newest $name)" -gt 0 ]; do rm -rf "${work:?}/runs/$name"; done
+    if (dyttrain=$work/broken recover $name) >"$work/verdict" 2>&1; then
+        echo "a program that $1 when it should resume was not found out" >&2
+        exit 1
+    fi
+    rm -rf "${work:?}/runs/$name"
 }
 
 begin=$(milliseconds)
@@ -56,21 +134,23 @@ finish
 length=$(($(milliseconds) - begin))
 last=checkpoints/step-00000030
 
+cat > "$work/broken" <<SH
+#!/bin/sh
+rm -rf "$work/runs/broken"
+exec "$dyttrain" "\$@"
+SH
+finds_out 'starts over'
+printf '#!/bin/sh\nkill -SEGV $$\n' >"$work/broken"
+finds_out 'crashes'
+
 killed=0
 number=0
 while [ "$number" -lt "$count" ]; do
     number=$((number + 1))
     name=cut$number
-    until cut "$name"; do
-        rm -rf "$work/runs/$name"
-        length=$((length * 9 / 10 + 1))
-    done
-    cut "$name" || true
-    train "$name"
-    finish
-    for file in "$work/runs/whole/$last"/*; do
-        [ "${file##*/}" = manifest.json ] || cmp "$file" "$work/runs/$name/$last/${file##*/}"
-    done
+    begin_cut "$name"
+    recover "$name"
+    killed=$((killed + 1))
     rm -rf "${work:?}/runs/$name"
 done
-echo "$count runs were killed, $killed times in all, and resumed: each ended with the same bits"
+echo "$killed runs were killed and resumed: each ended with the same bits"
