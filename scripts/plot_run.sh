@@ -23,7 +23,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
         exit 0
         ;;
     -o)
-        [ $# -ge 2 ] || fail "-o needs a file name; $usage" 2
+        { [ $# -ge 2 ] && [ "$2" != -- ]; } || fail "-o needs a file name; $usage" 2
         out=$2
         shift 2
         ;;

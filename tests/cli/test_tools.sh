@@ -38,6 +38,11 @@ fi
 plot
 [ $code = 2 ] && has err 'usage:'
 is 'plot_run.sh without a run'
+for last in runs/tiny ''; do
+    plot $last -o # behind a run, and alone
+    [ $code = 2 ] && has err '-o needs a file name'
+    is 'plot_run.sh -o without a file name'
+done
 plot none
 [ $code = 1 ] && has err "'none' is no run"
 is 'plot_run.sh with something else'
