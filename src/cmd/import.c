@@ -40,6 +40,7 @@ static dt_status import_weights(const dt_arguments *args)
     dt_log *log = NULL;
     dt_settings *settings = NULL;
     dt_session *session = NULL;
+    if (!*out) return dt_fail(DT_ERR_USAGE, "OUT is empty: it names the run folder to make");
     if (dt_file_exists(out)) return dt_fail(DT_ERR_USAGE, "'%s' exists: remove it or choose another name", out);
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
@@ -55,8 +56,8 @@ static dt_status import_weights(const dt_arguments *args)
         if (dt_folder_remove(out)) status = DT_ERR_IO;
         goto done;
     }
-    printf("%s: %d tensors from %s; see 'dyttrain inspect %s', or train from it with init.from=%s/checkpoints/"
-           "step-00000000\n", out, dt_store_params(store), from, out, out);
+    printf("%s: %d tensors from %s; see 'dyttrain inspect %s', or train from it with init.from=%s\n", out,
+           dt_store_params(store), from, out, out);
 done:
     dt_session_free(session);
     dt_settings_free(settings);

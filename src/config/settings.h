@@ -47,6 +47,7 @@ typedef struct dt_setting_row {
     bool named;                 /* also a map from names to values, e.g. norm.alpha0: {attention: 0.8, ffn: 0.2} and
                                    norm.alpha0.attention=0.8; key `default` in the map is the value of the rest. For
                                    bools, reals and choices */
+    bool name;                  /* a text that names one file or folder: no '/', not . or .., no control characters */
     const char *replaces;       /* the path of the other row of a pair; NULL: none. One of the two names the other */
     const char *help;           /* one line, what it means and its unit */
 } dt_setting_row;

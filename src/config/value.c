@@ -2,6 +2,7 @@
 #include "config/value.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,15 @@ static dt_status fail_type(const dt_yaml *node, const char *path, const char *wa
     return dt_place_fail(node->place, path, "must be %s, not %s%s", wanted, kind, dt_yaml_describe(node, found));
 }
 
+static dt_status fail_empty(const dt_yaml *node, const char *path, const char *wanted)
+{
+    return dt_place_fail(node->place, path, "has no value: write %s, or null for the default", wanted);
+}
+
 static dt_status check_plain(const dt_yaml *node, const char *path, const char *wanted)
 {
     if (node->kind != DT_YAML_SCALAR || !node->plain) return fail_type(node, path, wanted);
-    if (node->text[0]) return DT_OK;
-    return dt_place_fail(node->place, path, "has no value: write %s, or null for the default", wanted);
+    return node->text[0] ? DT_OK : fail_empty(node, path, wanted);
 }
 
 static dt_status read_bool(const char *path, const dt_yaml *node, bool *out)
@@ -99,17 +104,38 @@ static dt_status read_real(const dt_setting_row *row, const char *path, const dt
 {
     DT_TRY(check_plain(node, path, "a number"));
     if (!is_real(node->text)) return fail_type(node, path, "a number");
+    errno = 0;
     *out = strtod(node->text, NULL);
+    if (errno == ERANGE && *out == 0) return fail_type(node, path, "a number that is not too small to tell from 0");
     if (!isfinite(*out)) return fail_type(node, path, "a finite number");
     return check_range(row, path, node, *out);
 }
 
 static dt_status read_text(const char *path, const dt_yaml *node, const char **out)
 {
+    char found[DT_QUOTE_ROOM];
     if (node->kind != DT_YAML_SCALAR) return fail_type(node, path, "a text");
-    if (node->plain) DT_TRY(check_plain(node, path, "a text"));
+    if (!node->text[0]) return fail_empty(node, path, "a text");
+    if (strlen(node->text) > DT_VALUE_TEXT_BYTES)
+        return dt_place_fail(node->place, path, "'%s' has %zu bytes, more than the %d allowed",
+                             dt_place_quote(found, node->text), strlen(node->text), DT_VALUE_TEXT_BYTES);
     *out = node->text;
     return DT_OK;
+}
+
+static bool has_control(const char *text)
+{
+    while (*text && (unsigned char)*text >= 0x20 && *text != 0x7F) text++;
+    return *text;
+}
+
+/* A text that names one file or folder inside another. */
+static dt_status check_name(const char *path, const dt_yaml *node)
+{
+    const char *text = node->text;
+    bool plain = !strchr(text, '/') && strcmp(text, ".") != 0 && strcmp(text, "..") != 0 && !has_control(text);
+    if (plain && strlen(text) <= NAME_MAX) return DT_OK;
+    return fail_type(node, path, "a plain name (no '/', not . or .., no control characters, at most 255 bytes)");
 }
 
 static dt_status fail_choice(const dt_setting_row *row, const char *path, const dt_yaml *node, size_t count)
@@ -162,7 +188,9 @@ dt_status dt_value_read(const dt_setting_row *row, const char *path, const dt_ya
     case DT_SETTING_BOOL: return read_bool(path, node, &out->truth);
     case DT_SETTING_INT: return read_int(row, path, node, &out->integer);
     case DT_SETTING_REAL: return read_real(row, path, node, &out->real);
-    case DT_SETTING_TEXT: return read_text(path, node, &out->text);
+    case DT_SETTING_TEXT:
+        DT_TRY(read_text(path, node, &out->text));
+        return row->name ? check_name(path, node) : DT_OK;
     case DT_SETTING_CHOICE: return read_choice(row, path, node, &out->choice);
     case DT_SETTING_REALS: break;
     }

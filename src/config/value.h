@@ -5,7 +5,7 @@
 #include "config/settings.h"
 #include "config/yaml.h"
 
-enum { DT_VALUE_REALS = 16 }; /* the longest list */
+enum { DT_VALUE_REALS = 16, DT_VALUE_TEXT_BYTES = 4095 }; /* the longest list; the longest text, as a path may be */
 
 typedef enum dt_value_origin { DT_FROM_NOWHERE, DT_FROM_DEFAULT, DT_FROM_USER, DT_FROM_DERIVING } dt_value_origin;
 

@@ -158,10 +158,11 @@ dt_status dt_yaml_parse(dt_arena *arena, const char *bytes, size_t size, const c
     if (size > DT_YAML_BYTES)
         return dt_fail(DT_ERR_USAGE, "%s: has %zu bytes, more than the %d allowed", source, size, DT_YAML_BYTES);
     DT_TRY(dt_yaml_check_bytes(bytes, size, source, numbered));
+    size_t mark = size >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* libyaml would read it as a key's */
     reader r = {.arena = arena, .source = source, .numbered = numbered};
     if (!yaml_parser_initialize(&r.parser)) return dt_fail_memory(sizeof r.parser, "the YAML parser");
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)bytes, size);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)bytes + mark, size - mark);
     dt_status status = read_document(&r, out);
     yaml_parser_delete(&r.parser);
     return status;

@@ -18,7 +18,8 @@ static const dt_setting_row rows[] = {
      .help = "type of weights and activations; fp64 only on the CPU"},
 
     {"run.dir", DT_SETTING_TEXT, "runs", .help = "folder that holds the run folders"},
-    {"run.name", DT_SETTING_TEXT, NULL, .help = "name of this run's folder; model.arch and norm.kind when not set"},
+    {"run.name", DT_SETTING_TEXT, NULL, .name = true,
+     .help = "name of this run's folder; model.arch and norm.kind when not set"},
 
     {"train.steps", DT_SETTING_INT, NULL, 1, 1e12, .replaces = "train.epochs", .help = "updates to make"},
     {"train.epochs", DT_SETTING_REAL, NULL, 1e-6, 1e6, .help = "passes over the training set, a fraction allowed"},

@@ -41,6 +41,11 @@ refuses 'folder to inspect' "is neither a run nor a checkpoint" inspect "$root/s
 refuses 'no help on that' "no help on 'everything'" help everything
 refuses 'missing ImageNet' 'imagenet' "$root/configs/vit_b_dyt.yaml" data.path="$work/none" run.dir="$work/runs" device=cpu
 
+for name in . .. ../esc '' "$work/run" a/b; do
+    refuses "run.name=$name" 'run.name' tiny.yaml run.name="$name"
+done
+refuses 'run.dir that is empty' 'has no value' tiny.yaml run.dir=
+refuses 'import into no folder' 'OUT is empty' import none.safetensors tiny.yaml ''
 printf 'seed: 1\n  bad: [\n' >broken.yaml
 refuses 'not YAML' 'broken.yaml:2' plan broken.yaml
 printf 'seed: 1\nsede: 2\n' >unknown.yaml

@@ -107,6 +107,8 @@ static void bad_values_are_refused_with_their_path(void **state)
         {"optim: {lr: .inf}", "a.yaml:1:13: optim.lr: must be a number, not '.inf'"},
         {"optim: {lr: 0x1p3}", "a.yaml:1:13: optim.lr: must be a number, not '0x1p3'"},
         {"optim: {lr: 1e999}", "a.yaml:1:13: optim.lr: must be a finite number, not '1e999'"},
+        {"optim: {lr: 1e-400}",
+         "a.yaml:1:13: optim.lr: must be a number that is not too small to tell from 0, not '1e-400'"},
         {"optim: {lr: 1e}", "a.yaml:1:13: optim.lr: must be a number, not '1e'"},
         {"optim: {lr: .}", "a.yaml:1:13: optim.lr: must be a number, not '.'"},
         {"optim: {shift: 6}", "a.yaml:1:16: optim.shift: must be at most 5, not '6'"},
@@ -121,6 +123,7 @@ static void bad_values_are_refused_with_their_path(void **state)
         {"precision: {mode: x}", "a.yaml:1:19: precision.mode: 'x' is none of 'fp32' or 'bf16'"},
         {"run: {name: [a]}", "a.yaml:1:13: run.name: must be a text, not a list"},
         {"run: {name: }", "a.yaml:1:13: run.name: has no value: write a text, or null for the default"},
+        {"run: {name: \"\"}", "a.yaml:1:13: run.name: has no value: write a text, or null for the default"},
         {"run: 3", "a.yaml:1:6: run: is a section of settings, not '3'"},
         {"run: [3]", "a.yaml:1:6: run: is a section of settings, not a list"},
         {"run:", "a.yaml:1:5: run: is a section of settings, but empty"},
@@ -157,12 +160,48 @@ static void bad_words_are_refused(void **state)
                              "find expected ',' or ']'"},
         {"norm.alpha0.a.b=1", "command line: norm.alpha0.a.b=1: not a name: letters, digits, '_' and '-', up to 100"},
         {"norm.alpha0={a: 1, a: 2}", "command line: norm.alpha0={a: 1, a: 2}: duplicate key 'a'"},
+        {"run.dir=", "command line: run.dir=: has no value: write a text, or null for the default"},
         {"run.name=\xFF", "command line: run.name=\xFF: not UTF-8: byte 0xFF"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_settings *settings;
         assert_refused(dt_settings_load(NULL, &cases[i].word, 1, tables, TABLES, &settings), cases[i].message);
     }
+}
+
+static void a_name_is_one_plain_word_of_a_path(void **state)
+{
+    static const char *const names[] = {".", "..", "../esc", "/tmp/run", "a/b", "a/", "a\nb", "a\tb"};
+    const char *known = ": must be a plain name (no '/', not . or .., no control characters, at most 255 bytes)";
+    char word[400], longest[300];
+    const char *const words[] = {word};
+    dt_settings *settings;
+    memset(longest, 'n', sizeof longest);
+    longest[256] = '\0';
+    for (size_t i = 0; i <= sizeof names / sizeof *names; i++) {
+        snprintf(word, sizeof word, "run.name=%s", i ? names[i - 1] : longest);
+        assert_int_equal(dt_settings_load(NULL, words, 1, tables, TABLES, &settings), DT_ERR_USAGE);
+        assert_non_null(strstr(dt_error_message(), known));
+    }
+    longest[255] = '\0';
+    snprintf(word, sizeof word, "run.name=%s", longest);
+    assert_int_equal(dt_settings_load(NULL, words, 1, tables, TABLES, &settings), DT_OK);
+    dt_settings_free(settings);
+}
+
+static void a_long_text_is_cut_in_its_message(void **state)
+{
+    char *word = malloc(100000);
+    const char *const words[] = {word};
+    dt_settings *settings;
+    assert_non_null(word);
+    memset(word, 'x', 100000);
+    memcpy(word, "run.dir=", 8);
+    word[99999] = '\0';
+    assert_int_equal(dt_settings_load(NULL, words, 1, tables, TABLES, &settings), DT_ERR_USAGE);
+    assert_non_null(strstr(dt_error_message(), "xxx...' has 99991 bytes, more than the 4095 allowed"));
+    assert_true(strlen(dt_error_message()) < 300);
+    free(word);
 }
 
 static void one_source_gives_one_of_a_pair(void **state)
@@ -237,6 +276,8 @@ int main(void)
         cmocka_unit_test(unknown_settings_name_the_nearest),
         cmocka_unit_test(bad_values_are_refused_with_their_path),
         cmocka_unit_test(bad_words_are_refused),
+        cmocka_unit_test(a_name_is_one_plain_word_of_a_path),
+        cmocka_unit_test(a_long_text_is_cut_in_its_message),
         cmocka_unit_test(one_source_gives_one_of_a_pair),
         cmocka_unit_test(bombs_are_refused_within_a_second),
         cmocka_unit_test(a_huge_file_is_refused_unread),
