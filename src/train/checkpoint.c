@@ -25,7 +25,7 @@ static const dt_setting_row rows[] = {
     {"checkpoint.on_error", DT_SETTING_CHOICE, "stop", .choices = on_error,
      .help = "when saving fails (disk full): stop the run, or warn and continue"},
     {"init.from", DT_SETTING_TEXT, NULL,
-     .help = "start from these weights: a checkpoint folder, a .safetensors file or its index"},
+     .help = "start from these weights: a run, a checkpoint, a .safetensors file or its index"},
     {"init.new_head", DT_SETTING_BOOL, "false",
      .help = "with init.from: where the head is missing or of another shape, start with a new one"},
 };

@@ -43,10 +43,11 @@ DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
 /* Full verification of sizes and checksums. */
 DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
 
-/* Weights only, from a checkpoint folder, a .safetensors file or an index: for init.from, eval and import. With
- * `new_head`, parameters whose names begin with `head_prefix` ("head.") that are missing or of another shape keep their
- * initial values; all other differences are errors that list the first few names. `use_ema`: from ema.safetensors. They
- * go into the value buffer, and into the EMA buffer where the store has one. */
+/* Weights only, from a run folder (its newest valid checkpoint), a checkpoint folder, a .safetensors file or an index:
+ * for init.from, eval and import. With `new_head`, parameters whose names begin with `head_prefix` ("head.") that are
+ * missing or of another shape keep their initial values; all other differences are errors that list the first few
+ * names. `use_ema`: from ema.safetensors. They go into the value buffer, and into the EMA buffer where the store has
+ * one. */
 typedef struct dt_weights_options {
     bool use_ema, new_head;
     const char *head_prefix;

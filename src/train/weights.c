@@ -1,4 +1,4 @@
-/* Weights alone, from wherever they may lie: a checkpoint, a folder as the field publishes it, a file, an index. */
+/* Weights alone, from wherever they may lie: a run, a checkpoint, a folder as the field publishes it, a file, an index. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,25 +22,49 @@ static dt_status existing(const char *folder, const char *name, char **out)
     return DT_OK;
 }
 
-/* A checkpoint must be whole; any other folder needs only its weights. */
-static dt_status path_in_folder(const char *folder, const char *stem, char **out)
+/* `<folder>/<stem>.safetensors` or its index, otherwise NULL. */
+static dt_status weights_in(const char *folder, const char *stem, char **out)
 {
-    char *manifest, name[64];
-    DT_TRY(existing(folder, "manifest.json", &manifest));
-    dt_status status = manifest ? dt_checkpoint_verify(folder) : DT_OK;
-    free(manifest);
-    if (status) return status;
+    char name[64];
     snprintf(name, sizeof name, "%s.safetensors", stem);
     DT_TRY(existing(folder, name, out));
     if (*out) return DT_OK;
     snprintf(name, sizeof name, "%s.safetensors.index.json", stem);
-    DT_TRY(existing(folder, name, out));
-    return *out ? DT_OK : dt_fail(DT_ERR_DATA, "'%s' has no %s.safetensors", folder, stem);
+    return existing(folder, name, out);
 }
 
-static dt_status find_path(const char *path, bool use_ema, char **out)
+/* Those of the newest valid checkpoint of a run, otherwise NULL. */
+static dt_status weights_of_run(const char *folder, const char *stem, dt_log *log, char **out)
 {
-    if (is_folder(path)) return path_in_folder(path, use_ema ? "ema" : "model", out);
+    char *checkpoints, *newest = NULL;
+    DT_TRY(existing(folder, "checkpoints", &checkpoints));
+    if (!checkpoints) return DT_OK;
+    dt_status status = dt_checkpoint_find(checkpoints, log, &newest);
+    if (!status) status = weights_in(newest, stem, out);
+    if (!status && !*out) status = dt_fail(DT_ERR_DATA, "'%s' has no %s.safetensors", newest, stem);
+    if (!status) dt_log_info(log, "the weights are those of '%s'", newest);
+    free(newest);
+    free(checkpoints);
+    return status;
+}
+
+/* A checkpoint must be whole; any other folder needs only its weights. */
+static dt_status path_in_folder(const char *folder, const char *stem, dt_log *log, char **out)
+{
+    char *manifest;
+    DT_TRY(existing(folder, "manifest.json", &manifest));
+    dt_status status = manifest ? dt_checkpoint_verify(folder) : DT_OK;
+    if (!status) status = weights_in(folder, stem, out);
+    if (!status && !*out && !manifest) status = weights_of_run(folder, stem, log, out);
+    free(manifest);
+    if (status || *out) return status;
+    return dt_fail(DT_ERR_DATA, "'%s' has neither %s.safetensors nor %s.safetensors.index.json, nor the 'checkpoints' "
+                   "of a run", folder, stem, stem);
+}
+
+static dt_status find_path(const char *path, bool use_ema, dt_log *log, char **out)
+{
+    if (is_folder(path)) return path_in_folder(path, use_ema ? "ema" : "model", log, out);
     if (use_ema) return dt_fail(DT_ERR_DATA, "'%s' is not a checkpoint folder, so has no average of its weights", path);
     *out = strdup(path);
     return *out ? DT_OK : dt_fail_memory(strlen(path) + 1, path);
@@ -50,7 +74,7 @@ dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_op
 {
     char *found;
     dt_weight_set *set;
-    DT_TRY(find_path(path, options->use_ema, &found));
+    DT_TRY(find_path(path, options->use_ema, log, &found));
     dt_status status = dt_weight_set_open(found, &set);
     free(found);
     if (status) return status;

@@ -82,6 +82,14 @@ is 'init.from takes the exported file'
 run tiny.yaml run.name=from5 init.from=$checkpoint data.classes=5 init.new_head=true train.epochs=1
 [ "$code" = 0 ]
 is 'init.from with a new head takes the checkpoint'
+run tiny.yaml run.name=from-run init.from=imported train.epochs=1
+[ "$code" = 0 ] && has err "those of 'imported/checkpoints/step-00000000'"
+is 'init.from takes the newest checkpoint of a run folder'
+mkdir empty
+run tiny.yaml run.name=from-none init.from=empty
+[ "$code" = 1 ] && has err "'empty' has neither model.safetensors nor" && has err "'checkpoints'" &&
+    [ ! -e runs/from-none/metrics.jsonl ]
+is 'init.from with an empty folder says what it looked for'
 
 head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors
