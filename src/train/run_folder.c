@@ -1,6 +1,7 @@
 /* Makes, locks and names run folders. */
 #include "train/run_folder.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -8,6 +9,7 @@
 struct dt_run_folder {
     dt_text path, checkpoints;
     dt_lock *lock;
+    bool made; /* by dt_run_folder_open, and no other process holds it */
 };
 
 static dt_status derive_name(dt_settings *settings)
@@ -58,9 +60,10 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
         return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another "
                        "run.name, or remove it", folder->path.data);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
-    DT_TRY(dt_folder_make(folder->checkpoints.data));
-    DT_TRY(take_lock(folder));
-    return open_log(folder, log);
+    dt_status status = dt_folder_make(folder->checkpoints.data);
+    if (!status) status = take_lock(folder);
+    folder->made = !found && status != DT_ERR_USAGE; /* usage: another process was faster */
+    return status ? status : open_log(folder, log);
 }
 
 dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt_run_folder **out)
@@ -68,9 +71,22 @@ dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt
     dt_run_folder *folder = calloc(1, sizeof *folder);
     if (!folder) return dt_fail_memory(sizeof *folder, "the run folder");
     dt_status status = open_folder(folder, settings, resume, log);
-    if (status) dt_run_folder_free(folder);
-    else *out = folder;
+    if (!status) {
+        *out = folder;
+        return DT_OK;
+    }
+    status = dt_run_folder_discard(folder, status);
+    dt_run_folder_free(folder);
     return status;
+}
+
+dt_status dt_run_folder_discard(const dt_run_folder *folder, dt_status failed)
+{
+    if (!folder->made) return failed;
+    char why[4096];
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    if (dt_folder_remove(folder->path.data)) return dt_fail(failed, "%s; '%s' is left", why, folder->path.data);
+    return failed;
 }
 
 void dt_run_folder_free(dt_run_folder *folder)

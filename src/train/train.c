@@ -108,6 +108,7 @@ static dt_status run(dt_trainer *t)
     DT_TRY(open_report(t));
     DT_TRY(open_saver(t));
     if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
+    t->begun = true;
     DT_TRY(dt_trainer_loop(t));
     DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_report_flush(t->report));
@@ -120,7 +121,7 @@ static dt_status train(dt_trainer *t)
     DT_TRY(dt_session_create(t->settings, &(dt_session_options){.bind_later = true}, t->log, &t->session));
     DT_TRY(open_data(t)); /* missing data is said before memory is taken or found too small */
     DT_TRY(dt_session_bind(t->session));
-    DT_TRY(open_folder(t)); /* nothing that fails leaves an empty run behind */
+    DT_TRY(open_folder(t));
     DT_TRY(print_settings(t));
     log_start(t);
     DT_TRY(dt_trainer_start(t));
@@ -149,6 +150,7 @@ dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, d
 {
     dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1};
     dt_status status = train(&t);
+    if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);
     return status;
 }

@@ -29,6 +29,7 @@ typedef struct dt_trainer {
     dt_run_folder *folder;   /* NULL, as is the report, in a dry run */
     dt_report *report;
     dt_saver *saver;         /* NULL in a dry run, and before the loop */
+    bool begun;              /* the start is over: the run folder stays, whatever follows */
     dt_text yaml;            /* the resolved settings */
     dt_feed *feed;
     dt_outbox *outbox;

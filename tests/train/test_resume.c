@@ -156,7 +156,24 @@ static void test_start_from(void **state)
     TRAINS("first", NULL, false, NULL);
     snprintf(from, sizeof from, "init.from=%s", tiny_checkpoint("first", STEPS));
     assert_int_equal(tiny_train("second", WORDS(from, "data.classes=6"), false, NULL), DT_ERR_DATA);
-    TRAINS("third", WORDS(from, "data.classes=6", "init.new_head=true"), false, NULL);
+    TRAINS("second", WORDS(from, "data.classes=6", "init.new_head=true"), false, NULL);
+}
+
+/* A start that fails takes back the folder that it made, and no other: the corrected command runs. */
+static void test_failed_start(void **state)
+{
+    char folder[300];
+    snprintf(folder, sizeof folder, "%s/failed", tiny_folder);
+    for (int resumed = 0; resumed < 2; resumed++) {
+        assert_int_not_equal(tiny_train("failed", WORDS("init.from=no/such.safetensors"), resumed, NULL), DT_OK);
+        assert_non_null(strstr(dt_error_message(), "no/such.safetensors"));
+        assert_false(dt_file_exists(folder));
+    }
+    TRAINS("failed", WORDS("checkpoint.every_steps=6"), false, NULL);
+    damage(tiny_checkpoint("failed", 6));
+    damage(tiny_checkpoint("failed", STEPS));
+    assert_int_equal(tiny_train("failed", NULL, true, NULL), DT_ERR_IO);
+    assert_true(dt_file_exists(tiny_checkpoint("failed", STEPS)));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
@@ -166,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
                                        CASE(test_padded_epochs), CASE(test_signal),    CASE(test_metrics),
                                        CASE(test_existing_folder), CASE(test_resume_of_nothing),
-                                       CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from)};
+                                       CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from),
+                                       CASE(test_failed_start)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
