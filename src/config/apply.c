@@ -27,11 +27,12 @@ dt_status dt_entry_set_default(const dt_settings *settings, dt_entry *entry)
 {
     const dt_setting_row *row = entry->row;
     dt_yaml *node;
-    entry->own = (dt_value){0};
-    if (!row->value) return DT_OK;
-    DT_TRY(word_to_node(settings->arena, row, row->value, "default", &node));
-    DT_TRY(dt_value_read(row, row->path, node, settings->arena, &entry->own));
-    entry->own.origin = DT_FROM_DEFAULT;
+    if (row->value && entry->usual.origin == DT_FROM_NOWHERE) {
+        DT_TRY(word_to_node(settings->arena, row, row->value, "default", &node));
+        DT_TRY(dt_value_read(row, row->path, node, settings->arena, &entry->usual));
+        entry->usual.origin = DT_FROM_DEFAULT;
+    }
+    entry->own = entry->usual;
     return DT_OK;
 }
 

@@ -8,6 +8,7 @@ typedef struct dt_named_value {
     const char *name;
     int level; /* of the source that gave it */
     dt_value value;
+    bool read;
     struct dt_named_value *next;
 } dt_named_value;
 
@@ -17,7 +18,8 @@ typedef struct dt_entry {
     dt_value own;           /* the row's value; of a named row the value of all names not listed */
     int level;              /* of the source that gave it */
     dt_named_value *names;  /* given under a named row, in the order given */
-    bool read;              /* somebody asked for the value */
+    dt_value usual;         /* the row's default */
+    bool read;              /* somebody asked for its own value */
 } dt_entry;
 
 struct dt_settings {

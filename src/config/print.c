@@ -73,16 +73,42 @@ void dt_settings_print(const dt_settings *settings, dt_text *out)
     if (out->length == before) dt_text_add(out, "{}\n"); /* nothing has a value: an empty file would be an error */
 }
 
+/* A file may repeat a default that nothing reads: resolved settings do, and nobody chose it there. */
+static bool repeats_default(const dt_entry *entry)
+{
+    dt_text own = {0}, usual = {0};
+    if (!entry->own.place.line || entry->usual.origin == DT_FROM_NOWHERE) return false;
+    dt_value_print(entry->row, &entry->own, &own);
+    dt_value_print(entry->row, &entry->usual, &usual);
+    bool same = own.data && usual.data && strcmp(own.data, usual.data) == 0;
+    dt_text_free(&own);
+    dt_text_free(&usual);
+    return same;
+}
+
+static void print_inactive(const dt_entry *entry, dt_place place, const char *name, dt_text *out)
+{
+    char source[DT_QUOTE_ROOM];
+    if (place.line)
+        dt_text_add(out, "%s:%d:%d: %s%s%s\n", place.source, place.line, place.column, entry->row->path,
+                    name ? "." : "", name ? name : "");
+    else dt_text_add(out, "%s\n", dt_place_quote(source, place.source));
+}
+
 size_t dt_settings_inactive(const dt_settings *settings, dt_text *out)
 {
     size_t count = 0;
     for (size_t i = 0; i < settings->count; i++) {
         const dt_entry *entry = &settings->entries[i];
-        if (entry->read || !dt_entry_is_set(entry)) continue;
-        dt_place place = dt_entry_place(entry);
-        count++;
-        if (place.line) dt_text_add(out, "%s:%d:%d: %s\n", place.source, place.line, place.column, entry->row->path);
-        else dt_text_add(out, "%s\n", place.source);
+        if (entry->own.origin == DT_FROM_USER && !entry->read && !repeats_default(entry)) {
+            print_inactive(entry, entry->own.place, NULL, out);
+            count++;
+        }
+        for (const dt_named_value *named = entry->names; named; named = named->next) {
+            if (named->read) continue;
+            print_inactive(entry, named->value.place, named->name, out);
+            count++;
+        }
     }
     return count;
 }

@@ -16,14 +16,17 @@ static dt_entry *find(const dt_settings *settings, const char *path)
     return entry;
 }
 
-/* The value under `name`, or the row's own where there is none; the row counts as read. */
+/* The value under `name`, or the row's own where there is none; it counts as read. */
 static const dt_value *read_value(const dt_settings *settings, const char *path, const char *name)
 {
     dt_entry *entry = find(settings, path);
-    entry->read = true;
     assert(!name || entry->row->named);
-    for (const dt_named_value *named = name ? entry->names : NULL; named; named = named->next)
-        if (strcmp(named->name, name) == 0) return &named->value;
+    for (dt_named_value *named = name ? entry->names : NULL; named; named = named->next) {
+        if (strcmp(named->name, name) != 0) continue;
+        named->read = true;
+        return &named->value;
+    }
+    entry->read = true;
     assert(entry->own.origin != DT_FROM_NOWHERE); /* ask dt_setting_has, or derive it first */
     return &entry->own;
 }

@@ -16,8 +16,8 @@
  * two it is; a source that gives both is refused.
  *
  * Reading a path that no row declares, or a value that is not there, is a broken invariant (assert). Reading marks a
- * row as read; rows that the user set and nobody read are listed once as inactive (dt_settings_inactive). One thread
- * at a time reads. */
+ * value as read, each name of a named row on its own; what the user set and nobody read is listed as inactive
+ * (dt_settings_inactive). One thread at a time reads. */
 #ifndef DT_CONFIG_SETTINGS_H
 #define DT_CONFIG_SETTINGS_H
 
@@ -97,7 +97,7 @@ DT_MUST_USE DT_PRINTF(3, 4) dt_status dt_setting_fail(const dt_settings *, const
 /* The resolved settings as YAML that loads to the same settings (every row that has a value, no `base:`). */
 void dt_settings_print(const dt_settings *, dt_text *out);
 /* What the user set and nothing has read, one a line ("file:line:column: path", "command line: path=value"); returns
- * how many. */
+ * how many. Where a file repeats a row's default, that is not listed: resolved settings have all defaults. */
 size_t dt_settings_inactive(const dt_settings *, dt_text *out);
 /* All rows grouped by section: path, type, range, default, help. For --help. */
 void dt_settings_help(const dt_setting_table *tables, size_t table_count, dt_text *out);

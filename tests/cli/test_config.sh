@@ -17,6 +17,12 @@ cp .out resolved.yaml
 run plan resolved.yaml --print-config
 [ "$code" = 0 ] && cmp -s .out resolved.yaml
 is 'a map of names prints as one that resolves to itself'
+run resolved.yaml --dry-run
+[ "$code" = 0 ] && ! has err inactive
+is 'a resolved config has no inactive settings'
+run tiny.yaml --dry-run norm.kind.attention=layernorm norm.alpha0.attention=3 norm.alpha0.ffn=2
+[ "$code" = 0 ] && has err 'norm.alpha0.attention=3 is inactive' && ! has err 'alpha0.ffn'
+is 'a setting of a site that nothing reads is listed as inactive'
 run plan tiny.yaml --device cpu
 [ "$code" = 0 ] && has out 'memory'
 is '--device and device in the file go together'

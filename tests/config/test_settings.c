@@ -183,6 +183,31 @@ static void unread_settings_are_listed(void **state)
     dt_settings_free(s);
 }
 
+static void names_are_read_one_by_one(void **state)
+{
+    const char *const words[] = {"norm.kind=dyt", "norm.alpha0.final=0.3"};
+    dt_settings *s = parse("norm:\n  kind: {ffn: rmsnorm}\n  alpha0: {default: 2, ffn: 0.2, attention: 0.4}\n", words, 2);
+    dt_text out = {0};
+    dt_setting_choice_for(s, "norm.kind", "ffn"); /* of the word for all */
+    assert_real(dt_setting_real_for(s, "norm.alpha0", "attention"), 0.4);
+    assert_int_equal(dt_settings_inactive(s, &out), 3);
+    assert_string_equal(out.data, "a.yaml:3:21: norm.alpha0\na.yaml:3:29: norm.alpha0.ffn\n"
+                                  "command line: norm.alpha0.final=0.3\n");
+    dt_text_free(&out);
+    dt_settings_free(s);
+}
+
+static void repeated_defaults_are_not_inactive(void **state)
+{
+    const char *const words[] = {"optim.lr=1e-3"};
+    dt_settings *s = parse("optim: {betas: [0.9, 0.999]}\nrun: {dir: runs}\nnorm: {learn_alpha: false}\n", words, 1);
+    dt_text out = {0};
+    assert_int_equal(dt_settings_inactive(s, &out), 2);
+    assert_string_equal(out.data, "a.yaml:3:21: norm.learn_alpha\ncommand line: optim.lr=1e-3\n");
+    dt_text_free(&out);
+    dt_settings_free(s);
+}
+
 static void assert_prints(const dt_settings *s, const char *wanted)
 {
     dt_text out = {0};
@@ -353,6 +378,8 @@ int main(void)
         cmocka_unit_test(of_a_pair_the_later_counts),
         cmocka_unit_test(derived_values_fill_gaps_only),
         cmocka_unit_test(unread_settings_are_listed),
+        cmocka_unit_test(names_are_read_one_by_one),
+        cmocka_unit_test(repeated_defaults_are_not_inactive),
         cmocka_unit_test(printing_gives_every_value),
         cmocka_unit_test(any_text_survives_printing),
         cmocka_unit_test(nothing_prints_as_an_empty_map),
