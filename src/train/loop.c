@@ -108,7 +108,10 @@ static dt_status pause_for_milestone(dt_trainer *t)
 
 static dt_status leave_on_signal(dt_trainer *t)
 {
-    DT_TRY(dt_trainer_save(t));
+    dt_status saved = dt_trainer_save(t);
+    if (saved)
+        return dt_fail_in(saved, "stopped by a signal, and the weights of step %lld are not saved",
+                          (long long)t->progress.step);
     return dt_fail(DT_ERR_STOPPED, "stopped by a signal after step %lld of %lld, which is saved: go on with --resume",
                    (long long)t->progress.step, (long long)t->schedule.steps);
 }

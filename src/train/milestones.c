@@ -1,7 +1,10 @@
 /* What a run does between steps: evaluations and checkpoints. Nothing is in flight then. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "train/checkpoint_folder.h"
 #include "train/trainer.h"
 
 static bool is_last(const dt_trainer *t) { return t->progress.step == t->schedule.steps; }
@@ -80,6 +83,23 @@ dt_status dt_trainer_save(dt_trainer *t)
     if (t->saved_step == t->progress.step) return DT_OK;
     DT_TRY(start_saving(t));
     return dt_saver_wait(t->saver);
+}
+
+dt_status dt_trainer_check_saved(const dt_trainer *t)
+{
+    if (!checkpoint_due(t) || t->saved_step == t->progress.step) return DT_OK;
+    return dt_fail(DT_ERR_IO, "the run is trained to its end, but the final weights, those of step %lld, are not saved; "
+                   "--resume goes on from the newest checkpoint in '%s'", (long long)t->progress.step,
+                   dt_run_folder_checkpoints(t->folder));
+}
+
+bool dt_trainer_has_best(const dt_trainer *t)
+{
+    char *path = NULL;
+    bool there = !dt_step_path(dt_run_folder_checkpoints(t->folder), t->progress.best_step, "", &path) &&
+                 dt_file_exists(path);
+    free(path);
+    return there;
 }
 
 dt_status dt_trainer_milestone(dt_trainer *t)

@@ -91,8 +91,8 @@ static void log_end(const dt_trainer *t, double seconds)
         dt_log_warn(t->log, "%lld steps were skipped, %lld rolled back", (long long)t->progress.skipped,
                     (long long)t->progress.rollbacks);
     if (isfinite(t->progress.best))
-        dt_log_info(t->log, "best %s: %.6g at step %lld", t->policy.best_metric, t->progress.best,
-                    (long long)t->progress.best_step);
+        dt_log_info(t->log, "best %s: %.6g at step %lld%s", t->policy.best_metric, t->progress.best,
+                    (long long)t->progress.best_step, dt_trainer_has_best(t) ? "" : ", which is not saved");
 }
 
 /* A rollback needs somewhere to go from the first step on. */
@@ -111,6 +111,7 @@ static dt_status run(dt_trainer *t)
     t->begun = true;
     DT_TRY(dt_trainer_loop(t));
     DT_TRY(dt_trainer_finish_saving(t));
+    DT_TRY(dt_trainer_check_saved(t));
     DT_TRY(dt_report_flush(t->report));
     log_end(t, dt_clock() - begin);
     return DT_OK;

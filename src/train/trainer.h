@@ -42,6 +42,9 @@ typedef struct dt_trainer {
 
 /* start.c: fills the store and the progress, from a checkpoint when resuming. */
 DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
+/* The store and the progress from a checkpoint. What has changed since is told to the log; where it keeps the
+ * checkpoint from being loaded, the error is DT_ERR_USAGE and names it. */
+DT_MUST_USE dt_status dt_trainer_load(dt_trainer *, const char *path);
 
 /* loop.c: from progress.step to the end, or to a signal (DT_ERR_STOPPED, after saving). */
 DT_MUST_USE dt_status dt_trainer_loop(dt_trainer *);
@@ -58,6 +61,10 @@ DT_MUST_USE dt_status dt_trainer_milestone(dt_trainer *);
 DT_MUST_USE dt_status dt_trainer_save(dt_trainer *);
 /* Waits for a checkpoint under way. That it failed is an error or a warning, as checkpoint.on_error says. */
 DT_MUST_USE dt_status dt_trainer_finish_saving(dt_trainer *);
+
+/* An error where the end of the run was to be saved and is not. */
+DT_MUST_USE dt_status dt_trainer_check_saved(const dt_trainer *);
+bool dt_trainer_has_best(const dt_trainer *); /* is there a checkpoint of progress.best_step? */
 
 /* recover.c: the step did not commit; does what train.on_nonfinite says. A rollback empties the flight. */
 DT_MUST_USE dt_status dt_trainer_recover(dt_trainer *, const dt_flight *bad, const dt_step_numbers *);

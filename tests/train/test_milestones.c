@@ -112,9 +112,12 @@ static void test_full_disk(void **state)
 {
     assert_int_equal(train_on_full_disk("stops", "checkpoint.on_error=stop"), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "step 5 not saved"));
-    assert_int_equal(train_on_full_disk("goes", "checkpoint.on_error=continue"), DT_OK);
+    assert_int_equal(train_on_full_disk("goes", "checkpoint.on_error=continue"), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "the final weights, those of step 12, are not saved"));
     char *log = tiny_file("goes", "log.txt");
+    assert_non_null(strstr(log, "step 5 not saved"));
     assert_non_null(strstr(log, "step 12 not saved"));
+    assert_null(strstr(log, "done"));
     free(log);
 }
 
