@@ -2,6 +2,7 @@
 #ifndef DT_TRAIN_RECIPE_H
 #define DT_TRAIN_RECIPE_H
 
+#include "base/log.h"
 #include "config/settings.h"
 #include "passes/passes.h"
 
@@ -17,5 +18,7 @@ typedef struct dt_recipe {
 
 /* Checks what belongs together and derives eval.batch. */
 DT_MUST_USE dt_status dt_recipe_read(dt_settings *, int ranks, dt_recipe *out);
+/* Says where train.micro_batch cuts the batch into far more passes than its size asks for. */
+void dt_recipe_warn(const dt_recipe *, const dt_settings *, int ranks, dt_log *);
 
 #endif

@@ -68,7 +68,9 @@ static dt_status make_programs(dt_session *s)
 static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log *log)
 {
     DT_TRY(dt_device_choose(settings, log, &s->backend));
-    DT_TRY(dt_device_open(s->backend, 0, (int)dt_setting_int(settings, "threads"), &s->device));
+    int threads = (int)dt_setting_int(settings, "threads");
+    dt_status status = dt_device_open(s->backend, 0, threads, &s->device);
+    if (status) return threads ? dt_fail_in(status, "threads=%d", threads) : status;
     DT_TRY(dt_device_query(s->device, &s->device_info));
     return dt_comm_create_single(s->device, &s->comm);
 }
@@ -98,6 +100,7 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
     DT_TRY(open_device(s, settings, log));
     DT_TRY(dt_recipe_read(settings, dt_comm_size(s->comm), &s->recipe));
+    dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
     if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));

@@ -23,6 +23,12 @@ is 'a resolved config has no inactive settings'
 run tiny.yaml --dry-run norm.kind.attention=layernorm norm.alpha0.attention=3 norm.alpha0.ffn=2
 [ "$code" = 0 ] && has err 'norm.alpha0.attention=3 is inactive' && ! has err 'alpha0.ffn'
 is 'a setting of a site that nothing reads is listed as inactive'
+run plan tiny.yaml data.batch=127 train.micro_batch=126
+[ "$code" = 0 ] && has err 'takes 127 passes of 1; data.batch=126 would take 2 of 63'
+is 'a batch that train.micro_batch cuts to pieces is warned of'
+run plan tiny.yaml data.batch=128 train.micro_batch=100
+[ "$code" = 0 ] && ! has err 'passes'
+is 'a batch that train.micro_batch halves is not'
 run plan tiny.yaml --device cpu
 [ "$code" = 0 ] && has out 'memory'
 is '--device and device in the file go together'
