@@ -151,7 +151,7 @@ static dt_status read_head(dt_settings *settings, const dt_model_input *input, v
     m->classes = dt_setting_int(settings, "model.classes");
     m->class_token = dt_setting_bool(settings, "model.class_token");
     m->pool_class = dt_setting_choice(settings, "model.pool") == 1;
-    if (m->classes < input->classes)
+    if (m->classes != input->classes) /* labels index the outputs, and evaluation takes all of them */
         return dt_setting_fail(settings, "model.classes", "is %lld, but the data set has %lld classes; leave it out",
                                (long long)m->classes, (long long)input->classes);
     if (m->pool_class && !m->class_token)

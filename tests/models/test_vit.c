@@ -211,6 +211,7 @@ static void names_what_does_not_fit(void **state)
         {"model.patch=100", "28 would"},
         {"model.image=32", "model.image=32: is 32, but the data set delivers images of 28 x 28"},
         {"model.classes=9", "model.classes=9: is 9, but the data set has 10 classes"},
+        {"model.classes=11", "model.classes=11: is 11, but the data set has 10 classes"},
         {"model.mlp_ratio=0.3", "gives the MLP a width of 2.4"},
         {"norm.kind.atention=dyt", "attention"},
         {"norm.alpha0.head=1", "norm.alpha0"},
