@@ -70,7 +70,7 @@ static dt_status find_folder(const dt_settings *settings, const dt_dataset_kind 
     *out = NULL;
     if (!kind->remedy) return DT_OK;
     *out = dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : kind->folder;
-    if (!*out) return dt_fail(DT_ERR_USAGE, "data.kind=%s needs data.path: %s", kind->name, kind->remedy);
+    if (!*out) return dt_setting_fail(settings, "data.kind", "%s needs data.path: %s", kind->name, kind->remedy);
     if (!dt_file_exists(*out)) return dt_fail(DT_ERR_IO, "cannot find the folder '%s': %s", *out, kind->remedy);
     return DT_OK;
 }
@@ -80,6 +80,9 @@ dt_status dt_dataset_open(const dt_settings *settings, dt_split split, dt_datase
     const dt_dataset_kind *kind;
     const char *folder;
     DT_TRY(find_kind(settings, &kind));
+    if (!kind->open)
+        return dt_setting_fail(settings, "data.kind", "%s can be planned but not yet read: %s", kind->name,
+                               kind->remedy);
     DT_TRY(find_folder(settings, kind, &folder));
     dt_dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) return dt_fail_memory(sizeof *dataset, "a data set");

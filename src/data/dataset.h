@@ -22,7 +22,8 @@ typedef struct dt_dataset_kind {
     int64_t eval_count;
     /* Adjusts the info by the kind's own settings, without opening files; NULL: nothing to adjust. */
     void (*describe)(const dt_settings *, dt_split, dt_image_info *);
-    /* Fills count, images and labels from the folder (NULL where remedy is); `info` holds what was described. */
+    /* Fills count, images and labels from the folder (NULL where remedy is); `info` holds what was described. NULL: the
+     * kind can be planned with, but not opened. */
     dt_status (*open)(dt_dataset *, const char *folder);
     /* Writes image [C, H, W] and label of sample `index`; called from several threads. */
     dt_status (*read)(const dt_dataset *, int64_t index, uint8_t *image, int32_t *label);

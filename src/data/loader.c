@@ -131,7 +131,9 @@ static dt_status start_workers(dt_loader *loader)
         pthread_sigmask(SIG_BLOCK, &all, &before);
         int error = pthread_create(&self->thread, NULL, work, self);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (error) return dt_fail(DT_ERR_IO, "cannot start a data worker: %s", strerror(error));
+        if (error)
+            return dt_fail(DT_ERR_IO, "cannot start worker %d of data.workers=%d: %s", w + 1,
+                           loader->filler.options.workers, strerror(error));
         loader->started++;
     }
     return DT_OK;

@@ -244,7 +244,8 @@ dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group, dt_dtype dty
 
 static dt_status fail_too_many(void)
 {
-    return dt_fail(DT_ERR_USAGE, "the parameters would be larger than any memory; choose a smaller model");
+    return dt_fail(DT_ERR_USAGE, "the parameters would be larger than any memory; choose a smaller model "
+                   "(model.width, model.depth)");
 }
 
 dt_status dt_store_layout(dt_store *store, dt_dtype type)

@@ -13,7 +13,7 @@ static const dt_setting_row rows[] = {
     {"seed", DT_SETTING_INT, "0", 0, 9e15, .help = "seed of initial weights, sample order, augmentation and dropout"},
     {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
      .help = "where to compute; auto: a CUDA GPU if there is one that runs every operator, else the CPU"},
-    {"threads", DT_SETTING_INT, "0", 0, 4096, .help = "compute threads on the CPU; 0: all processors"},
+    {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads on the CPU; 0: all processors"},
     {"precision.mode", DT_SETTING_CHOICE, "fp32", .choices = modes,
      .help = "type of weights and activations; fp64 only on the CPU"},
 
@@ -60,7 +60,7 @@ static const dt_setting_row rows[] = {
      .help = "updates between evaluations; 0: none"},
     {"eval.every_epochs", DT_SETTING_REAL, "1", 0, 1e6, .help = "epochs between evaluations; 0: none"},
     {"eval.at_end", DT_SETTING_BOOL, "true", .help = "evaluate after the last update"},
-    {"eval.batch", DT_SETTING_INT, NULL, 1, 1e6,
+    {"eval.batch", DT_SETTING_INT, NULL, 1, 1 << 20,
      .help = "samples evaluated at a time; those of one micro-batch when not set"},
 
     {"log.every_steps", DT_SETTING_INT, "50", 1, 1e12, .help = "updates between lines of the log and of metrics.jsonl"},

@@ -85,7 +85,7 @@ static void missing_files_name_the_remedy(void **state)
     assert_open_fails("mnist", DT_ERR_IO, "train-images-idx3-ubyte.gz', nor the same without .gz: set data.path");
     assert_open_fails("cifar10", DT_ERR_IO, "cannot find './data_batch_1.bin': set data.path");
     dt_settings *settings = SETTINGS("data.kind=mnist");
-    assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_USAGE, "data.kind=mnist needs data.path");
+    assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_USAGE, "command line: data.kind=mnist: mnist needs data.path: set");
     dt_settings_free(settings);
     settings = SETTINGS("data.kind=fashion_mnist", "data.path=nowhere");
     assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_IO,
