@@ -6,6 +6,7 @@
 #include "cmd/command.h"
 #include "cmd/signal.h"
 #include "cmd/table.h"
+#include "train/run_folder.h"
 #include "train/train.h"
 
 /* `dyttrain pln`: a word that is neither a file nor looks like one was meant as a command. */
@@ -21,23 +22,37 @@ static dt_status check_config(const char *word)
                    word);
 }
 
+/* A dry run writes nothing, but fails where the run would at once. */
+static dt_status check_dry_run(dt_settings *settings)
+{
+    dt_text folder = {0};
+    dt_status status = dt_run_folder_name(settings, &folder);
+    if (!status && dt_file_exists(folder.data))
+        status = dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: choose another run.name, or remove it",
+                         folder.data);
+    dt_text_free(&folder);
+    return status;
+}
+
 static dt_status train(const dt_arguments *args)
 {
     dt_status status;
     dt_log *log = NULL;
     dt_settings *settings = NULL;
+    bool resume = dt_arguments_has(args, "--resume"), dry_run = dt_arguments_has(args, "--dry-run");
     DT_TRY_GOTO(check_config(args->words[0]), done);
+    if (resume && dry_run) {
+        status = dt_fail(DT_ERR_USAGE, "--resume and --dry-run do not go together: a dry run begins anew");
+        goto done;
+    }
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
     if (dt_arguments_has(args, "--print-config")) {
         DT_TRY_GOTO(dt_table_print_config(settings, log), done);
         goto done;
     }
-    dt_train_options options = {
-        .resume = dt_arguments_has(args, "--resume"),
-        .dry_run = dt_arguments_has(args, "--dry-run"),
-        .signal = dt_signal_watch(),
-    };
+    if (dry_run) DT_TRY_GOTO(check_dry_run(settings), done);
+    dt_train_options options = {.resume = resume, .dry_run = dry_run, .signal = dt_signal_watch()};
     status = dt_train_run(settings, &options, log);
 done:
     dt_settings_free(settings);

@@ -41,6 +41,15 @@ refuses 'folder to inspect' "is neither a run nor a checkpoint" inspect "$root/s
 refuses 'no help on that' "no help on 'everything'" help everything
 refuses 'missing ImageNet' 'imagenet' "$root/configs/vit_b_dyt.yaml" data.path="$work/none" run.dir="$work/runs" device=cpu
 
+refuses 'data set without a path' 'data.kind=mnist: mnist needs data.path' tiny.yaml data.kind=mnist run.name=mnist
+refuses 'ImageNet names its key' 'data.kind=imagenet: imagenet can be planned but not yet read' tiny.yaml \
+    data.kind=imagenet run.name=imagenet
+refuses 'end of the schedule above its peak' 'schedule.min_lr=1' tiny.yaml schedule.min_lr=1 run.name=peak
+refuses 'more threads than any machine has' 'from 0 to 1024' plan tiny.yaml threads=4096
+refuses 'a dry run that resumes' 'do not go together' tiny.yaml --dry-run --resume
+mkdir -p runs/tiny
+refuses 'a dry run where the run would be refused' 'is there already' tiny.yaml --dry-run
+rm -r runs
 for name in . .. ../esc '' "$work/run" a/b; do
     refuses "run.name=$name" 'run.name' tiny.yaml run.name="$name"
 done
