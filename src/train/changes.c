@@ -63,6 +63,13 @@ static bool same_value(const cursor *a, const cursor *b)
     return a->value_length == b->value_length && !memcmp(a->value, b->value, a->value_length);
 }
 
+bool dt_settings_agree(const char *a, const char *b, const char *path)
+{
+    cursor in_a, in_b;
+    bool has_a = find(a, path, &in_a), has_b = find(b, path, &in_b);
+    return has_a == has_b && (!has_a || same_value(&in_a, &in_b));
+}
+
 void dt_settings_changes(const char *before, const char *now, dt_text *out)
 {
     cursor c = {.at = now}, old;

@@ -7,5 +7,7 @@
 /* Compares two texts of dt_settings_print. Adds "path: old, now new" (separated by "; ") for every setting that changes
  * what the run computes; where it runs, what it reports and how often it saves does not count. */
 void dt_settings_changes(const char *before, const char *now, dt_text *out);
+/* Has the setting `path` the same value in both, or is in neither? */
+bool dt_settings_agree(const char *a, const char *b, const char *path);
 
 #endif

@@ -19,7 +19,7 @@ static dt_status reload(dt_trainer *t)
     DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
-    if (!status) status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
+    if (!status) status = dt_trainer_load(t, path);
     free(path);
     return status;
 }

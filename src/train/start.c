@@ -16,37 +16,66 @@ static dt_status start_new(dt_trainer *t)
     return dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
 }
 
+/* --- resuming --- */
+
 /* Same settings and same numerics give the same bits; everything else is named. */
-static dt_status warn_of_changes(const dt_trainer *t, const char *path, const json_t *numerics)
+static void warn_of_numerics(const dt_trainer *t, const json_t *before)
 {
-    json_t *manifest = NULL;
-    dt_text changes = {0};
-    DT_TRY(dt_checkpoint_manifest(path, &manifest));
-    json_t *now = dt_session_numerics(t->session);
-    const char *before = json_string_value(json_object_get(manifest, "settings"));
-    if (before) dt_settings_changes(before, t->yaml.data, &changes);
-    if (changes.length) dt_log_warn(t->log, "settings changed since the checkpoint: %s", changes.data);
+    json_t *now = dt_session_numerics(t->session), *value;
     const char *key;
-    json_t *value;
     json_object_foreach(now, key, value)
-        if (strcmp(key, "threads") && !json_equal(value, json_object_get(numerics, key)))
+        if (strcmp(key, "threads") && !json_equal(value, json_object_get(before, key)))
             dt_log_warn(t->log, "%s is not that of the checkpoint: the last bits may differ", key);
     json_decref(now);
-    json_decref(manifest);
-    dt_text_free(&changes);
+}
+
+/* The best value so far is one of the metric that was set then. */
+static void forget_other_best(dt_trainer *t, const char *before)
+{
+    if (!isfinite(t->progress.best) || dt_settings_agree(before, t->yaml.data, "checkpoint.best_metric")) return;
+    dt_log_warn(t->log, "checkpoint.best_metric is another than that of the checkpoint: the best value so far, %.6g at "
+                "step %lld, does not count", t->progress.best, (long long)t->progress.best_step);
+    t->progress.best = NAN;
+    t->progress.best_step = 0;
+}
+
+static dt_status load_with_changes(dt_trainer *t, const char *path, const char *before, const char *changes)
+{
+    dt_status status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
+    if (status == DT_ERR_DATA && changes)
+        return dt_fail_in(DT_ERR_USAGE, "cannot resume with other settings than those of the checkpoint (%s)", changes);
+    if (status) return status;
+    if (changes) dt_log_warn(t->log, "settings changed since the checkpoint: %s", changes);
+    forget_other_best(t, before);
     return DT_OK;
+}
+
+dt_status dt_trainer_load(dt_trainer *t, const char *path)
+{
+    json_t *manifest;
+    const char *before;
+    dt_text changes = {0};
+    DT_TRY(dt_checkpoint_manifest(path, &manifest));
+    dt_status status = dt_json_text(manifest, "settings", path, &before);
+    if (!status) dt_settings_changes(before, t->yaml.data, &changes);
+    if (!status) status = dt_text_status(&changes);
+    if (!status) status = load_with_changes(t, path, before, changes.data);
+    if (!status) warn_of_numerics(t, json_object_get(manifest, "numerics"));
+    dt_text_free(&changes);
+    json_decref(manifest);
+    return status;
 }
 
 static dt_status load_checkpoint(dt_trainer *t, const char *path)
 {
-    json_t *numerics = NULL;
-    DT_TRY(dt_checkpoint_load(path, t->session->store, &t->progress, &numerics));
-    dt_status status = warn_of_changes(t, path, numerics);
-    json_decref(numerics);
-    if (status) return status;
+    DT_TRY(dt_trainer_load(t, path));
+    long long step = t->progress.step, steps = t->schedule.steps;
+    if (step > steps)
+        return dt_fail(DT_ERR_USAGE, "the checkpoint '%s' is of step %lld, this run is to have %lld: there is nothing "
+                       "to resume (train.steps, train.epochs)", path, step, steps);
     t->saved_step = t->progress.step;
-    dt_log_info(t->log, "resuming from %s: step %lld of %lld, sample %lld", path, (long long)t->progress.step,
-                (long long)t->schedule.steps, (long long)t->progress.samples);
+    dt_log_info(t->log, "resuming from %s: step %lld of %lld, sample %lld", path, step, steps,
+                (long long)t->progress.samples);
     return DT_OK;
 }
 

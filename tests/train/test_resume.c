@@ -62,20 +62,6 @@ static void test_padded_epochs(void **state)
                          "precision.mode=fp64"));
 }
 
-/* A signal that is there from the start lets each process make one step. */
-static void test_signal(void **state)
-{
-    static const volatile int signal = 1;
-    TRAINS("whole", NULL, false, NULL);
-    for (int step = 1; step < STEPS; step++) {
-        assert_int_equal(tiny_train("stopped", NULL, step > 1, &signal), DT_ERR_STOPPED);
-        assert_non_null(strstr(dt_error_message(), "--resume"));
-        assert_int_equal(tiny_progress(tiny_checkpoint("stopped", step)).step, step);
-    }
-    TRAINS("stopped", NULL, true, &signal);
-    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("stopped", STEPS));
-}
-
 /* The numbers of a run that was cut at a line of its log are those of one that was not. */
 static void test_metrics(void **state)
 {
@@ -149,6 +135,35 @@ static void test_changed_settings(void **state)
     free(log);
 }
 
+/* What cannot be resumed says so, names the settings, and leaves the checkpoint as it was. */
+static void test_refused_settings(void **state)
+{
+    static const char *const words[][2] = {
+        {"optim.kind=sgd", "optim.kind: adamw, now sgd"}, {"norm.kind=layernorm", "norm.kind: dyt, now layernorm"},
+        {"train.ema=0.9", "train.ema: 0, now 0.9"},       {"model.width=32", "model.width: 16, now 32"},
+        {"train.steps=5", "is of step 12, this run is to have 5"}};
+    TRAINS("refused", NULL, false, NULL);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        assert_int_equal(tiny_train("refused", WORDS(words[i][0]), true, NULL), DT_ERR_USAGE);
+        if (!strstr(dt_error_message(), words[i][1])) fail_msg("%s", dt_error_message());
+    }
+    assert_int_equal(tiny_progress(tiny_checkpoint("refused", STEPS)).step, STEPS);
+}
+
+/* The best top-1 says nothing about a loss. */
+static void test_other_best(void **state)
+{
+    TRAINS("best", WORDS("eval.every_steps=6", "eval.at_end=false", "checkpoint.every_steps=9",
+                         "checkpoint.best_metric=eval.top1"), false, NULL);
+    forget_after("best", 9);
+    assert_int_equal(tiny_progress(tiny_checkpoint("best", 9)).best_step, 6);
+    TRAINS("best", WORDS("eval.every_steps=12", "checkpoint.best_metric=eval.loss"), true, NULL);
+    assert_int_equal(tiny_progress(tiny_checkpoint("best", STEPS)).best_step, STEPS);
+    char *log = tiny_file("best", "log.txt");
+    assert_non_null(strstr(log, "checkpoint.best_metric is another than that of the checkpoint"));
+    free(log);
+}
+
 /* Weights of a run start another, whose head has more classes. */
 static void test_start_from(void **state)
 {
@@ -181,9 +196,9 @@ static void test_failed_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
-                                       CASE(test_padded_epochs), CASE(test_signal),    CASE(test_metrics),
+                                       CASE(test_padded_epochs), CASE(test_metrics),
                                        CASE(test_existing_folder), CASE(test_resume_of_nothing),
                                        CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from),
-                                       CASE(test_failed_start)};
+                                       CASE(test_failed_start), CASE(test_refused_settings), CASE(test_other_best)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
