@@ -9,16 +9,18 @@
 struct dt_evaluator {
     dt_session *session;
     const dt_settings *settings;
+    volatile const int *signal; /* may be NULL */
     dt_log *log;
     dt_dataset *data;
     dt_feed *feed;
 };
 
-dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, dt_log *log, dt_evaluator **out)
+dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, volatile const int *signal, dt_log *log,
+                              dt_evaluator **out)
 {
     dt_evaluator *e = calloc(1, sizeof *e);
     if (!e) return dt_fail_memory(sizeof *e, "the evaluation");
-    *e = (dt_evaluator){.session = session, .settings = settings, .log = log};
+    *e = (dt_evaluator){.session = session, .settings = settings, .signal = signal, .log = log};
     dt_status status = dt_session_open_data(session, settings, DT_SPLIT_EVAL, &e->data);
     if (status) dt_evaluator_free(e);
     else *out = e;
@@ -57,6 +59,7 @@ static dt_status run_batches(dt_evaluator *e, dt_program *program)
         dt_batch batch;
         double wait = 0;
         const char *slot = NULL;
+        if (e->signal && *e->signal) return dt_fail(DT_ERR_STOPPED, "the evaluation is stopped by a signal");
         DT_TRY(dt_feed_next(e->feed, &batch, &wait));
         if (batch.slot < 0) return DT_OK;
         DT_TRY(dt_feed_send(e->feed, &slot));
@@ -95,7 +98,7 @@ dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *ou
 dt_status dt_evaluate(dt_session *session, dt_settings *settings, dt_log *log, dt_eval_report *out)
 {
     dt_evaluator *e = NULL;
-    DT_TRY(dt_evaluator_create(session, settings, log, &e));
+    DT_TRY(dt_evaluator_create(session, settings, NULL, log, &e));
     *out = (dt_eval_report){.step = -1};
     dt_status status = dt_evaluator_run(e, DT_PROGRAM_EVAL, out);
     dt_evaluator_free(e);

@@ -97,17 +97,9 @@ dt_status dt_trainer_seek(dt_trainer *t, int64_t samples)
     return dt_feed_create(t->session, t->data, t->settings, DT_PROGRAM_PASS, samples, t->log, &t->feed);
 }
 
-/* Evaluations and checkpoints do not count as training time. */
-static dt_status pause_for_milestone(dt_trainer *t)
-{
-    dt_meter_pause(&t->meter);
-    DT_TRY(dt_trainer_milestone(t));
-    dt_meter_resume(&t->meter);
-    return DT_OK;
-}
-
 static dt_status leave_on_signal(dt_trainer *t)
 {
+    DT_TRY(learn(t, 0));
     dt_status saved = dt_trainer_save(t);
     if (saved)
         return dt_fail_in(saved, "stopped by a signal, and the weights of step %lld are not saved",
@@ -116,17 +108,27 @@ static dt_status leave_on_signal(dt_trainer *t)
                    (long long)t->progress.step, (long long)t->schedule.steps);
 }
 
+/* Evaluations and checkpoints do not count as training time. */
+static dt_status pause_for_milestone(dt_trainer *t)
+{
+    dt_meter_pause(&t->meter);
+    dt_status status = dt_trainer_milestone(t);
+    dt_meter_resume(&t->meter);
+    return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
+}
+
 dt_status dt_trainer_loop(dt_trainer *t)
 {
     dt_meter_start(&t->meter);
+    if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for_milestone(t));
     while (t->progress.step < t->schedule.steps) {
+        if (stopped(t)) return leave_on_signal(t);
         DT_TRY(launch_step(t));
         int64_t step = t->progress.step;
-        bool milestone = dt_trainer_pauses(t), stop = stopped(t);
-        DT_TRY(learn(t, milestone || stop ? 0 : 1));
+        bool milestone = dt_trainer_pauses(t);
+        DT_TRY(learn(t, milestone ? 0 : 1));
         if (t->progress.step != step) continue; /* rolled back */
         if (milestone) DT_TRY(pause_for_milestone(t));
-        if (stop && step < t->schedule.steps) return leave_on_signal(t);
     }
     return DT_OK;
 }

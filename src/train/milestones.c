@@ -43,16 +43,27 @@ static bool improves(dt_trainer *t, const dt_eval_report *result)
     return true;
 }
 
+/* Of the trained weights and of their average; reports both or, where one is cut off, neither. */
 static dt_status evaluate(dt_trainer *t, bool *improved)
 {
+    dt_eval_report results[2];
+    int count = 0;
     for (int id = DT_PROGRAM_EVAL; id <= DT_PROGRAM_EVAL_EMA; id++) {
-        dt_eval_report result = {.step = t->progress.step};
         if (!t->session->program[id]) continue;
-        DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &result));
-        DT_TRY(dt_report_eval(t->report, &result));
-        *improved = improves(t, &result) || *improved;
+        results[count] = (dt_eval_report){.step = t->progress.step};
+        DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &results[count++]));
+    }
+    for (int i = 0; i < count; i++) {
+        DT_TRY(dt_report_eval(t->report, &results[i]));
+        *improved = improves(t, &results[i]) || *improved;
     }
     return DT_OK;
+}
+
+/* Checkpoints are written behind the evaluation of their step, unless a signal cut that off. */
+bool dt_trainer_owes_evaluation(const dt_trainer *t)
+{
+    return t->options->resume && t->progress.step > 0 && evaluation_due(t) && !dt_report_has_eval(t->report);
 }
 
 /* --- checkpoints --- */

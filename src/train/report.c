@@ -23,6 +23,7 @@ struct dt_report {
     char *path; /* of metrics.jsonl */
     int fd;
     int64_t total_steps;
+    bool has_eval;               /* dt_report_has_eval */
     int64_t first_step;          /* of this process: rates for the ETA begin here */
     double first_time, bar_time; /* dt_clock: when the first bar was due, when the last one was drawn */
 };
@@ -39,8 +40,9 @@ static long long step_of_line(const char *line)
     return *end == ',' ? step : -1;
 }
 
-/* The length up to the first line that is beyond `last_step` or has no end (the process died while writing it). */
-static off_t kept_length(FILE *file, int64_t last_step)
+/* The length up to the first line that is beyond `last_step` or has no end (the process died while writing it), and
+ * whether a line there is of an evaluation of that step. */
+static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
 {
     char *line = NULL;
     size_t room = 0;
@@ -49,16 +51,17 @@ static off_t kept_length(FILE *file, int64_t last_step)
     while ((length = getline(&line, &room, file)) > 0) {
         if (line[length - 1] != '\n' || step_of_line(line) > last_step) break;
         kept += length;
+        if (step_of_line(line) == last_step && strstr(line, ",\"eval")) *has_eval = true;
     }
     free(line);
     return kept;
 }
 
-static dt_status cut_metrics(const dt_report *report, int64_t last_step)
+static dt_status cut_metrics(dt_report *report, int64_t last_step)
 {
     FILE *file = fopen(report->path, "re");
     if (!file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
-    off_t kept = kept_length(file, last_step);
+    off_t kept = kept_length(file, last_step, &report->has_eval);
     dt_status status = DT_OK;
     if (ferror(file)) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
     else if (ftruncate(report->fd, kept) != 0)
@@ -221,6 +224,8 @@ void dt_report_free(dt_report *report)
     free(report->path);
     free(report);
 }
+
+bool dt_report_has_eval(const dt_report *report) { return report->has_eval; }
 
 dt_status dt_report_step(dt_report *report, const dt_step_report *step)
 {

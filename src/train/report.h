@@ -2,6 +2,7 @@
 #ifndef DT_TRAIN_REPORT_H
 #define DT_TRAIN_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -33,6 +34,8 @@ typedef struct dt_report dt_report;
 DT_MUST_USE dt_status dt_report_create(const char *folder, int64_t resume_step, int64_t total_steps, dt_log *,
                                        dt_report **out);
 void dt_report_free(dt_report *);
+/* Did an earlier process report an evaluation of `resume_step`? */
+bool dt_report_has_eval(const dt_report *);
 /* A line of metrics.jsonl is whole or absent, also when the disk is full. Numbers that are not finite are left out.
  *
  * One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */

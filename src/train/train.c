@@ -19,7 +19,7 @@ static dt_status open_data(dt_trainer *t)
     DT_TRY(dt_schedule_create(t->settings, dt_dataset_info(t->data)->count, &t->schedule));
     dt_policy_read(t->settings, &t->schedule, &t->policy);
     if (t->options->dry_run || (!t->policy.eval_every && !t->policy.eval_at_end)) return DT_OK;
-    return dt_evaluator_create(t->session, t->settings, t->log, &t->evaluator);
+    return dt_evaluator_create(t->session, t->settings, t->options->signal, t->log, &t->evaluator);
 }
 
 static dt_status open_folder(dt_trainer *t)
