@@ -39,7 +39,8 @@ dt_status dt_checkpoint_manifest(const char *path, json_t **out)
     char *name, *bytes;
     size_t size;
     DT_TRY(dt_path_join(path, "manifest.json", &name));
-    dt_status status = dt_file_read(name, MAX_MANIFEST, &bytes, &size);
+    dt_status status = dt_path_missing(name) ? dt_fail(DT_ERR_DATA, "'%s' has no manifest.json", path)
+                                             : dt_file_read(name, MAX_MANIFEST, &bytes, &size);
     if (!status) {
         status = dt_manifest_parse(bytes, size, name, out);
         free(bytes);
@@ -65,7 +66,8 @@ dt_status dt_checkpoint_verify(const char *path)
     return DT_OK;
 }
 
-/* `*path` stays NULL when the folder of that step is damaged. */
+/* `*path` stays NULL when the folder of that step is damaged. A file that cannot be read just now is no damage: were it
+ * passed over, the next save would remove a good checkpoint. */
 static dt_status try_step(const char *folder, int64_t step, dt_log *log, char **path)
 {
     char *candidate;
@@ -75,9 +77,11 @@ static dt_status try_step(const char *folder, int64_t step, dt_log *log, char **
         *path = candidate;
         return DT_OK;
     }
-    if (status != DT_ERR_MEMORY) {
+    if (status == DT_ERR_DATA) {
         dt_log_warn(log, "the checkpoint '%s' is passed over: %s", candidate, dt_error_message());
         status = DT_OK;
+    } else {
+        status = dt_fail_in(status, "cannot tell whether the checkpoint '%s' is whole", candidate);
     }
     free(candidate);
     return status;
@@ -88,7 +92,7 @@ dt_status dt_checkpoint_find(const char *folder, dt_log *log, char **path)
     int64_t *steps;
     size_t count;
     *path = NULL;
-    if (!dt_file_exists(folder)) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
+    if (dt_path_missing(folder)) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
     DT_TRY(dt_step_list(folder, &steps, &count));
     dt_status status = DT_OK;
     for (size_t i = count; i-- > 0 && !status && !*path;) status = try_step(folder, steps[i], log, path);

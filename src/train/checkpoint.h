@@ -32,8 +32,11 @@ typedef struct dt_checkpoint_options {
  * `settings_yaml` and `numerics` go into the manifest; numerics is borrowed and may be NULL. */
 DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, const char *settings_yaml,
                                          const json_t *numerics, const dt_checkpoint_options *);
+/* Removes what a save that was killed left to remove: half-written folders, and checkpoints up to the step of the
+ * progress that `keep` does not cover. */
+DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoint_options *);
 /* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
- * is none, DT_ERR_IO when there are some but none is valid. `*path` is freed with free(). */
+ * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(). */
 DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_log *, char **path);
 /* Verifies sizes and checksums, then fills the store (layout done, buffers allocated) and *progress; what the store
  * and the checkpoint do not share is an error that names it. `*numerics` (may be NULL) is released with json_decref. */

@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -193,6 +194,12 @@ dt_status dt_zstd_read(const char *path, size_t limit, char **bytes, size_t *siz
     *bytes = out.dst;
     *size = out.pos;
     return DT_OK;
+}
+
+bool dt_path_missing(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
 dt_status dt_path_join(const char *folder, const char *name, char **out)

@@ -28,6 +28,8 @@ DT_MUST_USE dt_status dt_file_sum_read(const char *path, dt_file_sum *out);
 /* Decompresses a whole zstd file whose content has at most `limit` bytes; `*out` is freed with free(). */
 DT_MUST_USE dt_status dt_zstd_read(const char *path, size_t limit, char **out, size_t *size);
 
+/* Is there certainly nothing of that name? What cannot be looked at may be there. */
+bool dt_path_missing(const char *path);
 /* "<folder>/<name>", freed with free(). */
 DT_MUST_USE dt_status dt_path_join(const char *folder, const char *name, char **out);
 /* Renames over `to`, and makes that durable. */

@@ -179,6 +179,7 @@ static dt_status check_file(const json_t *entry, const char *path)
     int64_t bytes;
     dt_file_sum is, should;
     DT_TRY(read_sum(entry, path, &should));
+    if (dt_path_missing(path)) return dt_fail(DT_ERR_DATA, "'%s' is missing, its manifest lists it", path);
     DT_TRY(dt_file_size(path, &bytes));
     if (bytes != should.bytes)
         return dt_fail(DT_ERR_DATA, "'%s' has %lld bytes, its manifest says %lld", path, (long long)bytes,

@@ -75,9 +75,8 @@ static dt_status remove_step(const char *folder, int64_t step)
     return status;
 }
 
-/* Steps beyond the one just saved are damaged or belong to a course that was rolled back: the newest valid checkpoint
- * must be the one just saved. */
-static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_options *options)
+/* With `ahead_too`, steps beyond that of `progress` go as well. */
+static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_options *options, bool ahead_too)
 {
     int64_t *steps;
     size_t count;
@@ -89,10 +88,24 @@ static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_opt
         bool best = isfinite(progress->best) && steps[i] == progress->best_step;
         if (!ahead) newer++;
         bool surplus = options->keep > 0 && newer > options->keep && !best;
-        if (ahead || surplus) status = remove_step(options->folder, steps[i]);
+        if ((ahead && ahead_too) || surplus) status = remove_step(options->folder, steps[i]);
     }
     free(steps);
+    return status;
+}
+
+/* Steps beyond the one just saved are damaged or belong to a course that was rolled back: the newest valid checkpoint
+ * must be the one just saved. */
+static dt_status remove_others(const dt_progress *saved, const dt_checkpoint_options *options)
+{
+    dt_status status = remove_old(saved, options, true);
     return status ? dt_fail_in(status, "the checkpoint is saved, but an earlier one is not removed") : DT_OK;
+}
+
+dt_status dt_checkpoint_tidy(const dt_progress *progress, const dt_checkpoint_options *options)
+{
+    DT_TRY(dt_step_clean(options->folder));
+    return remove_old(progress, options, false);
 }
 
 /* Reports the failure that `status` and the kept message tell, whatever the clean-up meets. */
@@ -117,7 +130,7 @@ dt_status dt_checkpoint_write(const dt_snapshot *from, const dt_progress *progre
     status = write_folder(temporary, from, progress, settings_yaml, numerics, options);
     if (!status) status = put_in_place(temporary, path, options->folder);
     if (status) status = give_up(status, temporary, progress->step);
-    else status = remove_old(progress, options);
+    else status = remove_others(progress, options);
 done:
     free(temporary);
     free(path);

@@ -76,6 +76,8 @@ static dt_status open_saver(dt_trainer *t)
                                      .keep = t->policy.keep,
                                      .compress = t->policy.compress,
                                      .file_bytes = t->policy.file_bytes};
+    if (t->saved_step >= 0 && dt_checkpoint_tidy(&t->progress, &options))
+        dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
     json_t *numerics = dt_session_numerics(t->session);
     if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
     return dt_saver_create(t->session->store, t->yaml.data, numerics, &options, t->log, &t->saver);

@@ -216,6 +216,22 @@ static void find_passes_damage_over(void **state)
     toy_close(&t);
 }
 
+/* A file that cannot be read is not a damaged one: it may be readable again when the next save removes what is ahead. */
+static void find_does_not_pass_over_what_it_cannot_read(void **state)
+{
+    toy t;
+    char *path;
+    toy_open(&t, full);
+    for (int64_t step = 1; step <= 2; step++) OK(save_step(&t, step, NAN, 0, &plain));
+    OK(dt_folder_remove("checkpoints/step-00000002/manifest.json"));
+    assert_int_equal(symlink("manifest.json", "checkpoints/step-00000002/manifest.json"), 0); /* of itself */
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, &path), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "cannot tell whether the checkpoint 'checkpoints/step-00000002'"));
+    assert_int_equal(unlink("checkpoints/step-00000002/manifest.json"), 0);
+    assert_found("checkpoints/step-00000001");
+    toy_close(&t);
+}
+
 /* --- keeping --- */
 
 static void assert_steps(const char *want)
@@ -248,6 +264,20 @@ static void keeps_the_newest_and_the_best(void **state)
     OK(dt_folder_make("checkpoints/step-00000012.old.tmp/x"));
     OK(save_step(&t, 13, NAN, 0, &plain)); /* remains are cleaned up; without a limit all are kept */
     assert_steps("12 13");
+    toy_close(&t);
+}
+
+/* A kill between the save of step 14 and the removals. */
+static void tidies_up_behind_a_kill(void **state)
+{
+    toy t;
+    dt_checkpoint_options two = {.folder = "checkpoints", .keep = 2};
+    dt_progress progress = {.step = 14, .best = 0.9, .best_step = 10};
+    toy_open(&t, full);
+    for (int64_t step = 10; step <= 15; step++) OK(save_step(&t, step, 0.9, 10, &plain));
+    OK(dt_folder_make("checkpoints/step-00000012.tmp"));
+    OK(dt_checkpoint_tidy(&progress, &two));
+    assert_steps("10 13 14 15"); /* what is ahead is not its to judge */
     toy_close(&t);
 }
 
@@ -392,7 +422,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
-        TEST(find_passes_damage_over), TEST(keeps_the_newest_and_the_best), TEST(a_full_disk_leaves_the_old_ones),
+        TEST(find_passes_damage_over),
+        TEST(find_does_not_pass_over_what_it_cannot_read), TEST(tidies_up_behind_a_kill),
+        TEST(keeps_the_newest_and_the_best), TEST(a_full_disk_leaves_the_old_ones),
         TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
         TEST(a_head_may_be_new),
     };

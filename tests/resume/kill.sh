@@ -104,6 +104,8 @@ compare() {
         [ "${file##*/}" = manifest.json ] || cmp "$work/runs/whole/$last/${file##*/}" "$file" || fail "other bits"
     done
     [ "$(progress "$ours")" = "$(progress "$work/runs/whole/$last")" ] || fail "other progress: $(progress "$ours")"
+    kept=$(ls "$work/runs/$1/checkpoints")
+    [ "$kept" = "$(ls "$work/runs/whole/checkpoints")" ] || fail "other checkpoints are kept: $kept"
     metrics whole >"$work/expected"
     metrics "$1" | diff "$work/expected" - >&2 || fail "other metrics"
 }
