@@ -92,6 +92,16 @@ dt_status dt_file_write_all(int fd, const void *bytes, size_t count, const char 
     return DT_OK;
 }
 
+dt_status dt_file_append(int fd, const void *bytes, size_t count, const char *path)
+{
+    struct stat before;
+    if (fstat(fd, &before) != 0) return dt_fail(DT_ERR_IO, "cannot look at '%s': %s", path, strerror(errno));
+    dt_status status = dt_file_write_all(fd, bytes, count, path);
+    if (status && ftruncate(fd, before.st_size) != 0)
+        status = dt_fail_in(status, "a torn record is left in '%s'", path);
+    return status;
+}
+
 dt_status dt_file_sync_close(int fd, const char *path)
 {
     dt_status status = DT_OK;

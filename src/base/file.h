@@ -25,6 +25,8 @@ void dt_folder_list_free(char **names, size_t count);
 
 /* Writes with short writes and EINTR handled; `path` is for the message. */
 DT_MUST_USE dt_status dt_file_write_all(int fd, const void *bytes, size_t count, const char *path);
+/* To a file open with O_APPEND: all or nothing, also when the disk is full. */
+DT_MUST_USE dt_status dt_file_append(int fd, const void *bytes, size_t count, const char *path);
 /* Closes `fd` also when it fails. */
 DT_MUST_USE dt_status dt_file_sync_close(int fd, const char *path);
 

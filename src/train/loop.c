@@ -3,6 +3,7 @@
  * A step is launched without waiting for it; its numbers are read while the next one runs. Evaluations, checkpoints
  * and the end of the run first wait until nothing is in flight. */
 #include <math.h>
+#include <stdio.h>
 
 #include "train/trainer.h"
 
@@ -48,7 +49,27 @@ static dt_status launch_step(dt_trainer *t)
 
 /* --- learning what a step did --- */
 
-static dt_status report(dt_trainer *t, const dt_flight *flight)
+void dt_trainer_reported(dt_trainer *t, dt_status status)
+{
+    bool news = status && !t->unreported;
+    t->unreported = status;
+    if (!news || t->told) return;
+    if (t->policy.go_on_unsaved) {
+        dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
+        return;
+    }
+    t->told = status;
+    snprintf(t->why, sizeof t->why, "%s", dt_error_message());
+}
+
+/* That a flush works says nothing about the next write. */
+void dt_trainer_flush(dt_trainer *t)
+{
+    dt_status status = dt_report_flush(t->report);
+    if (status) dt_trainer_reported(t, status);
+}
+
+static void report(dt_trainer *t, const dt_flight *flight)
 {
     const dt_session *s = t->session;
     int64_t step = flight->step + 1;
@@ -64,9 +85,9 @@ static dt_status report(dt_trainer *t, const dt_flight *flight)
     dt_meter_report(&t->meter, &line);
     line.tokens_per_s = line.samples_per_s * (double)dt_model_tokens(s->model);
     dt_report_progress(t->report, &line);
-    if (step % t->policy.log_every && step != t->schedule.steps) return DT_OK;
+    if (step % t->policy.log_every && step != t->schedule.steps) return;
     dt_meter_start(&t->meter);
-    return dt_report_step(t->report, &line);
+    dt_trainer_reported(t, dt_report_step(t->report, &line));
 }
 
 static dt_status learn_oldest(dt_trainer *t)
@@ -78,7 +99,8 @@ static dt_status learn_oldest(dt_trainer *t)
     t->in_flight--;
     dt_meter_add(&t->meter, &numbers, t->session->recipe.batch);
     if (!numbers.finite) return dt_trainer_recover(t, &flight, &numbers);
-    return report(t, &flight);
+    report(t, &flight);
+    return DT_OK;
 }
 
 /* Reads numbers until at most `left` steps are in flight. */
@@ -108,6 +130,15 @@ static dt_status leave_on_signal(dt_trainer *t)
                    (long long)t->progress.step, (long long)t->schedule.steps);
 }
 
+/* What cannot be reported can perhaps be saved. */
+static dt_status leave_unreported(dt_trainer *t)
+{
+    DT_TRY(learn(t, 0));
+    if (dt_trainer_save(t)) return dt_fail_in(t->told, "%s", t->why);
+    return dt_fail(t->told, "%s; step %lld of %lld is saved: go on with --resume", t->why, (long long)t->progress.step,
+                   (long long)t->schedule.steps);
+}
+
 /* Evaluations and checkpoints do not count as training time. */
 static dt_status pause_for_milestone(dt_trainer *t)
 {
@@ -123,6 +154,7 @@ dt_status dt_trainer_loop(dt_trainer *t)
     if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for_milestone(t));
     while (t->progress.step < t->schedule.steps) {
         if (stopped(t)) return leave_on_signal(t);
+        if (t->told) return leave_unreported(t);
         DT_TRY(launch_step(t));
         int64_t step = t->progress.step;
         bool milestone = dt_trainer_pauses(t);
@@ -130,7 +162,7 @@ dt_status dt_trainer_loop(dt_trainer *t)
         if (t->progress.step != step) continue; /* rolled back */
         if (milestone) DT_TRY(pause_for_milestone(t));
     }
-    return DT_OK;
+    return t->told ? leave_unreported(t) : DT_OK;
 }
 
 dt_status dt_trainer_dry_run(dt_trainer *t)

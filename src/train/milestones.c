@@ -54,7 +54,7 @@ static dt_status evaluate(dt_trainer *t, bool *improved)
         DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &results[count++]));
     }
     for (int i = 0; i < count; i++) {
-        DT_TRY(dt_report_eval(t->report, &results[i]));
+        dt_trainer_reported(t, dt_report_eval(t->report, &results[i]));
         *improved = improves(t, &results[i]) || *improved;
     }
     return DT_OK;
@@ -82,7 +82,7 @@ dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wai
 
 static dt_status start_saving(dt_trainer *t)
 {
-    DT_TRY(dt_report_flush(t->report));
+    dt_trainer_flush(t);
     DT_TRY(dt_saver_start(t->saver, &t->progress));
     t->saved_step = t->progress.step;
     return DT_OK;

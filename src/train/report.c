@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -81,16 +80,12 @@ static dt_status open_metrics(dt_report *report, const char *folder, int64_t res
     return resume_step >= 0 ? cut_metrics(report, resume_step) : DT_OK;
 }
 
-/* A line is in the file whole or not at all, also when the disk is full. */
-static dt_status append_line(const dt_report *report, const dt_text *line)
+/* Appends and frees a line. */
+static dt_status append_line(const dt_report *report, dt_text *line)
 {
-    struct stat before;
-    DT_TRY(dt_text_status(line));
-    if (fstat(report->fd, &before) != 0)
-        return dt_fail(DT_ERR_IO, "cannot look at '%s': %s", report->path, strerror(errno));
-    dt_status status = dt_file_write_all(report->fd, line->data, line->length, report->path);
-    if (status && ftruncate(report->fd, before.st_size) != 0)
-        status = dt_fail_in(status, "a torn line is left in '%s'", report->path);
+    dt_status status = dt_text_status(line);
+    if (!status) status = dt_file_append(report->fd, line->data, line->length, report->path);
+    dt_text_free(line);
     return status;
 }
 
@@ -246,11 +241,10 @@ dt_status dt_report_step(dt_report *report, const dt_step_report *step)
     dt_text_add(&line, "{\"step\":%lld", (long long)step->step);
     add_members(&line, values, count - 1, ",");
     dt_text_add(&line, "}\n");
-    dt_status status = append_line(report, &line);
-    dt_text_free(&line);
-    DT_TRY(status);
     log_step(report, step);
-    return add_event(report, step->step, "train", values, count);
+    dt_status event = add_event(report, step->step, "train", values, count);
+    dt_status status = append_line(report, &line);
+    return status ? status : event;
 }
 
 dt_status dt_report_eval(dt_report *report, const dt_eval_report *eval)
@@ -262,14 +256,13 @@ dt_status dt_report_eval(dt_report *report, const dt_eval_report *eval)
     dt_text_add(&line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
     add_members(&line, values, count, "");
     dt_text_add(&line, "}}\n");
-    dt_status status = append_line(report, &line);
-    dt_text_free(&line);
-    DT_TRY(status);
     char seconds[32];
     dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld samples in %s)",
                 (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
                 dt_text_duration(seconds, eval->seconds));
-    return add_event(report, eval->step, key, values, count);
+    dt_status event = add_event(report, eval->step, key, values, count);
+    dt_status status = append_line(report, &line);
+    return status ? status : event;
 }
 
 void dt_report_progress(dt_report *report, const dt_step_report *step)

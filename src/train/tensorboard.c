@@ -96,7 +96,7 @@ static dt_status write_record(dt_tensorboard *board, const dt_text *event)
     dt_text_add_bytes(&record, event->data, event->length);
     add_fixed(&record, dt_crc32c_masked(event->data, event->length), 4);
     dt_status status = dt_text_status(&record);
-    if (!status) status = dt_file_write_all(board->fd, record.data, record.length, board->path);
+    if (!status) status = dt_file_append(board->fd, record.data, record.length, board->path);
     dt_text_free(&record);
     return status;
 }
@@ -148,7 +148,7 @@ static dt_status open_file(dt_tensorboard *board, const char *folder)
     dt_text_add(&path, "%s/events.out.tfevents.%010lld.%s.%ld", folder, seconds, host, (long)getpid());
     DT_TRY(dt_text_status(&path));
     board->path = path.data;
-    board->fd = open(board->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    board->fd = open(board->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
     return board->fd >= 0 ? DT_OK : dt_fail(DT_ERR_IO, "cannot create '%s': %s", board->path, strerror(errno));
 }
 

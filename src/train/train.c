@@ -65,7 +65,8 @@ static void log_start(const dt_trainer *t)
 
 static dt_status open_report(dt_trainer *t)
 {
-    DT_TRY(dt_run_folder_write_config(t->folder, &t->yaml));
+    dt_trainer_reported(t, dt_run_folder_write_config(t->folder, &t->yaml));
+    if (t->told) return t->told;
     int64_t resume_step = t->options->resume ? t->progress.step : -1;
     return dt_report_create(dt_run_folder_path(t->folder), resume_step, t->schedule.steps, t->log, &t->report);
 }
@@ -114,7 +115,8 @@ static dt_status run(dt_trainer *t)
     DT_TRY(dt_trainer_loop(t));
     DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_trainer_check_saved(t));
-    DT_TRY(dt_report_flush(t->report));
+    dt_trainer_flush(t);
+    if (t->told) return t->told;
     log_end(t, dt_clock() - begin);
     return DT_OK;
 }

@@ -29,6 +29,9 @@ typedef struct dt_trainer {
     dt_run_folder *folder;   /* NULL, as is the report, in a dry run */
     dt_report *report;
     dt_saver *saver;         /* NULL in a dry run, and before the loop */
+    bool unreported;         /* the newest line, event or flush failed */
+    dt_status told;          /* what ends the run where that is to end it, and why */
+    char why[1024];
     bool begun;              /* the start is over: the run folder stays, whatever follows */
     dt_text yaml;            /* the resolved settings */
     dt_feed *feed;
@@ -53,6 +56,11 @@ DT_MUST_USE dt_status dt_trainer_dry_run(dt_trainer *);
 
 /* The feed from the data position on. */
 DT_MUST_USE dt_status dt_trainer_seek(dt_trainer *, int64_t samples);
+
+/* Takes in how a write of metrics, events or config.yaml ended. As checkpoint.on_error says, a failure is a warning, one
+ * until writes work again, or ends the run behind the running step, which is saved first. */
+void dt_trainer_reported(dt_trainer *, dt_status);
+void dt_trainer_flush(dt_trainer *); /* dt_report_flush, taken in likewise */
 
 /* milestones.c: what is due after update number progress.step. */
 bool dt_trainer_pauses(const dt_trainer *); /* is anything? */

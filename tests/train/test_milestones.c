@@ -94,25 +94,29 @@ static void test_evaluate(void **state)
     dt_settings_free(settings);
 }
 
-/* A limit on the size of files stands for a full disk: the log fits, the weights do not. */
-static dt_status train_on_full_disk(const char *name, const char *on_error)
+/* A limit on the size of files stands for a full disk. */
+static dt_status train_on_full_disk(const char *name, rlim_t bytes, const char *const *words)
 {
     struct rlimit before, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    small = (struct rlimit){16 << 10, before.rlim_max};
+    small = (struct rlimit){bytes, before.rlim_max};
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    dt_status status = tiny_train(name, WORDS(on_error, "checkpoint.every_steps=5"), false, NULL);
+    dt_status status = tiny_train(name, words, false, NULL);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, handler);
     return status;
 }
 
-static void test_full_disk(void **state)
+/* The log fits, the weights do not. */
+static void test_unsaved(void **state)
 {
-    assert_int_equal(train_on_full_disk("stops", "checkpoint.on_error=stop"), DT_ERR_IO);
+    enum { BYTES = 16 << 10 };
+    const char *const *stop = WORDS("checkpoint.on_error=stop", "checkpoint.every_steps=5");
+    const char *const *go_on = WORDS("checkpoint.on_error=continue", "checkpoint.every_steps=5");
+    assert_int_equal(train_on_full_disk("stops", BYTES, stop), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "step 5 not saved"));
-    assert_int_equal(train_on_full_disk("goes", "checkpoint.on_error=continue"), DT_ERR_IO);
+    assert_int_equal(train_on_full_disk("goes", BYTES, go_on), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "the final weights, those of step 12, are not saved"));
     char *log = tiny_file("goes", "log.txt");
     assert_non_null(strstr(log, "step 5 not saved"));
@@ -121,11 +125,51 @@ static void test_full_disk(void **state)
     free(log);
 }
 
+static int count_lines(const char *text)
+{
+    int count = 0;
+    for (; *text; text++) count += *text == '\n';
+    return count;
+}
+
+/* The weights fit, 600 events and lines of metrics do not. */
+static void test_unreported(void **state)
+{
+    enum { BYTES = 96 << 10 };
+    const char *const *stop = WORDS("checkpoint.on_error=stop", "train.steps=600", "log.every_steps=1");
+    const char *const *go_on = WORDS("checkpoint.on_error=continue", "train.steps=600", "log.every_steps=1");
+    assert_int_equal(train_on_full_disk("goes", BYTES, go_on), DT_OK);
+    char *log = tiny_file("goes", "log.txt"), *metrics = tiny_file("goes", "metrics.jsonl");
+    assert_non_null(strstr(log, "going on, as checkpoint.on_error says"));
+    assert_true(count_lines(metrics) > 100 && count_lines(metrics) < 600);
+    assert_int_equal(metrics[strlen(metrics) - 1], '\n');
+    free(log);
+    free(metrics);
+
+    assert_int_equal(train_on_full_disk("stops", BYTES, stop), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "is saved: go on with --resume"));
+    if (tiny_train("stops", stop, true, NULL)) fail_msg("%s", dt_error_message());
+    tiny_assert_same(tiny_checkpoint("goes", 600), tiny_checkpoint("stops", 600));
+    metrics = tiny_file("stops", "metrics.jsonl");
+    assert_int_equal(count_lines(metrics), 600);
+    free(metrics);
+}
+
+/* Not even config.yaml fits. */
+static void test_unwritable_config(void **state)
+{
+    const char *const *go_on = WORDS("checkpoint.on_error=continue", "checkpoint.at_end=false");
+    assert_int_equal(train_on_full_disk("stops", 1 << 10, NULL), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "config.yaml"));
+    train("stops", NULL);
+    assert_int_equal(train_on_full_disk("goes", 1 << 10, go_on), DT_OK);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_epochs), CASE(test_evaluate),
-                                       CASE(test_full_disk)};
+                                       CASE(test_unsaved), CASE(test_unreported), CASE(test_unwritable_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
