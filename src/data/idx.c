@@ -24,7 +24,8 @@ static dt_status read_magic(dt_unpack *file, const char *path, int dims)
 }
 
 /* *total: the product of the sizes. */
-static dt_status read_sizes(dt_unpack *file, const char *path, int dims, int64_t *size, int64_t *total)
+static dt_status read_sizes(dt_unpack *file, const char *path, int dims, const int64_t *most, int64_t *size,
+                            int64_t *total)
 {
     *total = 1;
     for (int d = 0; d < DT_IDX_DIMS; d++) {
@@ -32,13 +33,15 @@ static dt_status read_sizes(dt_unpack *file, const char *path, int dims, int64_t
         if (d < dims) DT_TRY(dt_unpack_read(file, bytes, sizeof bytes));
         size[d] = big_endian(bytes);
         if (!size[d]) return dt_fail(DT_ERR_DATA, "'%s' is empty: dimension %d of its header is 0", path, d);
-        if (__builtin_mul_overflow(*total, size[d], total))
-            return dt_fail(DT_ERR_DATA, "'%s' cannot be true: the product of its header's dimensions overflows", path);
+        if (d < dims && size[d] > most[d])
+            return dt_fail(DT_ERR_DATA, "'%s' cannot be true: dimension %d of its header is %lld, more than %lld", path, d,
+                           (long long)size[d], (long long)most[d]);
+        *total *= size[d];
     }
     return DT_OK;
 }
 
-dt_status dt_idx_read(const char *path, int dims, dt_idx *out)
+dt_status dt_idx_read(const char *path, int dims, const int64_t *most, dt_idx *out)
 {
     dt_unpack *file;
     dt_status status;
@@ -46,7 +49,7 @@ dt_status dt_idx_read(const char *path, int dims, dt_idx *out)
     *out = (dt_idx){.bytes = NULL};
     DT_TRY(dt_unpack_open(path, &file));
     DT_TRY_GOTO(read_magic(file, path, dims), done);
-    DT_TRY_GOTO(read_sizes(file, path, dims, out->size, &total), done);
+    DT_TRY_GOTO(read_sizes(file, path, dims, most, out->size, &total), done);
     DT_TRY_GOTO(dt_unpack_read_new(file, total, &out->bytes), done);
     DT_TRY_GOTO(dt_unpack_end(file), done);
 done:

@@ -1,64 +1,129 @@
-/* Reading plain and gzip files through zlib, which tells them apart by their first two bytes. */
+/* Reading plain and gzip files, which their first two bytes tell apart. Not zlib's gzread: it passes over what stands
+ * behind a gzip stream in silence. */
 #include "data/unpack.h"
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "base/file.h"
 
-enum { BUFFER = 1 << 17, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24 };
+enum { BUFFER = 1 << 17, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24, GZIP_FORMAT = 16 + MAX_WBITS };
 static const int64_t MOST_RATIO = 1032; /* no deflate stream unpacks to more times its size */
 
 struct dt_unpack {
     const char *path;
-    gzFile file;
+    FILE *file;
     int64_t size; /* of the file */
     int64_t done; /* plain bytes given out */
+    bool gzip;
+    bool between;    /* gzip: behind a member's end, where the file may end or another member begin */
+    z_stream stream; /* its input is what of the buffer is not used yet, also of a plain file */
+    uint8_t buffer[BUFFER];
 };
+
+/* Reads on when the buffer is used up; it stays so at the end of the file. */
+static dt_status refill(dt_unpack *unpack)
+{
+    if (unpack->stream.avail_in) return DT_OK;
+    unpack->stream.next_in = unpack->buffer;
+    unpack->stream.avail_in = (unsigned)fread(unpack->buffer, 1, BUFFER, unpack->file);
+    if (!ferror(unpack->file)) return DT_OK;
+    return dt_fail(DT_ERR_IO, "cannot read '%s': %s", unpack->path, strerror(errno));
+}
+
+static bool begins_gzip(const dt_unpack *unpack)
+{
+    return unpack->stream.avail_in >= 2 && unpack->buffer[0] == 0x1F && unpack->buffer[1] == 0x8B;
+}
+
+static dt_status start(dt_unpack *unpack)
+{
+    unpack->file = fopen(unpack->path, "rbe");
+    if (!unpack->file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", unpack->path, strerror(errno));
+    DT_TRY(refill(unpack));
+    if (!begins_gzip(unpack)) return DT_OK;
+    if (inflateInit2(&unpack->stream, GZIP_FORMAT) != Z_OK) return dt_fail_memory(BUFFER, unpack->path);
+    unpack->gzip = true;
+    return DT_OK;
+}
 
 dt_status dt_unpack_open(const char *path, dt_unpack **out)
 {
     int64_t size;
     DT_TRY(dt_file_size(path, &size)); /* refuses all but regular files */
-    dt_unpack *unpack = malloc(sizeof *unpack);
+    dt_unpack *unpack = calloc(1, sizeof *unpack);
     if (!unpack) return dt_fail_memory(sizeof *unpack, path);
-    *unpack = (dt_unpack){.path = path, .file = gzopen(path, "rbe"), .size = size};
-    if (!unpack->file) {
-        dt_status status = dt_fail(DT_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
-        free(unpack);
-        return status;
-    }
-    gzbuffer(unpack->file, BUFFER);
-    *out = unpack;
-    return DT_OK;
+    unpack->path = path;
+    unpack->size = size;
+    dt_status status = start(unpack);
+    if (status) dt_unpack_close(unpack);
+    else *out = unpack;
+    return status;
 }
 
 void dt_unpack_close(dt_unpack *unpack)
 {
     if (!unpack) return;
-    gzclose_r(unpack->file);
+    if (unpack->gzip) inflateEnd(&unpack->stream);
+    if (unpack->file) fclose(unpack->file);
     free(unpack);
+}
+
+static dt_status fail_gzip(const dt_unpack *unpack, const char *reason)
+{
+    return dt_fail(DT_ERR_DATA, "'%s' is not a sound gzip file: %s", unpack->path, reason);
+}
+
+/* Up to `room` bytes from the buffer, which is not empty. */
+static size_t copy_plain(dt_unpack *unpack, void *out, size_t room)
+{
+    z_stream *stream = &unpack->stream;
+    size_t count = room < stream->avail_in ? room : stream->avail_in;
+    memcpy(out, stream->next_in, count);
+    stream->next_in += count;
+    stream->avail_in -= (unsigned)count;
+    return count;
+}
+
+/* The same, unpacked; *got may be 0 before the end. */
+static dt_status unpack_some(dt_unpack *unpack, void *out, size_t room, size_t *got)
+{
+    z_stream *stream = &unpack->stream;
+    if (unpack->between) {
+        if (*stream->next_in != 0x1F) return fail_gzip(unpack, "there are other bytes behind the gzip stream");
+        inflateReset(stream);
+        unpack->between = false;
+    }
+    unsigned limit = room < LARGEST_READ ? (unsigned)room : LARGEST_READ;
+    stream->next_out = out;
+    stream->avail_out = limit;
+    int code = inflate(stream, Z_NO_FLUSH);
+    if (code == Z_MEM_ERROR) return dt_fail_memory(BUFFER, unpack->path);
+    if (code != Z_OK && code != Z_STREAM_END) return fail_gzip(unpack, stream->msg ? stream->msg : "damaged");
+    unpack->between = code == Z_STREAM_END;
+    *got = limit - stream->avail_out;
+    return DT_OK;
 }
 
 /* Reads until `bytes` came or the file ended; *got is what came. */
 static dt_status read_some(dt_unpack *unpack, void *out, size_t bytes, size_t *got)
 {
     for (*got = 0; *got < bytes;) {
-        size_t left = bytes - *got;
-        int count = gzread(unpack->file, (char *)out + *got, left < LARGEST_READ ? (unsigned)left : LARGEST_READ);
-        if (count < 0) {
-            int code;
-            const char *reason = gzerror(unpack->file, &code);
-            if (code == Z_ERRNO) return dt_fail(DT_ERR_IO, "cannot read '%s': %s", unpack->path, strerror(errno));
-            if (code == Z_MEM_ERROR) return dt_fail_memory(BUFFER, unpack->path);
-            return dt_fail(DT_ERR_DATA, "'%s' is not a sound gzip file: %s", unpack->path, reason);
+        char *to = (char *)out + *got;
+        size_t count = 0;
+        DT_TRY(refill(unpack));
+        if (!unpack->stream.avail_in) {
+            if (unpack->gzip && !unpack->between) return fail_gzip(unpack, "it ends inside the gzip stream");
+            break;
         }
-        if (!count) break;
-        *got += (size_t)count;
-        unpack->done += count;
+        if (unpack->gzip) DT_TRY(unpack_some(unpack, to, bytes - *got, &count));
+        else count = copy_plain(unpack, to, bytes - *got);
+        *got += count;
+        unpack->done += (int64_t)count;
     }
     return DT_OK;
 }
@@ -77,20 +142,20 @@ dt_status dt_unpack_read(dt_unpack *unpack, void *out, size_t bytes)
     return got == bytes ? DT_OK : fail_truncated(unpack, wanted);
 }
 
-/* Can the file hold that many plain bytes more? By division: a sparse file's size times the ratio could overflow. */
-static bool is_plausible(const dt_unpack *unpack, int64_t bytes)
+/* Can the file hold that many plain bytes? By division: a sparse file's size times the ratio could overflow. */
+static bool is_plausible(const dt_unpack *unpack, int64_t total)
 {
-    if (bytes > INT64_MAX - unpack->done) return false;
-    int64_t total = unpack->done + bytes;
-    return (gzdirect(unpack->file) ? total : total / MOST_RATIO) <= unpack->size;
+    return (unpack->gzip ? total / MOST_RATIO : total) <= unpack->size;
 }
 
 dt_status dt_unpack_read_new(dt_unpack *unpack, int64_t bytes, uint8_t **out)
 {
-    if (!is_plausible(unpack, bytes))
-        return dt_fail(DT_ERR_DATA, "'%s' is truncated: its header tells of %lld bytes, more than its %lld can hold",
-                       unpack->path, (long long)bytes, (long long)unpack->size);
+    if (bytes > INT64_MAX - unpack->done) bytes = INT64_MAX - unpack->done; /* as implausible */
     int64_t wanted = unpack->done + bytes;
+    if (!is_plausible(unpack, wanted))
+        return dt_fail(DT_ERR_DATA, "'%s' is truncated: with the header it should have %lld bytes, more than its %lld%s "
+                       "can hold", unpack->path, (long long)wanted, (long long)unpack->size,
+                       unpack->gzip ? " packed ones" : "");
     uint8_t *data = NULL;
     dt_status status = DT_OK;
     int64_t room = 0, held = 0;
@@ -127,9 +192,5 @@ dt_status dt_unpack_end(dt_unpack *unpack)
     if (got)
         return dt_fail(DT_ERR_DATA, "'%s' goes on after the %lld bytes that its header tells of", unpack->path,
                        (long long)expected);
-    int code;
-    const char *reason = gzerror(unpack->file, &code);
-    if (code != Z_OK && code != Z_STREAM_END)
-        return dt_fail(DT_ERR_DATA, "'%s' is not a sound gzip file: %s", unpack->path, reason);
     return DT_OK;
 }

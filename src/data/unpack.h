@@ -17,7 +17,7 @@ DT_MUST_USE dt_status dt_unpack_read(dt_unpack *, void *out, size_t bytes);
 /* Exactly `bytes` bytes into fresh memory (free with free()), which grows with what really comes: a file that claims
  * more than it holds costs at most twice what it holds. */
 DT_MUST_USE dt_status dt_unpack_read_new(dt_unpack *, int64_t bytes, uint8_t **out);
-/* DT_ERR_DATA unless the stream ends here, with a good checksum. */
+/* DT_ERR_DATA unless the stream ends here, with a good checksum, and the file with it. */
 DT_MUST_USE dt_status dt_unpack_end(dt_unpack *);
 
 #endif
