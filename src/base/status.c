@@ -31,6 +31,14 @@ dt_status dt_fail(dt_status code, const char *format, ...)
     return code;
 }
 
+/* What does not fit is cut off. */
+static void append(char *message, const char *text)
+{
+    size_t used = strlen(message), count = strnlen(text, MESSAGE_ROOM - 1 - used);
+    memcpy(message + used, text, count);
+    message[used + count] = 0;
+}
+
 dt_status dt_fail_in(dt_status code, const char *format, ...)
 {
     char message[MESSAGE_ROOM];
@@ -38,8 +46,8 @@ dt_status dt_fail_in(dt_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    strncat(message, ": ", sizeof message - strlen(message) - 1);
-    strncat(message, kept_message, sizeof message - strlen(message) - 1);
+    append(message, ": ");
+    append(message, kept_message);
     keep(message);
     return code;
 }
