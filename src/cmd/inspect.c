@@ -12,6 +12,7 @@
 #include "cmd/tensors.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_manifest.h"
+#include "train/weight_set.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -108,6 +109,20 @@ static dt_status inspect_checkpoint(const char *path, bool verifies)
     }
     if (!status) status = print_weights(files, path);
     json_decref(manifest);
+    return status;
+}
+
+/* --- the files of an index --- */
+
+static dt_status inspect_index(const char *path)
+{
+    dt_weight_set *set;
+    dt_status status = DT_OK;
+    DT_TRY(dt_weight_set_open(path, &set));
+    printf("index        %s: %d files\n", path, dt_weight_set_files(set));
+    for (int i = 0; i < dt_weight_set_files(set) && !status; i++)
+        status = dt_tensors_print(dt_weight_set_file(set, i));
+    dt_weight_set_close(set);
     return status;
 }
 
@@ -211,7 +226,7 @@ static dt_status inspect(const dt_arguments *args)
         status = dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
                                        "'manifest.json'", word);
     else if (verifies) status = dt_fail(DT_ERR_USAGE, "'%s' is no run or checkpoint: only these have checksums", word);
-    else status = dt_tensors_print(word);
+    else status = ends_with(word, ".json") ? inspect_index(word) : dt_tensors_print(word);
 done:
     dt_text_free(&manifest);
     dt_text_free(&checkpoints);
@@ -225,10 +240,10 @@ static const dt_option options[] = {
 
 const dt_command dt_command_inspect = {
     .name = "inspect",
-    .usage = "inspect RUN|CHECKPOINT|FILE.safetensors",
+    .usage = "inspect RUN|CHECKPOINT|FILE.safetensors|FILE.index.json",
     .summary = "say what is in a run, a checkpoint or a safetensors file",
-    .help = "Of a run: its checkpoints and last metrics. Of a checkpoint or a safetensors file: every parameter with\n"
-            "shape, mean, deviation, range and norm, and the value of each site's alpha.",
+    .help = "Of a run: its checkpoints and last metrics. Of a checkpoint, a safetensors file or the index of several:\n"
+            "every parameter with shape, mean, deviation, range and norm, and the value of each site's alpha.",
     .options = options,
     .least_words = 1,
     .most_words = 1,

@@ -114,6 +114,16 @@ static uint64_t little_endian(const unsigned char bytes[LENGTH_BYTES])
 
 /* --- the header --- */
 
+/* No header is so long that the eight bytes of its length read as text. */
+static bool is_text(const unsigned char prefix[LENGTH_BYTES])
+{
+    for (int i = 0; i < LENGTH_BYTES; i++) {
+        unsigned char c = prefix[i];
+        if (c == 0x7f || (c < 0x20 && c != '\n' && c != '\r' && c != '\t')) return false;
+    }
+    return true;
+}
+
 static dt_status read_header(dt_safetensors *file)
 {
     unsigned char prefix[LENGTH_BYTES];
@@ -121,6 +131,9 @@ static dt_status read_header(dt_safetensors *file)
         return dt_fail(DT_ERR_DATA, "'%s' is not a safetensors file: it has %llu bytes, the header's length needs 8",
                        file->path, (unsigned long long)file->size);
     DT_TRY(read_at(file, 0, prefix, LENGTH_BYTES));
+    if (is_text(prefix))
+        return dt_fail(DT_ERR_DATA, "'%s' is not a safetensors file but a text%s", file->path,
+                       prefix[0] == '{' ? ", JSON by its first character" : "");
     uint64_t length = little_endian(prefix);
     if (length > MAX_HEADER || length > file->size - LENGTH_BYTES)
         return dt_fail(DT_ERR_DATA, "'%s' is not a whole safetensors file: its header should have %llu bytes, "

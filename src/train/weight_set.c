@@ -98,6 +98,10 @@ void dt_weight_set_close(dt_weight_set *set)
     free(set);
 }
 
+int dt_weight_set_files(const dt_weight_set *set) { return set->count; }
+
+const char *dt_weight_set_file(const dt_weight_set *set, int index) { return dt_safetensors_path(set->file[index]); }
+
 bool dt_weight_set_has(const dt_store *store, dt_buffer buffer)
 {
     return dt_store_data(store, DT_GROUP_MATRIX, buffer) || dt_store_data(store, DT_GROUP_VECTOR, buffer);

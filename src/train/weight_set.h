@@ -12,6 +12,8 @@ typedef struct dt_weight_set dt_weight_set;
 
 /* A path that ends in .json is an index; its files lie beside it. */
 DT_MUST_USE dt_status dt_weight_set_open(const char *path, dt_weight_set **out);
+int dt_weight_set_files(const dt_weight_set *);
+const char *dt_weight_set_file(const dt_weight_set *, int index); /* its path */
 void dt_weight_set_close(dt_weight_set *); /* NULL is allowed */
 /* Does the store hold this buffer? */
 bool dt_weight_set_has(const dt_store *, dt_buffer);

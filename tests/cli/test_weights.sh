@@ -91,6 +91,18 @@ run tiny.yaml run.name=from-none init.from=empty
     [ ! -e runs/from-none/metrics.jsonl ]
 is 'init.from with an empty folder says what it looked for'
 
+run tiny.yaml run.name=split model.width=160 checkpoint.file_gib=0.001 train.steps=1
+run inspect runs/split/checkpoints/step-00000001/model.safetensors.index.json
+[ "$code" = 0 ] && has out 'model.safetensors.index.json: ' && has out 'head.weight' && has out 'blocks.0.attn.qkv.weight'
+is 'inspect FILE.index.json: the tensors of all its files'
+run tiny.yaml run.name=from-text init.from=tiny.yaml
+[ "$code" = 1 ] && has err "'tiny.yaml' is not a safetensors file but a text"
+is 'init.from with a text says that it is one'
+cp runs/split/checkpoints/step-00000001/manifest.json note.txt
+run inspect note.txt
+[ "$code" = 1 ] && has err 'but a text, JSON by its first character'
+is 'inspect with JSON says that it is'
+
 head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors
 [ "$code" = 1 ] && has err 'short.safetensors'
