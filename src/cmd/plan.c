@@ -54,14 +54,29 @@ static void print_device(dt_device *device, int64_t planned)
            planned > info.memory_total ? ": TOO LITTLE" : "");
 }
 
-/* What no plan knows: as measured in runs of the quick start, told apart. */
-static void print_outside(dt_backend backend)
+static void print_part(const char *label, int64_t bytes)
 {
-    if (backend == DT_CUDA) printf("  %-12s %10s   CUDA context and libraries\n", "outside", "1.5 GiB");
-    else printf("  %-12s %10s   program, libraries, and batches that the loader has ready\n", "outside", "65 MiB");
+    char size[32];
+    if (bytes) printf("    %-18s %10s\n", label, dt_text_bytes(size, (double)bytes));
 }
 
-static void print_memory(const dt_session *session)
+/* What no plan knows, the program, as measured in runs on small models; and what lies in host memory on any device. */
+static dt_status print_outside(const dt_session *session, const dt_settings *settings)
+{
+    enum { PROGRAM = 5 << 20 };
+    dt_host_memory host;
+    DT_TRY(dt_session_host_memory(session, settings, &host));
+    if (dt_device_backend(dt_session_device(session)) == DT_CUDA)
+        printf("  %-12s %10s   CUDA context and libraries\n", "outside", "1.5 GiB");
+    print_bytes("outside, host", PROGRAM + host.data + host.batches + host.snapshot);
+    print_part("program, libraries", PROGRAM);
+    print_part("data set", host.data);
+    print_part("batches ready", host.batches);
+    print_part("copy to be saved", host.snapshot);
+    return DT_OK;
+}
+
+static dt_status print_memory(const dt_session *session, const dt_settings *settings)
 {
     int64_t total = 0;
     printf("memory\n");
@@ -71,8 +86,9 @@ static void print_memory(const dt_session *session)
         total += bytes;
     }
     print_bytes("total", total);
-    print_outside(dt_device_backend(dt_session_device(session)));
+    DT_TRY(print_outside(session, settings));
     print_device(dt_session_device(session), total);
+    return DT_OK;
 }
 
 /* --- the largest tensors --- */
@@ -136,7 +152,7 @@ static void print_program(const dt_program *program)
     for (int i = 0; i < count && i < LARGEST; i++) print_kind(&kinds[i]);
 }
 
-static void print_plan(dt_session *session, const dt_settings *settings)
+static dt_status print_plan(const dt_session *session, const dt_settings *settings)
 {
     dt_text model = {0};
     dt_model_describe(dt_session_model(session), &model);
@@ -144,12 +160,13 @@ static void print_plan(dt_session *session, const dt_settings *settings)
     dt_text_free(&model);
     print_parameters(dt_session_store(session));
     print_flops(session, settings);
-    print_memory(session);
+    DT_TRY(print_memory(session, settings));
     printf("arena by program, with what takes most at its peak\n");
     for (const char *const *name = programs; *name; name++) {
         const dt_program *program = dt_session_program(session, *name);
         if (program) print_program(program);
     }
+    return DT_OK;
 }
 
 static dt_status print_graph(const dt_session *session, const char *name)
@@ -179,7 +196,7 @@ static dt_status plan(const dt_arguments *args)
     }
     DT_TRY_GOTO(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session), done);
     if (graph) status = print_graph(session, graph);
-    else print_plan(session, settings);
+    else status = print_plan(session, settings);
 done:
     dt_session_free(session);
     dt_settings_free(settings);

@@ -27,6 +27,10 @@ const dt_image_info *dt_dataset_info(const dt_dataset *);
 /* Shapes for planning without opening any file: from the kind's table entry and the settings. */
 DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_image_info *out);
 
+/* Host memory that both splits take while open: images and labels of kinds that keep them there. As published, without
+ * opening any file. */
+DT_MUST_USE dt_status dt_dataset_memory(const dt_settings *, int64_t *out);
+
 /* One batch, written straight into a feed slot's image (host memory of the caller). Padding at the end of an epoch (of
  * the eval split, and of the training split without data.drop_last) has weight 0, label 0, image 0. */
 typedef struct dt_batch_fields { /* byte offsets inside the slot image */

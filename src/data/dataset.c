@@ -64,6 +64,15 @@ dt_status dt_dataset_describe(const dt_settings *settings, dt_split split, dt_im
     return apply_settings(settings, split, out);
 }
 
+dt_status dt_dataset_memory(const dt_settings *settings, int64_t *out)
+{
+    const dt_dataset_kind *kind;
+    DT_TRY(find_kind(settings, &kind));
+    bool kept = kind->read == dt_dataset_read_memory;
+    *out = kept ? (kind->info.count + kind->eval_count) * (dt_image_bytes(&kind->info) + 1) : 0;
+    return DT_OK;
+}
+
 /* *out stays NULL for a kind that needs no files. */
 static dt_status find_folder(const dt_settings *settings, const dt_dataset_kind *kind, const char **out)
 {

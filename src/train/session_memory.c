@@ -1,4 +1,5 @@
 /* The memory of a session: what the plan says it takes, and taking it. */
+#include "train/checkpoint_save.h"
 #include "train/session.h"
 
 /* --- sizes --- */
@@ -62,6 +63,21 @@ int64_t dt_session_memory(const dt_session *s, dt_memory category)
     case DT_MEMORY_CATEGORIES: break;
     }
     return 0;
+}
+
+static int64_t snapshot_bytes(const dt_session *s)
+{
+    int64_t bytes = 0;
+    for (int b = 0; b < DT_BUFFERS; b++)
+        if ((DT_CHECKPOINT_BUFFERS >> b) & 1u) bytes += buffer_bytes(s, (dt_buffer)b);
+    return bytes;
+}
+
+dt_status dt_session_host_memory(const dt_session *s, const dt_settings *settings, dt_host_memory *out)
+{
+    int64_t slots = dt_session_slot_bytes(s, DT_PROGRAM_PASS) + dt_session_slot_bytes(s, DT_PROGRAM_EVAL);
+    *out = (dt_host_memory){.batches = dt_setting_int(settings, "data.ahead") * slots, .snapshot = snapshot_bytes(s)};
+    return dt_dataset_memory(settings, &out->data);
 }
 
 /* --- memory --- */

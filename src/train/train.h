@@ -32,6 +32,13 @@ dt_program *dt_session_program(const dt_session *, const char *name);
 int64_t dt_session_arena_bytes(const dt_session *);
 int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */
 int64_t dt_session_memory(const dt_session *, dt_memory); /* planned bytes of one category */
+/* What a training run takes of host memory besides. */
+typedef struct dt_host_memory {
+    int64_t data;     /* samples of data sets that are kept in memory */
+    int64_t batches;  /* data.ahead micro-batches, of training and of evaluation */
+    int64_t snapshot; /* what a checkpoint is written from */
+} dt_host_memory;
+DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settings *, dt_host_memory *out);
 /* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
 double dt_session_step_flops(const dt_session *);
 json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel set, library versions, threads */

@@ -54,6 +54,16 @@ run plan "$root/configs/vit_b_ln.yaml" device=cpu
 has out '(86567656)'
 is 'ViT-B/16 has 86,567,656 parameters, as published'
 
+batches() { # batches N: the line of plan for data.ahead=N
+    run plan tiny.yaml data.batch=64 data.image=64 data.ahead="$1"
+    echo "$out" | sed -n 's/^ *batches ready *//p'
+}
+[ "$(batches 8)" = '2.64 MiB' ] && [ "$(batches 64)" = '21.1 MiB' ]
+is 'plan counts the batches that the loader has ready'
+run plan tiny.yaml data.kind=fashion_mnist data.image=null
+[ "$code" = 0 ] && has out 'data set             52.4 MiB'
+is 'plan counts a data set that is kept in memory'
+
 run plan tiny.yaml --graph
 [ "$code" = 0 ] && has out '= attention(' && has out 'blocks.1'
 is 'plan --graph prints the pass'
