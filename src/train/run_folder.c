@@ -40,6 +40,19 @@ static dt_status take_lock(dt_run_folder *folder)
     return status == DT_ERR_USAGE ? dt_fail_in(status, "another process trains this run") : status;
 }
 
+/* A folder without a lock is left as it is: it may be no run at all. */
+static dt_status refuse_found(dt_run_folder *folder)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/lock", folder->path.data);
+    dt_status status = dt_text_status(&path);
+    if (!status && dt_file_exists(path.data)) status = take_lock(folder);
+    dt_text_free(&path);
+    if (status) return status;
+    return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another run.name, "
+                   "or remove it", folder->path.data);
+}
+
 static dt_status open_log(const dt_run_folder *folder, dt_log *log)
 {
     dt_text path = {0};
@@ -56,9 +69,7 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
     dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
     DT_TRY(dt_text_status(&folder->checkpoints));
     bool found = dt_file_exists(folder->path.data);
-    if (found && !resume)
-        return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another "
-                       "run.name, or remove it", folder->path.data);
+    if (found && !resume) return refuse_found(folder);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
     dt_status status = dt_folder_make(folder->checkpoints.data);
     if (!status) status = take_lock(folder);

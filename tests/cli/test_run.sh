@@ -48,6 +48,9 @@ wait_for runs/long/metrics.jsonl
 run long.yaml run.name=long --resume
 [ "$code" = 2 ] && has err "$pid"
 is 'a second process on one run folder is refused, and the first one named'
+run long.yaml run.name=long
+[ "$code" = 2 ] && has err "$pid" && has err 'another process' && ! has err 'remove it'
+is 'without --resume too: nobody is told to remove a folder in use'
 kill -TERM $pid
 wait $pid
 code=$? err=$(cat long.err)
