@@ -52,12 +52,23 @@ static dt_status read_values(const dt_safetensors *file, const dt_safetensor *te
     return status;
 }
 
+/* A file's own words, left-aligned: a control character in one must not reach a terminal. */
+static void print_foreign(const char *text, int length, int width)
+{
+    for (int i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    }
+    printf("%*s", width > length ? width - length : 0, "");
+}
+
 static dt_status print_tensor(const dt_safetensors *file, const dt_safetensor *tensor, int width)
 {
     char shape[96];
     double *values;
     int64_t count = dt_shape_count(&tensor->shape);
-    printf("%-*s %-5s %-20s", width, tensor->name, tensor->type, dt_shape_text(&tensor->shape, shape));
+    print_foreign(tensor->name, (int)strlen(tensor->name), width);
+    printf(" %-5s %-20s", tensor->type, dt_shape_text(&tensor->shape, shape));
     if (is_float(tensor) && count > 0) {
         DT_TRY(read_values(file, tensor, &values));
         moments m = measure(values, count);
@@ -91,7 +102,9 @@ static dt_status print_alphas(const dt_safetensors *file, const dt_safetensor *c
         DT_TRY(dt_safetensors_read(file, sorted[i], DT_F64, &alpha));
         if (!any) printf("\nalpha by site\n");
         any = true;
-        printf("  %-32.*s %10.6f\n", (int)(strlen(sorted[i]->name) - strlen(".alpha")), sorted[i]->name, alpha);
+        printf("  ");
+        print_foreign(sorted[i]->name, (int)(strlen(sorted[i]->name) - strlen(".alpha")), 32);
+        printf(" %10.6f\n", alpha);
     }
     return DT_OK;
 }

@@ -103,6 +103,13 @@ run inspect note.txt
 [ "$code" = 1 ] && has err 'but a text, JSON by its first character'
 is 'inspect with JSON says that it is'
 
+# the file of one F32 of 1, whose name would clear a terminal
+header='{"\u001b[2J.alpha":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+{ printf "\\$(printf %o ${#header})\0\0\0\0\0\0\0%s" "$header" && printf '\0\0\200\77'; } >escape.safetensors
+run inspect escape.safetensors
+[ "$code" = 0 ] && has out '?[2J.alpha' && has out '1.000000' && ! grep -q "$(printf '\033')" .out
+is 'inspect keeps the control characters of names off the terminal'
+
 head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors
 [ "$code" = 1 ] && has err 'short.safetensors'
