@@ -1,7 +1,7 @@
 /* The training loop.
  *
- * A step is launched without waiting for it; its numbers are read while the next one runs. Evaluations, checkpoints
- * and the end of the run first wait until nothing is in flight. */
+ * On a GPU a step is launched without waiting for it; its numbers are read while the next one runs. Evaluations,
+ * checkpoints and the end of the run first wait until nothing is in flight. */
 #include <math.h>
 #include <stdio.h>
 
@@ -148,6 +148,13 @@ static dt_status pause_for_milestone(dt_trainer *t)
     return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
 }
 
+/* Steps that may be in flight after a launch. The CPU computes in the call that launches, so its numbers are there: read
+ * behind the next step, they would come at the wrong time, and two at once before a milestone. */
+static int flight_after_launch(const dt_trainer *t)
+{
+    return dt_device_backend(t->session->device) == DT_CPU || dt_trainer_pauses(t) ? 0 : 1;
+}
+
 dt_status dt_trainer_loop(dt_trainer *t)
 {
     dt_meter_start(&t->meter);
@@ -157,10 +164,9 @@ dt_status dt_trainer_loop(dt_trainer *t)
         if (t->told) return leave_unreported(t);
         DT_TRY(launch_step(t));
         int64_t step = t->progress.step;
-        bool milestone = dt_trainer_pauses(t);
-        DT_TRY(learn(t, milestone ? 0 : 1));
+        DT_TRY(learn(t, flight_after_launch(t)));
         if (t->progress.step != step) continue; /* rolled back */
-        if (milestone) DT_TRY(pause_for_milestone(t));
+        if (dt_trainer_pauses(t)) DT_TRY(pause_for_milestone(t));
     }
     return t->told ? leave_unreported(t) : DT_OK;
 }

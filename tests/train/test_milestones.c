@@ -94,6 +94,32 @@ static void test_evaluate(void **state)
     dt_settings_free(settings);
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Steps before an evaluation are as fast as the others: medians of the rates in 60 lines, of every second each. */
+static void test_rates(void **state)
+{
+    enum { LINES = 60 };
+    double rate[2][LINES / 2];
+    train("rates", WORDS("train.steps=60", "log.every_steps=1", "eval.every_steps=2"));
+    char *metrics = tiny_file("rates", "metrics.jsonl"), *at = metrics;
+    static const char key[] = "\"samples_per_s\":";
+    for (int i = 0; i < LINES; i++) {
+        at = strstr(at, key);
+        assert_non_null(at);
+        at += sizeof key - 1;
+        rate[i % 2][i / 2] = strtod(at, NULL);
+    }
+    free(metrics);
+    for (int i = 0; i < 2; i++) qsort(rate[i], LINES / 2, sizeof *rate[i], ascending);
+    double ratio = rate[1][LINES / 4] / rate[0][LINES / 4];
+    if (ratio < 1 / 2.5 || ratio > 2.5) fail_msg("steps before an evaluation are %g times as fast", ratio);
+}
+
 /* A limit on the size of files stands for a full disk. */
 static dt_status train_on_full_disk(const char *name, rlim_t bytes, const char *const *words)
 {
@@ -170,6 +196,6 @@ static void test_unwritable_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_epochs), CASE(test_evaluate),
-                                       CASE(test_unsaved), CASE(test_unreported), CASE(test_unwritable_config)};
+                                       CASE(test_rates), CASE(test_unsaved), CASE(test_unreported), CASE(test_unwritable_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
