@@ -37,6 +37,8 @@ static void log_inactive(const dt_trainer *t)
     dt_text_free(&text);
 }
 
+static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
+
 static void log_start(const dt_trainer *t)
 {
     const dt_session *s = t->session;
@@ -49,9 +51,9 @@ static void log_start(const dt_trainer *t)
     dt_log_info(t->log, "%s parameters, %s a step, %s of memory; %s, %d thread%s",
                 dt_text_count(parameters, (double)dt_store_trainable(s->store), ""),
                 dt_text_count(flops, dt_session_step_flops(s), "FLOP"), dt_text_bytes(memory, (double)bytes),
-                s->device_info.name, s->device_info.threads, s->device_info.threads == 1 ? "" : "s");
-    dt_log_info(t->log, "%lld samples, %lld steps of %lld (%.4g epochs)", (long long)dt_dataset_info(t->data)->count,
-                (long long)t->schedule.steps, (long long)t->schedule.batch,
+                s->device_info.name, s->device_info.threads, plural(s->device_info.threads));
+    dt_log_info(t->log, "%lld samples, %lld step%s of %lld (%.4g epochs)", (long long)dt_dataset_info(t->data)->count,
+                (long long)t->schedule.steps, plural(t->schedule.steps), (long long)t->schedule.batch,
                 dt_schedule_epoch(&t->schedule, t->schedule.steps * t->schedule.batch));
     if (t->schedule.warmup > t->schedule.steps)
         dt_log_warn(t->log, "the warmup of %lld steps is longer than the run of %lld: the learning rate ends at %.3g",
@@ -87,9 +89,9 @@ static dt_status open_saver(dt_trainer *t)
 static void log_end(const dt_trainer *t, double seconds)
 {
     char duration[32];
-    dt_log_info(t->log, "done: %lld steps, %.4g epochs, %s; everything is in %s", (long long)t->progress.step,
-                dt_schedule_epoch(&t->schedule, t->progress.samples), dt_text_duration(duration, seconds),
-                dt_run_folder_path(t->folder));
+    dt_log_info(t->log, "done: %lld step%s, %.4g epochs, %s; everything is in %s", (long long)t->progress.step,
+                plural(t->progress.step), dt_schedule_epoch(&t->schedule, t->progress.samples),
+                dt_text_duration(duration, seconds), dt_run_folder_path(t->folder));
     if (t->progress.skipped || t->progress.rollbacks)
         dt_log_warn(t->log, "%lld steps were skipped, %lld rolled back", (long long)t->progress.skipped,
                     (long long)t->progress.rollbacks);

@@ -89,4 +89,7 @@ is 'a second signal leaves at once: 128 + its number'
 run tiny.yaml run.name=twice train.epochs=1 --resume
 [ "$code" = 0 ]
 is 'after that --resume works too'
+run tiny.yaml run.name=one train.epochs=null train.steps=1
+[ "$code" = 0 ] && has err '1 step of 20' && has err 'done: 1 step,'
+is 'one step is no steps'
 done_testing
