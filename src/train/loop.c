@@ -99,6 +99,8 @@ static dt_status learn_oldest(dt_trainer *t)
     t->in_flight--;
     dt_meter_add(&t->meter, &numbers, t->session->recipe.batch);
     if (!numbers.finite) return dt_trainer_recover(t, &flight, &numbers);
+    t->committed = true;
+    t->skipped_in_row = 0;
     report(t, &flight);
     return DT_OK;
 }
@@ -148,8 +150,8 @@ static dt_status pause_for_milestone(dt_trainer *t)
     return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
 }
 
-/* Steps that may be in flight after a launch. The CPU computes in the call that launches, so its numbers are there: read
- * behind the next step, they would come at the wrong time, and two at once before a milestone. */
+/* Steps that may be in flight after a launch. The CPU computes in the call that launches, so its numbers are there:
+ * read behind the next step, they would come at the wrong time, and two at once before a milestone. */
 static int flight_after_launch(const dt_trainer *t)
 {
     return dt_device_backend(t->session->device) == DT_CPU || dt_trainer_pauses(t) ? 0 : 1;

@@ -36,7 +36,7 @@ static bool improves(dt_trainer *t, const dt_eval_report *result)
     if (strncmp(metric, set, length) != 0) return false;
     bool is_loss = !strcmp(metric + length, "loss");
     double value = is_loss ? result->loss : result->top1;
-    if (!isfinite(value)) return false;
+    if (!isfinite(value) || !isfinite(result->loss)) return false;
     if (isfinite(t->progress.best) && (is_loss ? value >= t->progress.best : value <= t->progress.best)) return false;
     t->progress.best = value;
     t->progress.best_step = t->progress.step;
@@ -85,6 +85,7 @@ static dt_status start_saving(dt_trainer *t)
     dt_trainer_flush(t);
     DT_TRY(dt_saver_start(t->saver, &t->progress));
     t->saved_step = t->progress.step;
+    t->committed = false;
     return DT_OK;
 }
 
@@ -99,8 +100,8 @@ dt_status dt_trainer_save(dt_trainer *t)
 dt_status dt_trainer_check_saved(const dt_trainer *t)
 {
     if (!checkpoint_due(t) || t->saved_step == t->progress.step) return DT_OK;
-    return dt_fail(DT_ERR_IO, "the run is trained to its end, but the final weights, those of step %lld, are not saved; "
-                   "--resume goes on from the newest checkpoint in '%s'", (long long)t->progress.step,
+    return dt_fail(DT_ERR_IO, "the run is trained to its end, but the final weights, those of step %lld, are not "
+                   "saved; --resume goes on from the newest checkpoint in '%s'", (long long)t->progress.step,
                    dt_run_folder_checkpoints(t->folder));
 }
 
@@ -113,12 +114,15 @@ bool dt_trainer_has_best(const dt_trainer *t)
     return there;
 }
 
+/* A save of skipped steps alone would only push older checkpoints out. The last step is saved in any case. */
+static bool has_news(const dt_trainer *t) { return t->committed || t->saved_step < 0 || is_last(t); }
+
 dt_status dt_trainer_milestone(dt_trainer *t)
 {
     bool improved = false;
     DT_TRY(judge(t, dt_saver_poll(t->saver)));
     if (evaluation_due(t)) DT_TRY(evaluate(t, &improved));
-    if (!improved && !checkpoint_due(t)) return DT_OK;
+    if (!improved && !(checkpoint_due(t) && has_news(t))) return DT_OK;
     DT_TRY(dt_trainer_finish_saving(t));
     return judge(t, start_saving(t));
 }

@@ -27,6 +27,7 @@ void dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt
                        .check_every_tensor = dt_setting_bool(settings, "debug.nonfinite")};
     if (out->on_nonfinite == DT_NONFINITE_ROLLBACK)
         out->rollback_limit = dt_setting_int(settings, "train.rollback_limit");
+    if (out->on_nonfinite == DT_NONFINITE_SKIP) out->skip_limit = dt_setting_int(settings, "train.skip_limit");
     read_evaluations(settings, schedule, out);
     read_checkpoints(settings, out);
 }

@@ -15,7 +15,7 @@ typedef struct dt_policy { /* periods in steps; 0: never */
     int64_t file_bytes;
     const char *best_metric; /* of checkpoint.best_metric; borrowed from the settings */
     dt_nonfinite on_nonfinite;
-    int64_t rollback_limit;
+    int64_t rollback_limit, skip_limit;
     bool check_every_tensor;
 } dt_policy;
 

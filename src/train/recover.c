@@ -61,13 +61,22 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
     return DT_OK;
 }
 
+static dt_status skip(dt_trainer *t, const dt_flight *bad)
+{
+    t->progress.skipped++;
+    if (++t->skipped_in_row < t->policy.skip_limit) return DT_OK;
+    return dt_fail(DT_ERR_NUMERIC, "the gradients of %lld steps in a row, up to step %lld, are not finite, as many as "
+                   "train.skip_limit allows: the weights are probably lost; go on from a checkpoint before them with a "
+                   "lower optim.lr or train.clip_norm, or use train.on_nonfinite=rollback",
+                   (long long)t->skipped_in_row, (long long)bad->step + 1);
+}
+
 dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers)
 {
     switch (t->policy.on_nonfinite) {
     case DT_NONFINITE_SKIP:
-        t->progress.skipped++;
         log_bad(t, bad, numbers, "skipped");
-        return DT_OK;
+        return skip(t, bad);
     case DT_NONFINITE_ROLLBACK:
         log_bad(t, bad, numbers, "rolling back");
         return roll_back(t, bad);

@@ -36,6 +36,7 @@ static const dt_setting_row rows[] = {
     {"train.on_nonfinite", DT_SETTING_CHOICE, "stop", .choices = nonfinite_policies,
      .help = "a step with a gradient that is not finite never commits; then: stop, skip it, or roll back to the last "
              "checkpoint and go on behind the bad batch"},
+    {"train.skip_limit", DT_SETTING_INT, "100", 1, 1e12, .help = "steps skipped in a row before the run stops"},
     {"train.rollback_limit", DT_SETTING_INT, "3", 0, 1e6, .help = "rollbacks before the run stops"},
 
     {"optim.kind", DT_SETTING_CHOICE, "adamw", .choices = dt_optimizer_names, .help = "optimizer"},

@@ -38,6 +38,8 @@ typedef struct dt_trainer {
     dt_outbox *outbox;
     dt_progress progress;    /* counts launched steps; agrees with the weights when none is in flight */
     int64_t saved_step;      /* of the newest checkpoint, written or under way; -1: none, or it failed */
+    bool committed;          /* a step since the newest save began */
+    int64_t skipped_in_row;  /* newest steps that did not commit */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
     dt_meter meter;

@@ -63,6 +63,21 @@ static void test_skip(void **state)
     assert_int_equal(end.skipped, STEPS - 1);
 }
 
+/* Neither endless nor silent; what is skipped is not saved, and no evaluation of lost weights is the best. */
+static void test_skip_limit(void **state)
+{
+    const char *const *three = WORDS("train.on_nonfinite=skip", "train.skip_limit=3", "checkpoint.every_steps=1");
+    assert_int_equal(tiny_train("limit", three, false, NULL), DT_ERR_NUMERIC);
+    assert_non_null(strstr(dt_error_message(), "3 steps in a row, up to step 4,"));
+    assert_non_null(strstr(dt_error_message(), "train.skip_limit"));
+    assert_true(dt_file_exists(tiny_checkpoint("limit", 1)));
+    assert_false(dt_file_exists(tiny_checkpoint("limit", 2)));
+
+    const char *const *all = WORDS("train.on_nonfinite=skip", "eval.at_end=true", "checkpoint.best_metric=eval.top1");
+    assert_int_equal(tiny_train("lost", all, false, NULL), DT_OK);
+    assert_int_equal(tiny_progress(tiny_checkpoint("lost", STEPS)).best_step, 0);
+}
+
 /* What a skipped step leaves is what the last good one left. */
 static void test_skip_commits_nothing(void **state)
 {
@@ -120,7 +135,8 @@ static void test_named_operator(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_commits_nothing),
+    const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_limit),
+                                       CASE(test_skip_commits_nothing),
                                        CASE(test_rollback), CASE(test_rollback_waits_for_the_save),
                                        CASE(test_named_operator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
