@@ -38,6 +38,14 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $runs -gt 0 ] || fail "no run given; $usage" 2
 shift # the marker
+
+metrics_of() {
+    if [ -d "$1" ]; then echo "$1/metrics.jsonl"; else echo "$1"; fi
+}
+
+for run; do
+    [ -f "$(metrics_of "$run")" ] || fail "'$run' is no run: there is no '$(metrics_of "$run")'"
+done
 command -v gnuplot >/dev/null 2>&1 || fail "gnuplot is missing: install it (Debian: apt-get install gnuplot-nox)"
 
 work=$(mktemp -d)
@@ -82,9 +90,7 @@ add() { # PANEL CURVE STYLE TITLE
 colors='0072B2 D55E00 009E73 CC79A7 E69F00 56B4E9 6A3D9A 444444'
 n=0
 for run; do
-    file=$run
-    [ ! -d "$run" ] || file=$run/metrics.jsonl
-    [ -f "$file" ] || fail "'$run' is no run: there is no '$file'"
+    file=$(metrics_of "$run")
     [ -n "$out" ] || out=$(dirname "$file")/curves.png
     n=$((n + 1))
     extract "$file" "$work/$n"
