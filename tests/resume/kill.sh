@@ -36,35 +36,42 @@ newest() {
     echo "${steps:-0}"
 }
 
-# train NAME: starts run NAME, or goes on with it, in the background; keeps the checkpoint to go on from in `before`
+# note NAME: keeps in `reached` the newest checkpoint that run NAME ever had, also if a broken program loses it
+note() {
+    found=$(newest "$1")
+    [ "$found" -le "$reached" ] || reached=$found
+}
+
+# train NAME: starts run NAME, or goes on with it, in the background
 train() {
-    before=$(newest "$1")
+    note "$1"
     "$dyttrain" "$work/config.yaml" run.name="$1" --resume >"$work/output" 2>&1 &
     pid=$!
 }
 
-# ended: waits for the run that was trained; its exit code in `status`
+# ended: waits for the run that was started; its exit code in `status`
 ended() {
     status=0
     wait "$pid" 2>/dev/null || status=$?
     pid=
 }
 
-# went_on: fails unless the run that ended resumed where it should have, as far as it came to say
+# went_on NAME: fails unless the run that ended resumed where it should have, as far as it came to say
 went_on() {
     from=$(sed -n 's/.*resuming from .*: step \([0-9]*\) of .*/\1/p' "$work/output")
     if [ -n "$from" ]; then
-        [ "$from" -ge "$before" ] || fail "resumed at step $from, but there was a checkpoint of step $before"
-    elif [ "$before" -gt 0 ] && { [ "$status" -eq 0 ] || grep -q 'starting' "$work/output"; }; then
-        fail "began anew, but there was a checkpoint of step $before"
+        [ "$from" -ge "$reached" ] || fail "resumed at step $from, but there was a checkpoint of step $reached"
+    elif [ "$reached" -gt 0 ] && { [ "$status" -eq 0 ] || grep -q 'starting' "$work/output"; }; then
+        fail "began anew, but there was a checkpoint of step $reached"
     fi
+    note "$1"
 }
 
-# finish: waits for the run to end by itself
+# finish NAME: waits for the run to end by itself
 finish() {
     ended
     [ "$status" -eq 0 ] || fail "a run failed with exit code $status"
-    went_on
+    went_on "$1"
 }
 
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
@@ -79,7 +86,7 @@ cut() {
     kill -9 "$pid" 2>/dev/null || true
     ended
     case $status in
-    0 | 137) went_on ;;
+    0 | 137) went_on "$1" ;;
     *) fail "a run that was to be killed failed with exit code $status" ;;
     esac
     [ "$status" -eq 137 ]
@@ -87,8 +94,10 @@ cut() {
 
 # begin_cut NAME: a new run NAME that is killed before its end
 begin_cut() {
+    reached=0
     until cut "$1"; do
         rm -rf "${work:?}/runs/$1"
+        reached=0
         length=$((length * 9 / 10 + 1))
     done
 }
@@ -114,7 +123,7 @@ compare() {
 recover() {
     cut "$1" || true
     train "$1"
-    finish
+    finish "$1"
     compare "$1"
 }
 
@@ -122,7 +131,7 @@ recover() {
 finds_out() {
     chmod +x "$work/broken"
     name=broken
-    until begin_cut $name && [ "$(newest $name)" -gt 0 ]; do rm -rf "${work:?}/runs/$name"; done
+    until begin_cut $name && [ "$reached" -gt 0 ]; do rm -rf "${work:?}/runs/$name"; done
     if (dyttrain=$work/broken recover $name) >"$work/verdict" 2>&1; then
         echo "a program that $1 when it should resume was not found out" >&2
         exit 1
@@ -130,9 +139,10 @@ finds_out() {
     rm -rf "${work:?}/runs/$name"
 }
 
+reached=0
 begin=$(milliseconds)
 train whole
-finish
+finish whole
 length=$(($(milliseconds) - begin))
 last=checkpoints/step-00000030
 
