@@ -122,17 +122,6 @@ static dt_status write_new(const char *path, const void *bytes, size_t count)
     return status;
 }
 
-static dt_status sync_folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) return dt_folder_sync(".");
-    size_t length = slash == path ? 1 : (size_t)(slash - path);
-    char folder[PATH_MAX];
-    memcpy(folder, path, length); /* shorter than `path`, which the system has just taken */
-    folder[length] = '\0';
-    return dt_folder_sync(folder);
-}
-
 dt_status dt_file_replace(const char *path, const void *bytes, size_t count)
 {
     char temporary[PATH_MAX];
@@ -145,5 +134,5 @@ dt_status dt_file_replace(const char *path, const void *bytes, size_t count)
         unlink(temporary);
         return status;
     }
-    return sync_folder_of(path);
+    return dt_folder_sync_of(path);
 }

@@ -11,9 +11,33 @@
 
 #include "base/file.h"
 
+dt_status dt_folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return dt_fail(DT_ERR_IO, "cannot open folder '%s': %s", path, strerror(errno));
+    dt_status status = DT_OK;
+    bool synced = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: a file system without sync for folders */
+    if (!synced) status = dt_fail(DT_ERR_IO, "cannot sync folder '%s': %s", path, strerror(errno));
+    close(fd);
+    return status;
+}
+
+dt_status dt_folder_sync_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return dt_folder_sync(".");
+    size_t length = slash == path ? 1 : (size_t)(slash - path);
+    char folder[PATH_MAX];
+    if (length >= sizeof folder)
+        return dt_fail(DT_ERR_IO, "cannot sync the folder of '%s': %s", path, strerror(ENAMETOOLONG));
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    return dt_folder_sync(folder);
+}
+
 static dt_status make_one(const char *path)
 {
-    if (mkdir(path, 0777) == 0) return DT_OK;
+    if (mkdir(path, 0777) == 0) return dt_folder_sync_of(path);
     int reason = errno;
     struct stat info;
     if (reason == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return DT_OK;
@@ -34,17 +58,6 @@ dt_status dt_folder_make(const char *path)
     return make_one(part);
 }
 
-dt_status dt_folder_sync(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return dt_fail(DT_ERR_IO, "cannot open folder '%s': %s", path, strerror(errno));
-    dt_status status = DT_OK;
-    bool synced = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: a file system without sync for folders */
-    if (!synced) status = dt_fail(DT_ERR_IO, "cannot sync folder '%s': %s", path, strerror(errno));
-    close(fd);
-    return status;
-}
-
 /* For nftw: what is not zero ends the walk and is passed on. */
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
 {
@@ -58,6 +71,13 @@ dt_status dt_folder_remove(const char *path)
     int result = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
     if (result != -1) return (dt_status)result;
     return errno == ENOENT ? DT_OK : dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
+dt_status dt_folder_discard(const char *path, dt_status failed)
+{
+    char why[3072]; /* leaves room for what is added */
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    return dt_folder_remove(path) ? dt_fail(failed, "%s; '%s' is left", why, path) : failed;
 }
 
 static int is_own_name(const struct dirent *entry)

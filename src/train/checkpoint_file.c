@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -212,9 +211,5 @@ dt_status dt_path_move(const char *from, const char *to)
 {
     if (rename(from, to) != 0)
         return dt_fail(DT_ERR_IO, "cannot rename '%s' to '%s': %s", from, to, strerror(errno));
-    char *copy = strdup(to);
-    if (!copy) return dt_fail_memory(strlen(to) + 1, to);
-    dt_status status = dt_folder_sync(dirname(copy));
-    free(copy);
-    return status;
+    return dt_folder_sync_of(to);
 }

@@ -76,6 +76,25 @@ static void a_failed_replacement_keeps_the_file(void **state)
     assert_only_file("new");
 }
 
+/* The name of a new folder lasts only once the folder that holds it is synced; for one that is there nothing is due. */
+static void a_new_folder_is_synced(void **state)
+{
+    for (int n = 1; n <= 3; n++) {
+        char fault[32], path[32];
+        snprintf(fault, sizeof fault, "sync:%d", n);
+        snprintf(path, sizeof path, "a%d/b/c", n);
+        dt_fault_arm(fault);
+        dt_status status = dt_folder_make(path);
+        dt_fault_arm(NULL);
+        assert_int_equal(status, DT_ERR_IO);
+        assert_non_null(strstr(dt_error_message(), "cannot sync folder"));
+    }
+    dt_fault_arm("sync:1");
+    dt_status status = dt_folder_make("a3/b/c");
+    dt_fault_arm(NULL);
+    assert_int_equal(status, DT_OK);
+}
+
 static void a_full_disk_stays_full(void **state)
 {
     dt_fault_arm("write:2+:full");
@@ -177,6 +196,7 @@ int main(int count, char **args)
 {
     const struct CMUnitTest files[] = {
         cmocka_unit_test_setup_teardown(a_failed_replacement_keeps_the_file, enter_new_folder, leave_folder),
+        cmocka_unit_test_setup_teardown(a_new_folder_is_synced, enter_new_folder, leave_folder),
         cmocka_unit_test_setup_teardown(a_full_disk_stays_full, enter_new_folder, leave_folder),
     };
     const struct CMUnitTest allocations[] = {
