@@ -16,9 +16,14 @@ DT_MUST_USE dt_status dt_file_read(const char *path, size_t limit, char **out, s
 DT_MUST_USE dt_status dt_file_size(const char *path, int64_t *out);
 /* Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. */
 DT_MUST_USE dt_status dt_file_replace(const char *path, const void *bytes, size_t count);
-DT_MUST_USE dt_status dt_folder_make(const char *path);   /* with parents; an existing folder is fine */
-DT_MUST_USE dt_status dt_folder_sync(const char *path);   /* makes renames inside it durable */
-DT_MUST_USE dt_status dt_folder_remove(const char *path); /* recursively; a missing one is fine */
+/* With parents, each durable; an existing folder is fine. */
+DT_MUST_USE dt_status dt_folder_make(const char *path);
+DT_MUST_USE dt_status dt_folder_sync(const char *path);    /* makes the names inside it durable */
+DT_MUST_USE dt_status dt_folder_sync_of(const char *path); /* of the folder that holds `path`, which ends in no '/' */
+DT_MUST_USE dt_status dt_folder_remove(const char *path);  /* recursively; a missing one is fine */
+/* Removes a folder that a failure left half made. Returns the failure's status `failed`, its message kept; where the
+ * folder cannot be removed, the message says that too. */
+DT_MUST_USE dt_status dt_folder_discard(const char *path, dt_status failed);
 /* The names in a folder, sorted, without . and ..; free with dt_folder_list_free. */
 DT_MUST_USE dt_status dt_folder_list(const char *path, char ***names, size_t *count);
 void dt_folder_list_free(char **names, size_t count);

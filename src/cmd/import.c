@@ -52,8 +52,8 @@ static dt_status import_weights(const dt_arguments *args)
     dt_store *store = dt_session_store(session);
     DT_TRY_GOTO(dt_weights_load(from, store, &(dt_weights_options){0}, log), done);
     status = write_run(session, settings, out);
-    if (status) { /* half a run is none */
-        if (dt_folder_remove(out)) status = DT_ERR_IO;
+    if (status) {
+        status = dt_folder_discard(out, status); /* half a run is none */
         goto done;
     }
     printf("%s: %d tensors from %s; see 'dyttrain inspect %s', or train from it with init.from=%s\n", out,

@@ -1,10 +1,10 @@
 /* Makes, locks and names run folders. */
 #include "train/run_folder.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "train/checkpoint_file.h"
 
 struct dt_run_folder {
     dt_text path, checkpoints;
@@ -68,12 +68,14 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
     DT_TRY(dt_run_folder_name(settings, &folder->path));
     dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
     DT_TRY(dt_text_status(&folder->checkpoints));
-    bool found = dt_file_exists(folder->path.data);
+    bool found = !dt_path_missing(folder->path.data);
     if (found && !resume) return refuse_found(folder);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
-    dt_status status = dt_folder_make(folder->checkpoints.data);
-    if (!status) status = take_lock(folder);
-    folder->made = !found && status != DT_ERR_USAGE; /* usage: another process was faster */
+    DT_TRY(dt_folder_make(folder->path.data));
+    folder->made = !found;
+    DT_TRY(dt_folder_make(folder->checkpoints.data));
+    dt_status status = take_lock(folder);
+    if (status == DT_ERR_USAGE) folder->made = false; /* another process was faster */
     return status ? status : open_log(folder, log);
 }
 
@@ -93,11 +95,7 @@ dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt
 
 dt_status dt_run_folder_discard(const dt_run_folder *folder, dt_status failed)
 {
-    if (!folder->made) return failed;
-    char why[4096];
-    snprintf(why, sizeof why, "%s", dt_error_message());
-    if (dt_folder_remove(folder->path.data)) return dt_fail(failed, "%s; '%s' is left", why, folder->path.data);
-    return failed;
+    return folder->made ? dt_folder_discard(folder->path.data, failed) : failed;
 }
 
 void dt_run_folder_free(dt_run_folder *folder)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -184,6 +185,9 @@ static void test_failed_start(void **state)
         assert_non_null(strstr(dt_error_message(), "no/such.safetensors"));
         assert_false(dt_file_exists(folder));
     }
+    assert_int_equal(symlink("no/such/disk", folder), 0); /* not made by the start that fails at it */
+    assert_int_equal(tiny_train("failed", NULL, false, NULL), DT_ERR_IO);
+    assert_int_equal(unlink(folder), 0);
     TRAINS("failed", WORDS("checkpoint.every_steps=6"), false, NULL);
     damage(tiny_checkpoint("failed", 6));
     damage(tiny_checkpoint("failed", STEPS));
