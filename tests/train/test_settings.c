@@ -98,7 +98,7 @@ static void test_no_changes(void **state)
 {
     dt_text out = {0};
     dt_settings_changes("threads: 1\ndata:\n  workers: 1\nlog:\n  every_steps: 3\n",
-                        "threads: 2\ndata:\n  workers: 4\nlog:\n  every_steps: 1\n", &out);
+                        "threads: 2\ndata:\n  workers: 4\nlog:\n  every_steps: 1\ntrain:\n  skip_limit: 9\n", &out);
     assert_int_equal(out.length, 0);
 }
 
