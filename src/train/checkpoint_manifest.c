@@ -93,6 +93,8 @@ done:
 
 /* --- reading --- */
 
+static const int64_t MOST_COUNT = INT64_MAX / 4; /* what a run adds to a count does not overflow it */
+
 dt_status dt_manifest_progress(const json_t *manifest, const char *where, dt_progress *out)
 {
     json_t *object, *best;
@@ -104,7 +106,8 @@ dt_status dt_manifest_progress(const json_t *manifest, const char *where, dt_pro
                   {"rollbacks", &out->rollbacks}, {"best_step", &out->best_step}};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         DT_TRY(dt_json_int(object, counts[i].key, where, counts[i].to));
-        if (*counts[i].to < 0) return dt_fail(DT_ERR_DATA, "%s: '%s' is negative", where, counts[i].key);
+        if (*counts[i].to < 0 || *counts[i].to > MOST_COUNT)
+            return dt_fail(DT_ERR_DATA, "%s: '%s' cannot be %lld", where, counts[i].key, (long long)*counts[i].to);
     }
     out->best = NAN;
     best = json_object_get(object, "best");

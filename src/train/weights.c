@@ -1,7 +1,9 @@
-/* Weights alone, from wherever they may lie: a run, a checkpoint, a folder as the field publishes it, a file, an index. */
+/* Weights alone, from wherever they may lie: a run, a checkpoint, a folder as the field publishes it, a file, an
+ * index. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "train/weight_set.h"
@@ -98,7 +100,9 @@ dt_status dt_weights_save(const char *path, const dt_store *store, dt_buffer buf
         goto done;
     }
     status = dt_weight_file_write(temporary, snapshot, buffer, 0, dt_store_params(store), metadata, NULL);
-    if (!status) status = dt_path_move(temporary, path);
+    if (status) goto done;
+    status = dt_path_move(temporary, path);
+    if (status) unlink(temporary);
 done:
     free(temporary);
     dt_snapshot_free(snapshot);

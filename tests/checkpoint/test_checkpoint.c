@@ -187,6 +187,19 @@ static void damage_is_found(void **state)
     toy_close(&t);
 }
 
+/* Its checksums hold, but no run gets so far. */
+static void counts_out_of_range_are_refused(void **state)
+{
+    toy t;
+    json_t *manifest;
+    dt_progress progress = {.step = 3, .samples = INT64_MAX - 1, .best = NAN};
+    toy_open(&t, full);
+    OK(dt_checkpoint_save(t.store, &progress, "seed: 1\n", NULL, &plain));
+    assert_int_equal(dt_checkpoint_manifest("checkpoints/step-00000003", &manifest), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "'samples' cannot be 9223372036854775806"));
+    toy_close(&t);
+}
+
 static void assert_found(const char *want)
 {
     char *path;
@@ -308,6 +321,18 @@ static void a_full_disk_leaves_the_old_ones(void **state)
     toy_close(&back);
 }
 
+/* A file of weights is all there or not at all. */
+static void weights_that_cannot_be_put_in_place_go(void **state)
+{
+    toy t;
+    toy_open(&t, full);
+    OK(dt_folder_make("w.safetensors"));
+    assert_int_equal(dt_weights_save("w.safetensors", t.store, DT_BUFFER_VALUE, NULL), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "cannot rename 'w.safetensors.tmp' to 'w.safetensors'"));
+    assert_false(dt_file_exists("w.safetensors.tmp"));
+    toy_close(&t);
+}
+
 /* Saves step after step until it is killed. */
 static void save_forever(void)
 {
@@ -422,9 +447,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
-        TEST(find_passes_damage_over),
+        TEST(counts_out_of_range_are_refused), TEST(find_passes_damage_over),
         TEST(find_does_not_pass_over_what_it_cannot_read), TEST(tidies_up_behind_a_kill),
         TEST(keeps_the_newest_and_the_best), TEST(a_full_disk_leaves_the_old_ones),
+        TEST(weights_that_cannot_be_put_in_place_go),
         TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
         TEST(a_head_may_be_new),
     };
