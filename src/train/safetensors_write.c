@@ -26,12 +26,21 @@ failed:
     return NULL;
 }
 
+static json_t *shape_json(const dt_shape *shape)
+{
+    json_t *dims = json_array();
+    for (int i = 0; i < shape->rank; i++)
+        if (json_array_append_new(dims, json_integer(shape->dim[i]))) goto failed;
+    return dims;
+failed:
+    json_decref(dims);
+    return NULL;
+}
+
 static json_t *item_json(const dt_safetensors_item *item, int64_t begin)
 {
-    json_t *shape = json_array();
-    for (int i = 0; i < item->shape.rank; i++) json_array_append_new(shape, json_integer(item->shape.dim[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_names[item->dtype], "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)(begin + item_bytes(item)));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_names[item->dtype], "shape", shape_json(&item->shape),
+                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + item_bytes(item)));
 }
 
 /* NULL when out of memory or when a name is not UTF-8. Freed with free(). */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "train/safetensors.h"
 
 /* A file in memory: the header's length, the header, `count` bytes of data. */
@@ -116,6 +117,40 @@ static void writes_what_it_reads(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static long allocations_left;
+
+static void *scarce(size_t bytes) { return allocations_left-- > 0 ? malloc(bytes) : NULL; }
+
+/* Whichever allocation of the header fails, a file that is said to be written is whole. */
+static void writes_all_or_fails(void **state)
+{
+    const float a[6] = {1, 2, 3, 4, 5, 6};
+    const dt_safetensors_item item = {"a", DT_F32, DT_SHAPE(2, 3), a};
+    const char *path = "scarce.safetensors", *metadata[] = {"arch", "vit", NULL};
+    int failures = 0;
+    for (long n = 0;; n++) {
+        dt_outfile *file;
+        dt_safetensors *tensors;
+        assert_int_equal(dt_outfile_create(path, false, &file), DT_OK);
+        allocations_left = n;
+        json_set_alloc_funcs(scarce, free);
+        dt_status status = dt_safetensors_write(file, &item, 1, metadata);
+        json_set_alloc_funcs(malloc, free);
+        if (status) {
+            assert_int_equal(status, DT_ERR_MEMORY);
+            dt_outfile_abort(file);
+            failures++;
+            continue;
+        }
+        assert_int_equal(dt_outfile_finish(file, NULL), DT_OK);
+        if (dt_safetensors_open(path, &tensors)) fail_msg("allocation %ld: %s", n + 1, dt_error_message());
+        dt_safetensors_close(tensors);
+        if (allocations_left >= 0) break;
+    }
+    assert_true(failures > 5);
+    assert_int_equal(unlink(path), 0);
+}
+
 #define F32_PAIR(first, second)                                                                  \
     "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":" first "},"                       \
     "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":" second "}}"
@@ -199,7 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_every_member), cmocka_unit_test(converts_short_floats),
-        cmocka_unit_test(writes_what_it_reads), cmocka_unit_test(refuses_lies),
+        cmocka_unit_test(writes_what_it_reads), cmocka_unit_test(writes_all_or_fails), cmocka_unit_test(refuses_lies),
         cmocka_unit_test(refuses_cut_files), cmocka_unit_test(tells_of_missing_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
