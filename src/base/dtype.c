@@ -30,3 +30,8 @@ bool dt_dtype_is_float(dt_dtype dtype)
     assert(dtype < DT_DTYPES);
     return dtypes[dtype].is_float;
 }
+
+dt_dtype dt_dtype_wide(dt_dtype dtype)
+{
+    return dt_dtype_is_float(dtype) && dt_dtype_size(dtype) < dt_dtype_size(DT_F32) ? DT_F32 : dtype;
+}

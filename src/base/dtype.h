@@ -20,5 +20,7 @@ typedef enum dt_dtype {
 size_t dt_dtype_size(dt_dtype);      /* bytes of one element */
 const char *dt_dtype_name(dt_dtype); /* "f32", "bf16", ... */
 bool dt_dtype_is_float(dt_dtype);
+/* The type of arithmetic on it, of statistics and of parameters' gradients: float32 for the narrower floats. */
+dt_dtype dt_dtype_wide(dt_dtype);
 
 #endif

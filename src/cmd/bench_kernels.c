@@ -19,8 +19,9 @@ typedef struct array {
 
 /* One case in one type. */
 typedef struct trial {
-    const dt_cpu_kernels *kernels;
-    dt_pool *pool;
+    const dt_kernels *kernels;
+    dt_queue queue;
+    dt_device_info device;
     dt_bench_shapes shape;
     dt_dtype type;
     array arrays[MOST_ARRAYS];
@@ -80,13 +81,13 @@ static void product(trial *t, int64_t n, int64_t k, bool transpose_a, bool trans
 {
     int64_t m = rows(t);
     if (transpose_a) m = t->shape.channels, k = rows(t); /* a weight's gradient */
-    dt_cpu_matmul p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .act = act};
+    dt_matmul_args p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .act = act};
     p.a = in(t, m * k);
     p.b = in(t, k * n);
     p.c = out(t, m * n);
     if (act) p.bias = in(t, n), p.pre = out(t, m * n);
     if (!work(t, 2.0 * (double)m * (double)n * (double)k, (double)(m * k + k * n + m * n * (act ? 2 : 1)))) return;
-    t->kernels->matmul(t->pool, t->type, &p);
+    t->kernels->matmul(&t->queue, t->type, &p);
 }
 static void linear(trial *t) { product(t, t->shape.hidden, t->shape.channels, false, true, DT_ACT_NONE); }
 static void linear_gelu(trial *t) { product(t, t->shape.hidden, t->shape.channels, false, true, DT_ACT_GELU); }
@@ -97,9 +98,9 @@ static void column_sum(trial *t)
 {
     int64_t n = t->shape.hidden;
     const void *x = in(t, rows(t) * n);
-    void *y = out(t, n), *room = scratch(t, dt_cpu_column_sum_scratch(t->type, rows(t), n));
+    void *y = out(t, n), *room = scratch(t, t->kernels->column_sum_scratch(&t->device, t->type, rows(t), n));
     if (!work(t, (double)(rows(t) * n), (double)(rows(t) * n + n))) return;
-    t->kernels->column_sum(t->pool, t->type, rows(t), n, x, y, false, room);
+    t->kernels->column_sum(&t->queue, t->type, rows(t), n, x, y, false, room);
 }
 
 static void add(trial *t)
@@ -107,7 +108,7 @@ static void add(trial *t)
     int64_t n = rows(t) * t->shape.channels;
     const void *a = in(t, n), *b = in(t, n);
     void *y = out(t, n);
-    if (work(t, (double)n, 3.0 * (double)n)) t->kernels->add(t->pool, t->type, n, a, b, y);
+    if (work(t, (double)n, 3.0 * (double)n)) t->kernels->add(&t->queue, t->type, n, a, b, y);
 }
 
 static void gelu(trial *t)
@@ -115,7 +116,7 @@ static void gelu(trial *t)
     int64_t n = rows(t) * t->shape.hidden;
     const void *x = in(t, n);
     void *y = out(t, n);
-    if (work(t, 12.0 * (double)n, 2.0 * (double)n)) t->kernels->gelu(t->pool, t->type, DT_ACT_GELU, n, x, y);
+    if (work(t, 12.0 * (double)n, 2.0 * (double)n)) t->kernels->gelu(&t->queue, t->type, DT_ACT_GELU, n, x, y);
 }
 
 static void gelu_grad(trial *t)
@@ -123,16 +124,16 @@ static void gelu_grad(trial *t)
     int64_t n = rows(t) * t->shape.hidden;
     const void *x = in(t, n), *dy = in(t, n);
     void *dx = out(t, n);
-    if (work(t, 20.0 * (double)n, 3.0 * (double)n)) t->kernels->gelu_grad(t->pool, t->type, DT_ACT_GELU, n, x, dy, dx);
+    if (work(t, 20.0 * (double)n, 3.0 * (double)n)) t->kernels->gelu_grad(&t->queue, t->type, DT_ACT_GELU, n, x, dy, dx);
 }
 
 static void row_norm(trial *t, bool center)
 {
     int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_cpu_row_norm p = {.rows = rows(t), .channels = c, .center = center, .epsilon = 1e-6};
+    dt_row_norm_args p = {.rows = rows(t), .channels = c, .center = center, .epsilon = 1e-6};
     p.x = in(t, n), p.residual = in(t, n), p.gamma = in(t, c), p.beta = center ? in(t, c) : NULL;
     p.sum = out(t, n), p.y = out(t, n), p.mean = center ? out(t, rows(t)) : NULL, p.rstd = out(t, rows(t));
-    if (work(t, 9.0 * (double)n, 4.0 * (double)n)) t->kernels->row_norm(t->pool, t->type, &p);
+    if (work(t, 9.0 * (double)n, 4.0 * (double)n)) t->kernels->row_norm(&t->queue, t->type, &p);
 }
 static void layer_norm(trial *t) { row_norm(t, true); }
 static void rms_norm(trial *t) { row_norm(t, false); }
@@ -140,37 +141,37 @@ static void rms_norm(trial *t) { row_norm(t, false); }
 static void layer_norm_grad(trial *t)
 {
     int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_cpu_row_norm_grad p = {.rows = rows(t), .channels = c, .center = true};
+    dt_row_norm_grad_args p = {.rows = rows(t), .channels = c, .center = true};
     p.x = in(t, n), p.gamma = in(t, c), p.mean = in(t, rows(t)), p.rstd = positive(t, rows(t)), p.dy = in(t, n);
     p.dx = out(t, n), p.dgamma = out(t, c), p.dbeta = out(t, c);
-    p.scratch = scratch(t, dt_cpu_row_norm_grad_scratch(t->type, rows(t), c));
-    if (work(t, 14.0 * (double)n, 3.0 * (double)n)) t->kernels->row_norm_grad(t->pool, t->type, &p);
+    p.scratch = scratch(t, t->kernels->row_norm_grad_scratch(&t->device, t->type, rows(t), c));
+    if (work(t, 14.0 * (double)n, 3.0 * (double)n)) t->kernels->row_norm_grad(&t->queue, t->type, &p);
 }
 
 static void dyt(trial *t)
 {
     int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_cpu_point_norm p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
+    dt_point_norm_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
     p.x = in(t, n), p.residual = in(t, n), p.alpha = positive(t, 1), p.gamma = in(t, c), p.beta = in(t, c);
     p.sum = out(t, n), p.y = out(t, n);
-    if (work(t, 16.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm(t->pool, t->type, &p);
+    if (work(t, 16.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm(&t->queue, t->type, &p);
 }
 
 static void dyt_grad(trial *t)
 {
     int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_cpu_point_norm_grad p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
+    dt_point_norm_grad_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
     p.x = in(t, n), p.alpha = positive(t, 1), p.gamma = in(t, c), p.dy = in(t, n), p.dsum = in(t, n);
     p.dx = out(t, n), p.dalpha = out(t, 1), p.dgamma = out(t, c), p.dbeta = out(t, c);
-    p.scratch = scratch(t, dt_cpu_point_norm_grad_scratch(t->type, rows(t), c));
-    if (work(t, 22.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm_grad(t->pool, t->type, &p);
+    p.scratch = scratch(t, t->kernels->point_norm_grad_scratch(&t->device, t->type, rows(t), c));
+    if (work(t, 22.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm_grad(&t->queue, t->type, &p);
 }
 
-static dt_cpu_attention attention_arrays(trial *t)
+static dt_attention_args attention_arrays(trial *t)
 {
     const dt_bench_shapes *s = &t->shape;
     int64_t n = rows(t) * s->channels, size = s->channels / s->heads;
-    dt_cpu_attention p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .size = size};
+    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .size = size};
     p.scale = 1 / sqrt((double)size);
     p.qkv = in(t, 3 * n), p.out = out(t, n), p.lse = out(t, s->batch * s->heads * s->tokens);
     return p;
@@ -184,33 +185,33 @@ static double attention_flops(const trial *t)
 
 static void attention(trial *t)
 {
-    dt_cpu_attention p = attention_arrays(t);
-    p.scratch = scratch(t, dt_cpu_attention_scratch(t->type, p.tokens, p.size, dt_pool_threads(t->pool)));
+    dt_attention_args p = attention_arrays(t);
+    p.scratch = scratch(t, t->kernels->attention_scratch(&t->device, t->type, &p));
     if (!work(t, 2 * attention_flops(t), 4.0 * (double)(rows(t) * t->shape.channels))) return;
-    t->kernels->attention(t->pool, t->type, &p);
+    t->kernels->attention(&t->queue, t->type, &p);
 }
 
 /* The backward pass reads what the forward pass has put into out and lse, so both are run and told as work. */
 static void attention_both(trial *t)
 {
-    dt_cpu_attention p = attention_arrays(t);
-    int64_t n = rows(t) * t->shape.channels, threads = dt_pool_threads(t->pool);
-    int64_t forward = dt_cpu_attention_scratch(t->type, p.tokens, p.size, (int)threads);
-    int64_t backward = dt_cpu_attention_grad_scratch(t->type, &p, (int)threads);
+    dt_attention_args p = attention_arrays(t);
+    int64_t n = rows(t) * t->shape.channels;
+    int64_t forward = t->kernels->attention_scratch(&t->device, t->type, &p);
+    int64_t backward = t->kernels->attention_grad_scratch(&t->device, t->type, &p);
     p.dout = in(t, n), p.dqkv = out(t, 3 * n);
     p.scratch = scratch(t, forward > backward ? forward : backward);
     if (!work(t, 7 * attention_flops(t), 12.0 * (double)n)) return;
-    t->kernels->attention(t->pool, t->type, &p);
-    t->kernels->attention_grad(t->pool, t->type, &p);
+    t->kernels->attention(&t->queue, t->type, &p);
+    t->kernels->attention_grad(&t->queue, t->type, &p);
 }
 
 static void softmax_xent(trial *t)
 {
     int64_t b = t->shape.batch * 8, v = t->shape.classes, n = b * v; /* a few rows more, to be measurable */
     const void *x = in(t, n), *target = positive(t, n), *weight = positive(t, b);
-    void *prob = out(t, n), *loss = out(t, 1), *room = scratch(t, dt_cpu_reduce_scratch(t->type, b));
+    void *prob = out(t, n), *loss = out(t, 1), *room = scratch(t, t->kernels->reduce_scratch(&t->device, b));
     if (!work(t, 12.0 * (double)n, 3.0 * (double)n)) return;
-    t->kernels->softmax_xent(t->pool, t->type, b, v, x, target, weight, prob, loss, room);
+    t->kernels->softmax_xent(&t->queue, t->type, b, v, x, target, weight, prob, loss, room);
 }
 
 /* Over as many elements as a block's matrices have. */
@@ -220,11 +221,11 @@ static void adamw(trial *t)
     static const int32_t finite = 1;
     int64_t n = 4 * t->shape.channels * t->shape.channels + 2 * t->shape.channels * t->shape.hidden;
     const dt_segment_span span = {.count = n, .lr_scale = 1, .decay = 1};
-    dt_cpu_update p = {.count = n, .spans = &span, .span_count = 1, .scale = &one, .finite = &finite, .lr = &lr,
+    dt_update_args p = {.count = n, .spans = &span, .span_count = 1, .scale = &one, .finite = &finite, .lr = &lr,
                        .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.05,
                        .correction1 = &correction, .correction2 = &correction};
     p.grad = in(t, n), p.value = out(t, n), p.moment1 = out(t, n), p.moment2 = ask(t, n, true, 0.5, 1.5);
-    if (work(t, 14.0 * (double)n, 7.0 * (double)n)) t->kernels->adamw(t->pool, t->type, &p);
+    if (work(t, 14.0 * (double)n, 7.0 * (double)n)) t->kernels->adamw(&t->queue, t->type, &p);
 }
 
 static const struct {
@@ -335,7 +336,7 @@ static void print_head(const trial *t, const dt_roof *roof)
 {
     const dt_bench_shapes *s = &t->shape;
     printf("kernels %s, %d thread%s, float32; batch %lld, tokens %lld, channels %lld, heads %lld, hidden %lld, "
-           "classes %lld\n", t->kernels->name, dt_pool_threads(t->pool), dt_pool_threads(t->pool) == 1 ? "" : "s",
+           "classes %lld\n", t->kernels->name, t->device.threads, t->device.threads == 1 ? "" : "s",
            (long long)s->batch, (long long)s->tokens, (long long)s->channels, (long long)s->heads,
            (long long)s->hidden, (long long)s->classes);
     dt_roof_print(roof);
@@ -346,7 +347,7 @@ static void print_head(const trial *t, const dt_roof *roof)
 static dt_status bench_all(const trial *t)
 {
     dt_roof roof;
-    DT_TRY(dt_roof_measure(t->pool, t->kernels, &roof));
+    DT_TRY(dt_roof_measure(t->queue.pool, t->kernels, &roof));
     print_head(t, &roof);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) DT_TRY(bench_case(i, t, &roof));
     return DT_OK;
@@ -355,8 +356,9 @@ static dt_status bench_all(const trial *t)
 dt_status dt_bench_kernels(const dt_bench_shapes *shapes, int threads)
 {
     trial t = {.kernels = dt_cpu_kernels_best(), .shape = *shapes};
-    DT_TRY(dt_pool_create(threads, &t.pool));
+    DT_TRY(dt_pool_create(threads, &t.queue.pool));
+    t.device.threads = dt_pool_threads(t.queue.pool);
     dt_status status = bench_all(&t);
-    dt_pool_free(t.pool);
+    dt_pool_free(t.queue.pool);
     return status;
 }

@@ -37,7 +37,7 @@ static dt_status report_processor(dt_device *device)
 
 static dt_status report_speed(dt_device *device)
 {
-    const dt_cpu_kernels *kernels = dt_cpu_kernels_best();
+    const dt_kernels *kernels = dt_cpu_kernels_best();
     dt_roof roof;
     char products[32], copies[32];
     line("kernels", "%s", kernels->name);

@@ -18,35 +18,35 @@ double dt_median(double *seconds, int count)
     return count % 2 ? seconds[count / 2] : (seconds[count / 2 - 1] + seconds[count / 2]) / 2;
 }
 
-static double product_seconds(dt_pool *pool, const dt_cpu_kernels *kernels, float *memory)
+static double product_seconds(dt_pool *pool, const dt_kernels *kernels, float *memory)
 {
     const size_t square = (size_t)SIDE * SIDE;
     double fastest = INFINITY;
-    dt_cpu_matmul product = {.m = SIDE, .n = SIDE, .k = SIDE,
-                             .a = memory, .b = memory + square, .c = memory + 2 * square};
+    dt_matmul_args product = {.m = SIDE, .n = SIDE, .k = SIDE,
+                              .a = memory, .b = memory + square, .c = memory + 2 * square};
     for (size_t i = 0; i < 2 * square; i++) memory[i] = (float)(i % 7) - 3;
-    kernels->matmul(pool, DT_F32, &product); /* warms up */
+    kernels->matmul(&(dt_queue){.pool = pool}, DT_F32, &product); /* warms up */
     for (int i = 0; i < PRODUCTS; i++) {
         double start = dt_clock();
-        kernels->matmul(pool, DT_F32, &product);
+        kernels->matmul(&(dt_queue){.pool = pool}, DT_F32, &product);
         fastest = fmin(fastest, dt_clock() - start);
     }
     return fastest;
 }
 
-static double copy_seconds(dt_pool *pool, const dt_cpu_kernels *kernels, char *memory)
+static double copy_seconds(dt_pool *pool, const dt_kernels *kernels, char *memory)
 {
     double fastest = INFINITY;
     for (size_t i = 0; i < 2 * (size_t)COPY_BYTES; i += 4096) memory[i] = 1; /* touches every page */
     for (int i = 0; i < COPIES; i++) {
         double start = dt_clock();
-        kernels->copy(pool, COPY_BYTES, memory, memory + COPY_BYTES);
+        kernels->copy(&(dt_queue){.pool = pool}, COPY_BYTES, memory, memory + COPY_BYTES);
         fastest = fmin(fastest, dt_clock() - start);
     }
     return fastest;
 }
 
-dt_status dt_roof_measure(dt_pool *pool, const dt_cpu_kernels *kernels, dt_roof *out)
+dt_status dt_roof_measure(dt_pool *pool, const dt_kernels *kernels, dt_roof *out)
 {
     const size_t bytes = 2 * (size_t)COPY_BYTES; /* more than three squares */
     _Static_assert(3 * sizeof(float) * SIDE * SIDE <= 2 * (size_t)COPY_BYTES, "the products fit");

@@ -10,7 +10,7 @@ typedef struct dt_roof {
 } dt_roof;
 
 /* The fastest of a few repeats over the pool's threads: a roof is what is possible. Takes about a second. */
-DT_MUST_USE dt_status dt_roof_measure(dt_pool *, const dt_cpu_kernels *, dt_roof *out);
+DT_MUST_USE dt_status dt_roof_measure(dt_pool *, const dt_kernels *, dt_roof *out);
 /* What the roofs of a table of speeds are, for its reader; to standard output. */
 void dt_roof_print(const dt_roof *);
 /* The median of `count` times; sorts them. */

@@ -23,7 +23,7 @@ typedef struct dt_backend_table {
     dt_status (*copy)(void *context, dt_stream, void *to, const void *from, size_t bytes);
     dt_status (*clear)(void *context, dt_stream, void *ptr, size_t bytes);
     dt_status (*sync)(void *context, dt_stream);
-    void *(*stream)(void *context, dt_stream);
+    void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool` */
 
     dt_status (*event_create)(void *context, void **event);
     void (*event_free)(void *event);

@@ -101,7 +101,7 @@ static dt_status cpu_clear(void *context, dt_stream stream, void *ptr, size_t by
 
 static dt_status cpu_sync(void *context, dt_stream stream) { return DT_OK; }
 
-static void *cpu_stream(void *context, dt_stream stream) { return NULL; }
+static void cpu_queue(void *context, dt_stream stream, dt_queue *out) { *out = (dt_queue){0}; }
 
 static dt_status cpu_event_create(void *context, void **event)
 {
@@ -129,7 +129,7 @@ const dt_backend_table dt_backend_cpu = {
     .copy = cpu_copy,
     .clear = cpu_clear,
     .sync = cpu_sync,
-    .stream = cpu_stream,
+    .queue = cpu_queue,
     .event_create = cpu_event_create,
     .event_free = cpu_event_free,
     .event_record = cpu_event_on_stream,

@@ -2,6 +2,7 @@
  *
  * The three streams do not wait for the default stream. Communication gets the highest priority, so that its few
  * blocks are placed while a large product runs. */
+#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 
 typedef struct cuda_device {
     int index;
+    int processors;
+    cublasLtHandle_t blas;
     cudaStream_t streams[DT_STREAMS];
 } cuda_device;
 
@@ -39,6 +42,7 @@ static void cuda_close(void *context)
     cuda_device *device = context;
     for (int s = 0; s < DT_STREAMS; s++)
         if (device->streams[s]) cudaStreamDestroy(device->streams[s]);
+    if (device->blas) cublasLtDestroy(device->blas);
     free(device);
 }
 
@@ -56,6 +60,14 @@ static dt_status cuda_open(int index, void **context)
                                                        s == DT_STREAM_COMM ? highest : lowest),
                           "create a stream"),
                     failed);
+    DT_TRY_GOTO(check(cudaDeviceGetAttribute(&device->processors, cudaDevAttrMultiProcessorCount, index),
+                      "count multiprocessors"),
+                failed);
+    cublasStatus_t blas = cublasLtCreate(&device->blas);
+    if (blas != CUBLAS_STATUS_SUCCESS) {
+        status = dt_fail(DT_ERR_DEVICE, "cannot start cuBLASLt: %s", cublasLtGetStatusString(blas));
+        goto failed;
+    }
     *context = device;
     return DT_OK;
 failed:
@@ -74,6 +86,7 @@ static dt_status cuda_query(void *context, dt_device_info *out)
     out->memory_total = (int64_t)total;
     out->memory_free = (int64_t)available;
     out->capability = properties.major * 10 + properties.minor;
+    out->processors = device->processors;
     return DT_OK;
 }
 
@@ -128,10 +141,10 @@ static dt_status cuda_sync(void *context, dt_stream stream)
     return check(cudaStreamSynchronize(device->streams[stream]), "finish the work of a stream");
 }
 
-static void *cuda_stream(void *context, dt_stream stream)
+static void cuda_queue(void *context, dt_stream stream, dt_queue *out)
 {
     const cuda_device *device = context;
-    return device->streams[stream];
+    *out = (dt_queue){.stream = device->streams[stream], .blas = device->blas, .processors = device->processors};
 }
 
 static dt_status cuda_event_create(void *context, void **event)
@@ -175,7 +188,7 @@ const dt_backend_table dt_backend_cuda = {
     .copy = cuda_copy,
     .clear = cuda_clear,
     .sync = cuda_sync,
-    .stream = cuda_stream,
+    .queue = cuda_queue,
     .event_create = cuda_event_create,
     .event_free = cuda_event_free,
     .event_record = cuda_event_record,

@@ -11,6 +11,7 @@ struct dt_device {
     void *context; /* the back end's */
     dt_backend kind;
     dt_pool *pool;
+    dt_queue queue[DT_STREAMS];
     dt_memory_use memory;
 };
 
@@ -61,6 +62,10 @@ dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **ou
     dt_status status;
     DT_TRY_GOTO(dt_pool_create(threads, &device->pool), failed);
     DT_TRY_GOTO(backend->open(index, &device->context), failed);
+    for (int s = 0; s < DT_STREAMS; s++) {
+        backend->queue(device->context, (dt_stream)s, &device->queue[s]);
+        device->queue[s].pool = device->pool;
+    }
     *out = device;
     return DT_OK;
 failed:
@@ -81,10 +86,7 @@ dt_backend dt_device_backend(const dt_device *device) { return device->kind; }
 
 dt_pool *dt_device_pool(const dt_device *device) { return device->pool; }
 
-void *dt_device_stream(const dt_device *device, dt_stream stream)
-{
-    return device->backend->stream(device->context, stream);
-}
+const dt_queue *dt_device_queue(const dt_device *device, dt_stream stream) { return &device->queue[stream]; }
 
 dt_status dt_device_query(dt_device *device, dt_device_info *out)
 {

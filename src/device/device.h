@@ -34,6 +34,7 @@ typedef struct dt_device_info {
     int64_t memory_total; /* bytes */
     int64_t memory_free;
     int capability;       /* CUDA compute capability times ten, 0 on the CPU */
+    int processors;       /* CUDA multiprocessors, 0 on the CPU */
     int threads;          /* of the pool */
 } dt_device_info;
 
@@ -49,8 +50,15 @@ void dt_device_close(dt_device *); /* NULL is allowed; all allocations must be f
 dt_backend dt_device_backend(const dt_device *);
 dt_pool *dt_device_pool(const dt_device *);
 DT_MUST_USE dt_status dt_device_query(dt_device *, dt_device_info *out);
-/* What kernels are launched on: a cudaStream_t; NULL on the CPU. */
-void *dt_device_stream(const dt_device *, dt_stream);
+/* What kernels run on. */
+typedef struct dt_queue {
+    dt_pool *pool;  /* the CPU's threads */
+    void *stream;   /* CUDA: cudaStream_t */
+    void *blas;     /* CUDA: cublasLtHandle_t */
+    int processors; /* CUDA: multiprocessors */
+} dt_queue;
+/* Valid as long as the device. */
+const dt_queue *dt_device_queue(const dt_device *, dt_stream);
 
 /* Aligned to 256 bytes, zeroed. Out of memory names the largest categories in use and the setting that helps. */
 DT_MUST_USE dt_status dt_device_alloc(dt_device *, dt_memory, size_t bytes, void **out);

@@ -8,7 +8,8 @@
 /* What a kernel may use while it runs. */
 typedef struct dt_exec {
     dt_device *device;
-    const struct dt_cpu_kernels *cpu; /* the table of the CPU back end */
+    const struct dt_kernels *kernels; /* of the device's back end */
+    const dt_queue *queue;            /* of the node's stream */
     dt_comm *comm;
     dt_stream stream;
     const char *slot; /* this run's feed slot in device memory */
@@ -19,8 +20,6 @@ typedef struct dt_exec {
 typedef struct dt_cost {
     double flops, bytes; /* bytes that must move at least: inputs read once, outputs written once */
 } dt_cost;
-
-typedef dt_status (*dt_kernel)(const dt_node *, const dt_exec *);
 
 enum {
     DT_OP_CHEAP = 1,  /* worth recomputing rather than keeping */
@@ -41,8 +40,8 @@ struct dt_op {
      * (its inputs get none). */
     void (*grad)(dt_graph *, const dt_node *, dt_tensor *const *dout, dt_tensor **din);
     dt_cost (*cost)(const dt_node *);
-    int64_t (*workspace)(const dt_node *, const dt_device_info *, dt_backend); /* bytes; NULL: none */
-    dt_kernel kernel[DT_BACKENDS];
+    int64_t (*workspace)(const dt_node *, const struct dt_kernels *, const dt_device_info *); /* bytes; NULL: none */
+    dt_status (*run)(const dt_node *, const dt_exec *); /* on any back end, through its table of kernels */
 };
 
 /* For shape rules: makes output k. */

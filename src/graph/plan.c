@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "kernels/kernels.h"
 
 /* A stretch of arena memory in use from position `first` to `last`: a root tensor or a node's workspace. */
 typedef struct block {
@@ -161,7 +162,7 @@ static dt_status find_peak(const block *blocks, int count, int positions, int *o
 
 static int64_t align_up(int64_t bytes) { return (bytes + DT_PLAN_ALIGN - 1) / DT_PLAN_ALIGN * DT_PLAN_ALIGN; }
 
-static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, block *blocks)
+static int collect(dt_graph *g, const dt_kernels *kernels, const dt_device_info *info, block *blocks)
 {
     int count = 0;
     for (int i = 0; i < g->tensors.count; i++) {
@@ -170,7 +171,7 @@ static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, 
             blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), 0, &t->offset, 0};
     }
     for (dt_node *n = g->first; n; n = n->next) {
-        n->workspace_bytes = n->op->workspace ? n->op->workspace(n, info, backend) : 0;
+        n->workspace_bytes = n->op->workspace ? n->op->workspace(n, kernels, info) : 0;
         if (n->workspace_bytes)
             blocks[count++] =
                 (block){n->position, n->position, align_up(n->workspace_bytes), 0, &n->workspace_offset, 0};
@@ -189,7 +190,7 @@ dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *in
     size_t room = (size_t)g->tensors.count + (size_t)g->node_count + 1;
     block *blocks = calloc(room, sizeof *blocks);
     if (!blocks) return dt_fail_memory(room * sizeof *blocks, "the memory plan");
-    int count = collect(g, backend, info, blocks);
+    int count = collect(g, dt_kernels_of(backend), info, blocks);
     dt_status status = place(blocks, count, options->shuffle, &out->bytes);
     if (!status) status = find_peak(blocks, count, g->node_count, &out->peak);
     free(blocks);

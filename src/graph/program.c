@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "graph/plan.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/kernels.h"
 
 struct dt_program {
     dt_graph *graph;
@@ -19,21 +19,11 @@ struct dt_program {
     dt_exec exec;
 };
 
-static dt_status check_kernels(const dt_graph *g, dt_backend backend)
-{
-    for (const dt_node *n = g->first; n; n = n->next)
-        if (!(n->op->flags & DT_OP_VIEW) && !n->op->kernel[backend])
-            return dt_fail(DT_ERR_USAGE, "operator %s (%s) has no kernel for device=%s; use device=cpu", n->op->name,
-                           *n->scope ? n->scope : "no scope", dt_backend_name(backend));
-    return DT_OK;
-}
-
 dt_status dt_program_create(dt_graph *g, const char *name, dt_backend backend, const dt_device_info *info,
                             const dt_plan_options *options, dt_program **out)
 {
     dt_program *p = calloc(1, sizeof *p);
     dt_status status = p ? dt_graph_status(g) : dt_fail_memory(sizeof *p, "a program");
-    if (!status) status = check_kernels(g, backend);
     if (!status) status = dt_plan_make(g, backend, info, options, &p->plan);
     if (!status && !(p->name = strdup(name))) status = dt_fail_memory(strlen(name), "a program");
     if (status) {
@@ -115,7 +105,7 @@ static dt_status bind_tensor(dt_program *p, dt_tensor *t)
 dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void *arena)
 {
     p->arena = arena;
-    p->exec = (dt_exec){.device = device, .cpu = dt_cpu_kernels_best(), .comm = comm};
+    p->exec = (dt_exec){.device = device, .kernels = dt_kernels_of(p->backend), .comm = comm};
     for (int i = 0; i < p->graph->tensors.count; i++) DT_TRY(bind_tensor(p, p->graph->tensors.at[i]));
     for (dt_node *n = p->graph->first; n; n = n->next)
         n->workspace = n->workspace_bytes ? p->arena + n->workspace_offset : NULL;
@@ -124,11 +114,12 @@ dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void 
 
 /* --- running --- */
 
-static dt_status run_node(const dt_node *n, dt_exec *exec, dt_backend backend)
+static dt_status run_node(const dt_node *n, dt_exec *exec)
 {
     if (n->op->flags & DT_OP_VIEW) return DT_OK;
     exec->stream = n->stream;
-    dt_status status = n->op->kernel[backend](n, exec);
+    exec->queue = dt_device_queue(exec->device, n->stream);
+    dt_status status = n->op->run(n, exec);
     return status ? dt_fail_in(status, "%s (%s)", n->op->name, n->scope) : DT_OK;
 }
 
@@ -143,7 +134,7 @@ static void begin(dt_program *p, const dt_run *run)
 dt_status dt_program_run(dt_program *p, const dt_run *run)
 {
     begin(p, run);
-    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(n, &p->exec, p->backend));
+    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(n, &p->exec));
     return DT_OK;
 }
 
@@ -152,7 +143,7 @@ dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing ti
     begin(p, run);
     for (const dt_node *n = p->graph->first; n; n = n->next) {
         double start = dt_clock();
-        DT_TRY(run_node(n, &p->exec, p->backend));
+        DT_TRY(run_node(n, &p->exec));
         DT_TRY(dt_device_sync(p->exec.device, n->stream));
         timing(context, n, dt_clock() - start);
     }
@@ -185,7 +176,7 @@ dt_status dt_program_check_finite(dt_program *p, const dt_run *run)
 {
     begin(p, run);
     for (const dt_node *n = p->graph->first; n; n = n->next) {
-        DT_TRY(run_node(n, &p->exec, p->backend));
+        DT_TRY(run_node(n, &p->exec));
         for (int k = 0; k < n->output_count; k++) DT_TRY(check_output(p, n, n->out[k]));
     }
     return DT_OK;

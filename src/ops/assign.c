@@ -19,15 +19,11 @@ static dt_cost accumulate_cost(const dt_node *node)
     return (dt_cost){(double)dt_rule_elements(slot), 3.0 * (double)dt_rule_bytes(slot)};
 }
 
-static dt_status accumulate_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status accumulate_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *slot = node->in[TARGET], *gradient = node->in[SOURCE];
-    dt_pool *pool = dt_device_pool(exec->device);
-    if (exec->accumulate)
-        exec->cpu->add(pool, slot->dtype, dt_rule_elements(slot), slot->data, gradient->data, slot->data);
-    else
-        exec->cpu->copy(pool, dt_rule_bytes(slot), gradient->data, slot->data);
-    return DT_OK;
+    if (!exec->accumulate) return exec->kernels->copy(exec->queue, dt_rule_bytes(slot), gradient->data, slot->data);
+    return exec->kernels->add(exec->queue, slot->dtype, dt_rule_elements(slot), slot->data, gradient->data, slot->data);
 }
 
 const dt_op dt_op_accumulate = {
@@ -35,7 +31,7 @@ const dt_op dt_op_accumulate = {
     .flags = DT_OP_EFFECT,
     .shape = write_shape,
     .cost = accumulate_cost,
-    .kernel = {[DT_CPU] = accumulate_cpu},
+    .run = accumulate_run,
 };
 
 void dt_accumulate(dt_graph *graph, dt_tensor *slot, dt_tensor *gradient)
@@ -63,7 +59,7 @@ const dt_op dt_op_assign = {
     .flags = DT_OP_EFFECT,
     .shape = write_shape,
     .cost = assign_cost,
-    .kernel = {[DT_CPU] = assign_run, [DT_CUDA] = assign_run},
+    .run = assign_run,
 };
 
 void dt_assign(dt_graph *graph, dt_tensor *state, dt_tensor *value)

@@ -9,10 +9,10 @@
 enum { OUT, LSE };
 
 /* Sizes and settings; the arrays are the caller's to fill. */
-static dt_cpu_attention describe(const dt_attention_attr *attr, const dt_tensor *qkv)
+static dt_attention_args describe(const dt_attention_attr *attr, const dt_tensor *qkv)
 {
     int64_t size = qkv->shape.dim[2] / 3 / attr->heads;
-    return (dt_cpu_attention){
+    return (dt_attention_args){
         .batch = qkv->shape.dim[0],
         .tokens = qkv->shape.dim[1],
         .heads = attr->heads,
@@ -26,7 +26,7 @@ static dt_cpu_attention describe(const dt_attention_attr *attr, const dt_tensor 
  * discounted. */
 static double product_flops(const dt_node *node)
 {
-    dt_cpu_attention at = describe(node->attr, node->in[0]);
+    dt_attention_args at = describe(node->attr, node->in[0]);
     return 2.0 * (double)at.batch * (double)at.heads * (double)at.tokens * (double)at.tokens * (double)at.size;
 }
 
@@ -49,22 +49,20 @@ static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static dt_cost attention_cost(const dt_node *node) { return dt_rule_cost(node, 2 * product_flops(node)); }
 
-static int64_t attention_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t attention_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    dt_cpu_attention at = describe(node->attr, node->in[0]);
-    if (backend != DT_CPU) return 0;
-    return dt_cpu_attention_scratch(node->in[0]->dtype, at.tokens, at.size, info->threads);
+    dt_attention_args args = describe(node->attr, node->in[0]);
+    return kernels->attention_scratch(info, node->in[0]->dtype, &args);
 }
 
-static dt_status attention_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status attention_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_attention args = describe(node->attr, node->in[0]);
+    dt_attention_args args = describe(node->attr, node->in[0]);
     args.qkv = node->in[0]->data;
     args.out = node->out[OUT]->data;
     args.lse = node->out[LSE]->data;
     args.scratch = node->workspace;
-    exec->cpu->attention(dt_device_pool(exec->device), node->in[0]->dtype, &args);
-    return DT_OK;
+    return exec->kernels->attention(exec->queue, node->in[0]->dtype, &args);
 }
 
 /* --- the gradient: the scores are computed again from qkv and lse --- */
@@ -87,9 +85,9 @@ static bool attention_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted
 /* Scores, and the gradients of probabilities, queries, keys and values: five products. */
 static dt_cost attention_grad_cost(const dt_node *node) { return dt_rule_cost(node, 5 * product_flops(node)); }
 
-static dt_cpu_attention describe_grad(const dt_node *node)
+static dt_attention_args describe_grad(const dt_node *node)
 {
-    dt_cpu_attention args = describe(node->attr, node->in[GRAD_QKV]);
+    dt_attention_args args = describe(node->attr, node->in[GRAD_QKV]);
     args.qkv = node->in[GRAD_QKV]->data;
     args.out = node->in[GRAD_OUT]->data;
     args.lse = node->in[GRAD_LSE]->data;
@@ -99,18 +97,16 @@ static dt_cpu_attention describe_grad(const dt_node *node)
     return args;
 }
 
-static int64_t attention_grad_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t attention_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    if (backend != DT_CPU) return 0;
-    dt_cpu_attention args = describe_grad(node);
-    return dt_cpu_attention_grad_scratch(node->in[GRAD_QKV]->dtype, &args, info->threads);
+    dt_attention_args args = describe_grad(node);
+    return kernels->attention_grad_scratch(info, node->in[GRAD_QKV]->dtype, &args);
 }
 
-static dt_status attention_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status attention_grad_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_attention args = describe_grad(node);
-    exec->cpu->attention_grad(dt_device_pool(exec->device), node->in[GRAD_QKV]->dtype, &args);
-    return DT_OK;
+    dt_attention_args args = describe_grad(node);
+    return exec->kernels->attention_grad(exec->queue, node->in[GRAD_QKV]->dtype, &args);
 }
 
 /* --- the table entries --- */
@@ -123,7 +119,7 @@ const dt_op dt_op_attention = {
     .grad = attention_backward,
     .cost = attention_cost,
     .workspace = attention_workspace,
-    .kernel = {[DT_CPU] = attention_cpu},
+    .run = attention_run,
 };
 
 const dt_op dt_op_attention_grad = {
@@ -133,7 +129,7 @@ const dt_op dt_op_attention_grad = {
     .shape = attention_grad_shape,
     .cost = attention_grad_cost,
     .workspace = attention_grad_workspace,
-    .kernel = {[DT_CPU] = attention_grad_cpu},
+    .run = attention_grad_run,
 };
 
 dt_tensor *dt_attention(dt_graph *graph, dt_tensor *qkv, dt_attention_attr attr)

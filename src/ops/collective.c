@@ -25,7 +25,7 @@ const dt_op dt_op_all_reduce = {
     .flags = DT_OP_EFFECT,
     .shape = all_reduce_shape,
     .cost = all_reduce_cost,
-    .kernel = {[DT_CPU] = all_reduce_run, [DT_CUDA] = all_reduce_run},
+    .run = all_reduce_run,
 };
 
 void dt_all_reduce(dt_graph *graph, dt_tensor *x)

@@ -27,12 +27,12 @@ static void drop_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *do
 
 static dt_cost drop_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->in[X])); }
 
-static dt_cpu_drop describe(const dt_node *node)
+static dt_drop_args describe(const dt_node *node)
 {
     const dt_drop_attr *attr = node->attr;
     const dt_tensor *x = node->in[X];
     int64_t samples = x->shape.dim[0];
-    return (dt_cpu_drop){
+    return (dt_drop_args){
         .samples = samples,
         .per_sample = samples ? dt_rule_elements(x) / samples : 0,
         .rate = attr->rate,
@@ -45,18 +45,16 @@ static dt_cpu_drop describe(const dt_node *node)
     };
 }
 
-static dt_status dropout_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status dropout_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_drop args = describe(node);
-    exec->cpu->dropout(dt_device_pool(exec->device), node->in[X]->dtype, &args);
-    return DT_OK;
+    dt_drop_args args = describe(node);
+    return exec->kernels->dropout(exec->queue, node->in[X]->dtype, &args);
 }
 
-static dt_status drop_path_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status drop_path_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_drop args = describe(node);
-    exec->cpu->drop_path(dt_device_pool(exec->device), node->in[X]->dtype, &args);
-    return DT_OK;
+    dt_drop_args args = describe(node);
+    return exec->kernels->drop_path(exec->queue, node->in[X]->dtype, &args);
 }
 
 const dt_op dt_op_dropout = {
@@ -68,7 +66,7 @@ const dt_op dt_op_dropout = {
     .shape = drop_shape,
     .grad = drop_grad,
     .cost = drop_cost,
-    .kernel = {[DT_CPU] = dropout_cpu},
+    .run = dropout_run,
 };
 
 const dt_op dt_op_drop_path = {
@@ -80,7 +78,7 @@ const dt_op dt_op_drop_path = {
     .shape = drop_shape,
     .grad = drop_grad,
     .cost = drop_cost,
-    .kernel = {[DT_CPU] = drop_path_cpu},
+    .run = drop_path_run,
 };
 
 static dt_tensor *drop(dt_graph *graph, const dt_op *op, dt_tensor *const in[INPUTS], const dt_drop_attr *attr)

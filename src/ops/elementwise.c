@@ -17,11 +17,10 @@ static void cast_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *do
 
 static dt_cost cast_cost(const dt_node *node) { return dt_rule_cost(node, 0); }
 
-static dt_status cast_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status cast_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0], *y = node->out[0];
-    exec->cpu->cast(dt_device_pool(exec->device), x->dtype, y->dtype, dt_rule_elements(x), x->data, y->data);
-    return DT_OK;
+    return exec->kernels->cast(exec->queue, x->dtype, y->dtype, dt_rule_elements(x), x->data, y->data);
 }
 
 const dt_op dt_op_cast = {
@@ -31,7 +30,7 @@ const dt_op dt_op_cast = {
     .shape = cast_shape,
     .grad = cast_grad,
     .cost = cast_cost,
-    .kernel = {[DT_CPU] = cast_cpu},
+    .run = cast_run,
 };
 
 dt_tensor *dt_cast(dt_graph *graph, dt_tensor *x, dt_dtype to)
@@ -60,17 +59,11 @@ static bool fill_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static dt_cost fill_cost(const dt_node *node) { return dt_rule_cost(node, 0); }
 
-/* One thread: what is filled is a loss's gradient or a vector of ones. */
-static dt_status fill_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status fill_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *y = node->out[0];
-    double value = ((const fill_attr *)node->attr)->value;
-    int64_t count = dt_rule_elements(y);
-    if (y->dtype == DT_F64)
-        for (int64_t i = 0; i < count; i++) ((double *)y->data)[i] = value;
-    else
-        for (int64_t i = 0; i < count; i++) ((float *)y->data)[i] = (float)value;
-    return DT_OK;
+    const fill_attr *attr = node->attr;
+    return exec->kernels->fill(exec->queue, y->dtype, dt_rule_elements(y), attr->value, y->data);
 }
 
 const dt_op dt_op_fill = {
@@ -79,7 +72,7 @@ const dt_op dt_op_fill = {
     .max_outputs = 1,
     .shape = fill_shape,
     .cost = fill_cost,
-    .kernel = {[DT_CPU] = fill_cpu},
+    .run = fill_run,
 };
 
 dt_tensor *dt_fill(dt_graph *graph, dt_dtype dtype, const dt_shape *shape, double value)
@@ -103,12 +96,11 @@ static void add_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dou
 
 static dt_cost add_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->out[0])); }
 
-static dt_status add_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status add_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *y = node->out[0];
-    exec->cpu->add(dt_device_pool(exec->device), y->dtype, dt_rule_elements(y), node->in[0]->data, node->in[1]->data,
-                   y->data);
-    return DT_OK;
+    return exec->kernels->add(exec->queue, y->dtype, dt_rule_elements(y), node->in[0]->data, node->in[1]->data,
+                              y->data);
 }
 
 const dt_op dt_op_add = {
@@ -119,7 +111,7 @@ const dt_op dt_op_add = {
     .shape = add_shape,
     .grad = add_grad,
     .cost = add_cost,
-    .kernel = {[DT_CPU] = add_cpu},
+    .run = add_run,
 };
 
 dt_tensor *dt_add(dt_graph *graph, dt_tensor *a, dt_tensor *b)
@@ -142,12 +134,11 @@ static void scale_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *d
 
 static dt_cost scale_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->out[0])); }
 
-static dt_status scale_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status scale_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *y = node->out[0];
-    exec->cpu->scale(dt_device_pool(exec->device), y->dtype, dt_rule_elements(y), *(const double *)node->attr,
-                     node->in[0]->data, y->data);
-    return DT_OK;
+    return exec->kernels->scale(exec->queue, y->dtype, dt_rule_elements(y), *(const double *)node->attr,
+                                node->in[0]->data, y->data);
 }
 
 const dt_op dt_op_scale = {
@@ -159,7 +150,7 @@ const dt_op dt_op_scale = {
     .shape = scale_shape,
     .grad = scale_grad,
     .cost = scale_cost,
-    .kernel = {[DT_CPU] = scale_cpu},
+    .run = scale_run,
 };
 
 dt_tensor *dt_scale(dt_graph *graph, dt_tensor *x, double by)

@@ -19,12 +19,11 @@ static dt_cost gelu_cost(const dt_node *node)
     return dt_rule_cost(node, FLOPS * (double)dt_rule_elements(node->out[0]));
 }
 
-static dt_status gelu_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status gelu_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    exec->cpu->gelu(dt_device_pool(exec->device), x->dtype, *(const dt_activation *)node->attr, dt_rule_elements(x),
-                    x->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->gelu(exec->queue, x->dtype, *(const dt_activation *)node->attr, dt_rule_elements(x), x->data,
+                               node->out[0]->data);
 }
 
 const dt_op dt_op_gelu = {
@@ -35,7 +34,7 @@ const dt_op dt_op_gelu = {
     .shape = gelu_shape,
     .grad = gelu_backward,
     .cost = gelu_cost,
-    .kernel = {[DT_CPU] = gelu_cpu},
+    .run = gelu_run,
 };
 
 dt_tensor *dt_gelu(dt_graph *graph, dt_tensor *x, dt_activation act)
@@ -57,12 +56,11 @@ static dt_cost gelu_grad_cost(const dt_node *node)
     return dt_rule_cost(node, GRAD_FLOPS * (double)dt_rule_elements(node->out[0]));
 }
 
-static dt_status gelu_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status gelu_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    exec->cpu->gelu_grad(dt_device_pool(exec->device), x->dtype, *(const dt_activation *)node->attr,
-                         dt_rule_elements(x), x->data, node->in[1]->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->gelu_grad(exec->queue, x->dtype, *(const dt_activation *)node->attr, dt_rule_elements(x),
+                                    x->data, node->in[1]->data, node->out[0]->data);
 }
 
 const dt_op dt_op_gelu_grad = {
@@ -71,7 +69,7 @@ const dt_op dt_op_gelu_grad = {
     .max_outputs = 1,
     .shape = gelu_grad_shape,
     .cost = gelu_grad_cost,
-    .kernel = {[DT_CPU] = gelu_grad_cpu},
+    .run = gelu_grad_run,
 };
 
 dt_tensor *dt_gelu_grad(dt_graph *graph, dt_tensor *x, dt_tensor *dy, dt_activation act)

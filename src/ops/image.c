@@ -24,14 +24,13 @@ static dt_cost normalize_cost(const dt_node *node)
     return dt_rule_cost(node, 2.0 * (double)dt_rule_elements(node->out[0]));
 }
 
-static dt_status normalize_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status normalize_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_normalize_attr *attr = node->attr;
     const dt_tensor *x = node->in[0], *y = node->out[0];
     const int64_t *dim = x->shape.dim;
-    exec->cpu->normalize(dt_device_pool(exec->device), y->dtype, dim[0], dim[1], dim[2] * dim[3], attr->mean,
-                         attr->std, x->data, y->data);
-    return DT_OK;
+    return exec->kernels->normalize(exec->queue, y->dtype, dim[0], dim[1], dim[2] * dim[3], attr->mean, attr->std,
+                                    x->data, y->data);
 }
 
 const dt_op dt_op_normalize = {
@@ -40,7 +39,7 @@ const dt_op dt_op_normalize = {
     .max_outputs = 1,
     .shape = normalize_shape,
     .cost = normalize_cost,
-    .kernel = {[DT_CPU] = normalize_cpu},
+    .run = normalize_run,
 };
 
 dt_tensor *dt_normalize(dt_graph *graph, dt_tensor *u8_images, dt_normalize_attr attr)
@@ -86,22 +85,20 @@ static void unpatchify_grad(dt_graph *graph, const dt_node *node, dt_tensor *con
 
 static dt_cost patch_cost(const dt_node *node) { return dt_rule_cost(node, 0); }
 
-static dt_status patchify_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status patchify_run(const dt_node *node, const dt_exec *exec)
 {
     const patch_attr *attr = node->attr;
     const dt_tensor *x = node->in[0];
-    exec->cpu->patchify(dt_device_pool(exec->device), x->dtype, x->shape.dim[0], attr->channels, attr->rows,
-                        attr->cols, attr->patch, x->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->patchify(exec->queue, x->dtype, x->shape.dim[0], attr->channels, attr->rows, attr->cols,
+                                   attr->patch, x->data, node->out[0]->data);
 }
 
-static dt_status unpatchify_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status unpatchify_run(const dt_node *node, const dt_exec *exec)
 {
     const patch_attr *attr = node->attr;
     const dt_tensor *x = node->in[0];
-    exec->cpu->unpatchify(dt_device_pool(exec->device), x->dtype, x->shape.dim[0], attr->channels, attr->rows,
-                          attr->cols, attr->patch, x->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->unpatchify(exec->queue, x->dtype, x->shape.dim[0], attr->channels, attr->rows, attr->cols,
+                                     attr->patch, x->data, node->out[0]->data);
 }
 
 const dt_op dt_op_patchify = {
@@ -111,7 +108,7 @@ const dt_op dt_op_patchify = {
     .shape = patchify_shape,
     .grad = patchify_grad,
     .cost = patch_cost,
-    .kernel = {[DT_CPU] = patchify_cpu},
+    .run = patchify_run,
 };
 
 const dt_op dt_op_unpatchify = {
@@ -121,7 +118,7 @@ const dt_op dt_op_unpatchify = {
     .shape = unpatchify_shape,
     .grad = unpatchify_grad,
     .cost = patch_cost,
-    .kernel = {[DT_CPU] = unpatchify_cpu},
+    .run = unpatchify_run,
 };
 
 static bool can_cut(dt_graph *graph, const dt_op *op, int64_t height, int64_t width, int64_t patch)

@@ -33,7 +33,7 @@ const dt_op dt_op_input = {
     .max_outputs = 1,
     .shape = input_shape,
     .cost = input_cost,
-    .kernel = {[DT_CPU] = input_run, [DT_CUDA] = input_run},
+    .run = input_run,
 };
 
 dt_tensor *dt_input(dt_graph *graph, const char *name, dt_dtype dtype, dt_shape shape)

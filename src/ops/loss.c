@@ -18,11 +18,9 @@ static bool inputs_fit(dt_graph *graph, const dt_node *node, unsigned floats, in
 
 static double elements(const dt_node *node) { return (double)dt_rule_elements(node->in[0]); }
 
-static int64_t loss_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t loss_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const dt_tensor *scores = node->in[SCORES];
-    if (backend != DT_CPU) return 0;
-    return dt_cpu_reduce_scratch(scores->dtype, dt_shape_rows(&scores->shape));
+    return kernels->reduce_scratch(info, dt_shape_rows(&node->in[SCORES]->shape));
 }
 
 /* --- cross_entropy --- */
@@ -43,13 +41,12 @@ static void cross_entropy_backward(dt_graph *graph, const dt_node *node, dt_tens
 
 static dt_cost cross_entropy_cost(const dt_node *node) { return dt_rule_cost(node, FLOPS * elements(node)); }
 
-static dt_status cross_entropy_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status cross_entropy_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *logp = node->in[SCORES];
-    exec->cpu->cross_entropy(dt_device_pool(exec->device), logp->dtype, dt_shape_rows(&logp->shape),
-                             dt_shape_last(&logp->shape), logp->data, node->in[TARGET]->data, node->in[WEIGHT]->data,
-                             node->out[0]->data, node->workspace);
-    return DT_OK;
+    return exec->kernels->cross_entropy(exec->queue, logp->dtype, dt_shape_rows(&logp->shape),
+                                        dt_shape_last(&logp->shape), logp->data, node->in[TARGET]->data,
+                                        node->in[WEIGHT]->data, node->out[0]->data, node->workspace);
 }
 
 static bool cross_entropy_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
@@ -60,13 +57,12 @@ static bool cross_entropy_grad_shape(dt_graph *graph, dt_node *node, unsigned wa
 
 static dt_cost cross_entropy_grad_cost(const dt_node *node) { return dt_rule_cost(node, GRAD_FLOPS * elements(node)); }
 
-static dt_status cross_entropy_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status cross_entropy_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *target = node->in[0];
-    exec->cpu->cross_entropy_grad(dt_device_pool(exec->device), target->dtype, dt_shape_rows(&target->shape),
-                                  dt_shape_last(&target->shape), target->data, node->in[1]->data, node->in[2]->data,
-                                  node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->cross_entropy_grad(exec->queue, target->dtype, dt_shape_rows(&target->shape),
+                                             dt_shape_last(&target->shape), target->data, node->in[1]->data,
+                                             node->in[2]->data, node->out[0]->data);
 }
 
 const dt_op dt_op_cross_entropy = {
@@ -76,7 +72,7 @@ const dt_op dt_op_cross_entropy = {
     .grad = cross_entropy_backward,
     .cost = cross_entropy_cost,
     .workspace = loss_workspace,
-    .kernel = {[DT_CPU] = cross_entropy_cpu},
+    .run = cross_entropy_run,
 };
 
 const dt_op dt_op_cross_entropy_grad = {
@@ -84,7 +80,7 @@ const dt_op dt_op_cross_entropy_grad = {
     .max_outputs = 1,
     .shape = cross_entropy_grad_shape,
     .cost = cross_entropy_grad_cost,
-    .kernel = {[DT_CPU] = cross_entropy_grad_cpu},
+    .run = cross_entropy_grad_run,
 };
 
 dt_tensor *dt_cross_entropy(dt_graph *graph, dt_tensor *logp, dt_tensor *target, dt_tensor *weight)
@@ -114,13 +110,12 @@ static void softmax_xent_backward(dt_graph *graph, const dt_node *node, dt_tenso
 
 static dt_cost softmax_xent_cost(const dt_node *node) { return dt_rule_cost(node, FUSED_FLOPS * elements(node)); }
 
-static dt_status softmax_xent_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status softmax_xent_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[SCORES];
-    exec->cpu->softmax_xent(dt_device_pool(exec->device), x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
-                            x->data, node->in[TARGET]->data, node->in[WEIGHT]->data, node->out[DT_XENT_PROB]->data,
-                            node->out[DT_XENT_LOSS]->data, node->workspace);
-    return DT_OK;
+    return exec->kernels->softmax_xent(exec->queue, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
+                                       x->data, node->in[TARGET]->data, node->in[WEIGHT]->data,
+                                       node->out[DT_XENT_PROB]->data, node->out[DT_XENT_LOSS]->data, node->workspace);
 }
 
 static bool softmax_xent_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
@@ -134,13 +129,12 @@ static dt_cost softmax_xent_grad_cost(const dt_node *node)
     return dt_rule_cost(node, FUSED_GRAD_FLOPS * elements(node));
 }
 
-static dt_status softmax_xent_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status softmax_xent_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *prob = node->in[0];
-    exec->cpu->softmax_xent_grad(dt_device_pool(exec->device), prob->dtype, dt_shape_rows(&prob->shape),
-                                 dt_shape_last(&prob->shape), prob->data, node->in[1]->data, node->in[2]->data,
-                                 node->in[3]->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->softmax_xent_grad(exec->queue, prob->dtype, dt_shape_rows(&prob->shape),
+                                            dt_shape_last(&prob->shape), prob->data, node->in[1]->data,
+                                            node->in[2]->data, node->in[3]->data, node->out[0]->data);
 }
 
 const dt_op dt_op_softmax_xent = {
@@ -151,7 +145,7 @@ const dt_op dt_op_softmax_xent = {
     .grad = softmax_xent_backward,
     .cost = softmax_xent_cost,
     .workspace = loss_workspace,
-    .kernel = {[DT_CPU] = softmax_xent_cpu},
+    .run = softmax_xent_run,
 };
 
 const dt_op dt_op_softmax_xent_grad = {
@@ -160,5 +154,5 @@ const dt_op dt_op_softmax_xent_grad = {
     .in_place = 1,
     .shape = softmax_xent_grad_shape,
     .cost = softmax_xent_grad_cost,
-    .kernel = {[DT_CPU] = softmax_xent_grad_cpu},
+    .run = softmax_xent_grad_run,
 };

@@ -1,4 +1,4 @@
-/* Matrix products with their epilogues (kernels/cpu/kernels.h, dt_cpu_matmul), and the sums over rows that their
+/* Matrix products with their epilogues (kernels/cpu/kernels.h, dt_matmul_args), and the sums over rows that their
  * biases' gradients are. */
 #include "ops/ops.h"
 #include "ops/rule.h"
@@ -93,11 +93,11 @@ static dt_cost matmul_cost(const dt_node *node)
     return dt_rule_cost(node, 2.0 * (double)size.m * (double)size.n * (double)size.k);
 }
 
-static dt_status matmul_cpu(const dt_node *node, const dt_exec *exec)
+static dt_matmul_args describe(const dt_node *node)
 {
     const dt_matmul_attr *attr = node->attr;
     sizes size = sizes_of(node);
-    const dt_cpu_matmul args = {
+    return (dt_matmul_args){
         .m = size.m,
         .n = size.n,
         .k = size.k,
@@ -110,11 +110,23 @@ static dt_status matmul_cpu(const dt_node *node, const dt_exec *exec)
         .act = attr->act,
         .act_grad_of = dt_rule_data(node->in[DT_MATMUL_ACT_GRAD_OF]),
         .residual = dt_rule_data(node->in[DT_MATMUL_RESIDUAL]),
+        .c_type = node->out[DT_MATMUL_C]->dtype,
         .c = node->out[DT_MATMUL_C]->data,
-        .accumulate = dt_node_adds(node, exec, DT_MATMUL_C),
+        .scratch = node->workspace,
     };
-    exec->cpu->matmul(dt_device_pool(exec->device), node->in[DT_MATMUL_A]->dtype, &args);
-    return DT_OK;
+}
+
+static int64_t matmul_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
+{
+    dt_matmul_args args = describe(node);
+    return kernels->matmul_scratch(info, node->in[DT_MATMUL_A]->dtype, &args);
+}
+
+static dt_status matmul_run(const dt_node *node, const dt_exec *exec)
+{
+    dt_matmul_args args = describe(node);
+    args.accumulate = dt_node_adds(node, exec, DT_MATMUL_C);
+    return exec->kernels->matmul(exec->queue, node->in[DT_MATMUL_A]->dtype, &args);
 }
 
 const dt_op dt_op_matmul = {
@@ -126,7 +138,8 @@ const dt_op dt_op_matmul = {
     .shape = matmul_shape,
     .grad = matmul_grad,
     .cost = matmul_cost,
-    .kernel = {[DT_CPU] = matmul_cpu},
+    .workspace = matmul_workspace,
+    .run = matmul_run,
 };
 
 static dt_tensor *product(dt_graph *graph, dt_tensor *a, dt_tensor *b, dt_tensor *bias, dt_matmul_attr attr)
@@ -178,19 +191,17 @@ static dt_cost column_sum_cost(const dt_node *node)
     return dt_rule_cost(node, (double)dt_rule_elements(node->in[0]));
 }
 
-static int64_t column_sum_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t column_sum_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
     const dt_tensor *x = node->in[0];
-    if (backend != DT_CPU) return 0;
-    return dt_cpu_column_sum_scratch(x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
+    return kernels->column_sum_scratch(info, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
 }
 
-static dt_status column_sum_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status column_sum_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    exec->cpu->column_sum(dt_device_pool(exec->device), x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
-                          x->data, node->out[0]->data, dt_node_adds(node, exec, 0), node->workspace);
-    return DT_OK;
+    return exec->kernels->column_sum(exec->queue, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape), x->data,
+                                     node->out[0]->data, dt_node_adds(node, exec, 0), node->workspace);
 }
 
 const dt_op dt_op_column_sum = {
@@ -201,7 +212,7 @@ const dt_op dt_op_column_sum = {
     .grad = column_sum_grad,
     .cost = column_sum_cost,
     .workspace = column_sum_workspace,
-    .kernel = {[DT_CPU] = column_sum_cpu},
+    .run = column_sum_run,
 };
 
 dt_tensor *dt_column_sum(dt_graph *graph, dt_tensor *x)

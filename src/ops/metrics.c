@@ -19,13 +19,12 @@ static bool top_hits_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static dt_cost top_hits_cost(const dt_node *node) { return dt_rule_cost(node, 0); } /* comparisons */
 
-static dt_status top_hits_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status top_hits_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *scores = node->in[SCORES];
-    exec->cpu->top_hits(dt_device_pool(exec->device), scores->dtype, dt_shape_rows(&scores->shape),
-                        dt_shape_last(&scores->shape), scores->data, node->in[LABELS]->data, node->in[WEIGHT]->data,
-                        node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->top_hits(exec->queue, scores->dtype, dt_shape_rows(&scores->shape),
+                                   dt_shape_last(&scores->shape), scores->data, node->in[LABELS]->data,
+                                   node->in[WEIGHT]->data, node->out[0]->data);
 }
 
 const dt_op dt_op_top_hits = {
@@ -33,7 +32,7 @@ const dt_op dt_op_top_hits = {
     .max_outputs = 1,
     .shape = top_hits_shape,
     .cost = top_hits_cost,
-    .kernel = {[DT_CPU] = top_hits_cpu},
+    .run = top_hits_run,
 };
 
 dt_tensor *dt_top_hits(dt_graph *graph, dt_tensor *scores, dt_tensor *labels, dt_tensor *weight)
@@ -60,18 +59,15 @@ static void sum_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dou
 
 static dt_cost sum_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->in[0])); }
 
-static int64_t sum_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t sum_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const dt_tensor *x = node->in[0];
-    return backend == DT_CPU ? dt_cpu_reduce_scratch(x->dtype, dt_rule_elements(x)) : 0;
+    return kernels->reduce_scratch(info, dt_rule_elements(node->in[0]));
 }
 
-static dt_status sum_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status sum_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    exec->cpu->sum(dt_device_pool(exec->device), x->dtype, dt_rule_elements(x), x->data, node->out[0]->data,
-                   node->workspace);
-    return DT_OK;
+    return exec->kernels->sum(exec->queue, x->dtype, dt_rule_elements(x), x->data, node->out[0]->data, node->workspace);
 }
 
 const dt_op dt_op_sum = {
@@ -81,7 +77,7 @@ const dt_op dt_op_sum = {
     .grad = sum_grad,
     .cost = sum_cost,
     .workspace = sum_workspace,
-    .kernel = {[DT_CPU] = sum_cpu},
+    .run = sum_run,
 };
 
 dt_tensor *dt_sum(dt_graph *graph, dt_tensor *x)

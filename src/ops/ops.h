@@ -5,7 +5,7 @@
 
 #include "graph/op.h"
 #include "graph/store.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/kernels.h"
 #include "ops/list.h"
 
 /* All operators, for the tests that walk them and for `bench`. */

@@ -39,11 +39,11 @@ static dt_cost point_norm_cost(const dt_node *node)
     return dt_rule_cost(node, (function_flops(attr->kind) + AFFINE_FLOPS) * elements);
 }
 
-static dt_status point_norm_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status point_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_point_norm_attr *attr = node->attr;
     const dt_tensor *x = node->in[DT_NORM_X];
-    const dt_cpu_point_norm args = {
+    const dt_point_norm_args args = {
         .rows = dt_shape_rows(&x->shape),
         .channels = dt_shape_last(&x->shape),
         .kind = attr->kind,
@@ -56,8 +56,7 @@ static dt_status point_norm_cpu(const dt_node *node, const dt_exec *exec)
         .beta = dt_rule_data(node->in[DT_NORM_BETA]),
         .y = node->out[DT_NORM_Y]->data,
     };
-    exec->cpu->point_norm(dt_device_pool(exec->device), x->dtype, &args);
-    return DT_OK;
+    return exec->kernels->point_norm(exec->queue, x->dtype, &args);
 }
 
 /* --- the gradient --- */
@@ -116,18 +115,17 @@ static dt_cost point_norm_grad_cost(const dt_node *node)
     return dt_rule_cost(node, (function_flops(attr->kind) + AFFINE_GRAD_FLOPS) * elements);
 }
 
-static int64_t point_norm_grad_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t point_norm_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
     const dt_tensor *dy = node->in[DY];
-    if (backend != DT_CPU) return 0;
-    return dt_cpu_point_norm_grad_scratch(dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
+    return kernels->point_norm_grad_scratch(info, dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
 }
 
-static dt_status point_norm_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status point_norm_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_point_norm_attr *attr = node->attr;
     const dt_tensor *dy = node->in[DY];
-    const dt_cpu_point_norm_grad args = {
+    const dt_point_norm_grad_args args = {
         .rows = dt_shape_rows(&dy->shape),
         .channels = dt_shape_last(&dy->shape),
         .kind = attr->kind,
@@ -148,8 +146,7 @@ static dt_status point_norm_grad_cpu(const dt_node *node, const dt_exec *exec)
         .accumulate_shift = dt_node_adds(node, exec, DSHIFT),
         .scratch = node->workspace,
     };
-    exec->cpu->point_norm_grad(dt_device_pool(exec->device), dy->dtype, &args);
-    return DT_OK;
+    return exec->kernels->point_norm_grad(exec->queue, dy->dtype, &args);
 }
 
 /* --- the table entries --- */
@@ -162,7 +159,7 @@ const dt_op dt_op_point_norm = {
     .shape = point_norm_shape,
     .grad = point_norm_backward,
     .cost = point_norm_cost,
-    .kernel = {[DT_CPU] = point_norm_cpu},
+    .run = point_norm_run,
 };
 
 const dt_op dt_op_point_norm_grad = {
@@ -174,7 +171,7 @@ const dt_op dt_op_point_norm_grad = {
     .shape = point_norm_grad_shape,
     .cost = point_norm_grad_cost,
     .workspace = point_norm_grad_workspace,
-    .kernel = {[DT_CPU] = point_norm_grad_cpu},
+    .run = point_norm_grad_run,
 };
 
 dt_tensor *dt_point_norm(dt_graph *graph, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_tensor *alpha,

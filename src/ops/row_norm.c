@@ -28,11 +28,11 @@ static dt_cost row_norm_cost(const dt_node *node)
     return dt_rule_cost(node, FLOPS * (double)dt_rule_elements(node->in[DT_NORM_X]));
 }
 
-static dt_status row_norm_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status row_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_row_norm_attr *attr = node->attr;
     const dt_tensor *x = node->in[DT_NORM_X];
-    const dt_cpu_row_norm args = {
+    const dt_row_norm_args args = {
         .rows = dt_shape_rows(&x->shape),
         .channels = dt_shape_last(&x->shape),
         .center = attr->center,
@@ -46,8 +46,7 @@ static dt_status row_norm_cpu(const dt_node *node, const dt_exec *exec)
         .mean = dt_rule_data(node->out[DT_NORM_MEAN]),
         .rstd = node->out[DT_NORM_RSTD]->data,
     };
-    exec->cpu->row_norm(dt_device_pool(exec->device), x->dtype, &args);
-    return DT_OK;
+    return exec->kernels->row_norm(exec->queue, x->dtype, &args);
 }
 
 /* --- the gradient --- */
@@ -100,18 +99,17 @@ static dt_cost row_norm_grad_cost(const dt_node *node)
     return dt_rule_cost(node, GRAD_FLOPS * (double)dt_rule_elements(node->in[DY]));
 }
 
-static int64_t row_norm_grad_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+static int64_t row_norm_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
     const dt_tensor *dy = node->in[DY];
-    if (backend != DT_CPU) return 0;
-    return dt_cpu_row_norm_grad_scratch(dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
+    return kernels->row_norm_grad_scratch(info, dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
 }
 
-static dt_status row_norm_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status row_norm_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_row_norm_attr *attr = node->attr;
     const dt_tensor *dy = node->in[DY];
-    const dt_cpu_row_norm_grad args = {
+    const dt_row_norm_grad_args args = {
         .rows = dt_shape_rows(&dy->shape),
         .channels = dt_shape_last(&dy->shape),
         .center = attr->center,
@@ -128,8 +126,7 @@ static dt_status row_norm_grad_cpu(const dt_node *node, const dt_exec *exec)
         .accumulate_beta = dt_node_adds(node, exec, DBETA),
         .scratch = node->workspace,
     };
-    exec->cpu->row_norm_grad(dt_device_pool(exec->device), dy->dtype, &args);
-    return DT_OK;
+    return exec->kernels->row_norm_grad(exec->queue, dy->dtype, &args);
 }
 
 /* --- the table entries --- */
@@ -142,7 +139,7 @@ const dt_op dt_op_row_norm = {
     .shape = row_norm_shape,
     .grad = row_norm_backward,
     .cost = row_norm_cost,
-    .kernel = {[DT_CPU] = row_norm_cpu},
+    .run = row_norm_run,
 };
 
 const dt_op dt_op_row_norm_grad = {
@@ -154,7 +151,7 @@ const dt_op dt_op_row_norm_grad = {
     .shape = row_norm_grad_shape,
     .cost = row_norm_grad_cost,
     .workspace = row_norm_grad_workspace,
-    .kernel = {[DT_CPU] = row_norm_grad_cpu},
+    .run = row_norm_grad_run,
 };
 
 dt_tensor *dt_row_norm(dt_graph *graph, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_row_norm_attr attr)

@@ -20,14 +20,13 @@ static bool one_hot_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static dt_cost one_hot_cost(const dt_node *node) { return dt_rule_cost(node, 0); }
 
-static dt_status one_hot_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status one_hot_run(const dt_node *node, const dt_exec *exec)
 {
     const one_hot_attr *attr = node->attr;
     const dt_tensor *labels = node->in[0], *y = node->out[0];
     double off = attr->smoothing / (double)attr->classes, on = 1 - attr->smoothing + off;
-    exec->cpu->one_hot(dt_device_pool(exec->device), y->dtype, labels->shape.dim[0], attr->classes, on, off,
-                       labels->data, y->data);
-    return DT_OK;
+    return exec->kernels->one_hot(exec->queue, y->dtype, labels->shape.dim[0], attr->classes, on, off, labels->data,
+                                  y->data);
 }
 
 const dt_op dt_op_one_hot = {
@@ -36,7 +35,7 @@ const dt_op dt_op_one_hot = {
     .max_outputs = 1,
     .shape = one_hot_shape,
     .cost = one_hot_cost,
-    .kernel = {[DT_CPU] = one_hot_cpu},
+    .run = one_hot_run,
 };
 
 dt_tensor *dt_one_hot(dt_graph *graph, dt_tensor *labels, int64_t classes, double smoothing)
@@ -64,12 +63,11 @@ static dt_cost log_softmax_cost(const dt_node *node)
     return dt_rule_cost(node, FLOPS * (double)dt_rule_elements(node->out[0]));
 }
 
-static dt_status log_softmax_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status log_softmax_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    exec->cpu->log_softmax(dt_device_pool(exec->device), x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
-                           x->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->log_softmax(exec->queue, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape),
+                                      x->data, node->out[0]->data);
 }
 
 static bool log_softmax_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
@@ -84,12 +82,11 @@ static dt_cost log_softmax_grad_cost(const dt_node *node)
     return dt_rule_cost(node, GRAD_FLOPS * (double)dt_rule_elements(node->out[0]));
 }
 
-static dt_status log_softmax_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status log_softmax_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *y = node->in[GRAD_Y];
-    exec->cpu->log_softmax_grad(dt_device_pool(exec->device), y->dtype, dt_shape_rows(&y->shape),
-                                dt_shape_last(&y->shape), y->data, node->in[GRAD_DY]->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->log_softmax_grad(exec->queue, y->dtype, dt_shape_rows(&y->shape), dt_shape_last(&y->shape),
+                                           y->data, node->in[GRAD_DY]->data, node->out[0]->data);
 }
 
 const dt_op dt_op_log_softmax = {
@@ -99,7 +96,7 @@ const dt_op dt_op_log_softmax = {
     .shape = log_softmax_shape,
     .grad = log_softmax_backward,
     .cost = log_softmax_cost,
-    .kernel = {[DT_CPU] = log_softmax_cpu},
+    .run = log_softmax_run,
 };
 
 const dt_op dt_op_log_softmax_grad = {
@@ -108,7 +105,7 @@ const dt_op dt_op_log_softmax_grad = {
     .in_place = 1u << GRAD_DY,
     .shape = log_softmax_grad_shape,
     .cost = log_softmax_grad_cost,
-    .kernel = {[DT_CPU] = log_softmax_grad_cpu},
+    .run = log_softmax_grad_run,
 };
 
 dt_tensor *dt_log_softmax(dt_graph *graph, dt_tensor *x)

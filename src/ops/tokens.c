@@ -22,13 +22,13 @@ static dt_cost embed_cost(const dt_node *node)
     return dt_rule_cost(node, node->in[POSITION] ? (double)dt_rule_elements(node->out[0]) : 0);
 }
 
-static dt_status embed_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status embed_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[X];
     const int64_t *dim = x->shape.dim;
-    exec->cpu->embed_tokens(dt_device_pool(exec->device), x->dtype, dim[0], dim[1], dim[2], x->data,
-                            dt_rule_data(node->in[CLS]), dt_rule_data(node->in[POSITION]), node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->embed_tokens(exec->queue, x->dtype, dim[0], dim[1], dim[2], x->data,
+                                       dt_rule_data(node->in[CLS]), dt_rule_data(node->in[POSITION]),
+                                       node->out[0]->data);
 }
 
 /* Its gradient. Input dy; outputs dx, dcls, dposition. Attribute: bool, is there a class token? */
@@ -69,16 +69,23 @@ static dt_cost embed_grad_cost(const dt_node *node)
     return dt_rule_cost(node, node->out[DPOSITION] ? (double)dt_rule_elements(node->in[0]) : 0);
 }
 
-static dt_status embed_grad_cpu(const dt_node *node, const dt_exec *exec)
+static int64_t embed_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
     const bool *has_cls = node->attr;
     const dt_tensor *dy = node->in[0];
     const int64_t *dim = dy->shape.dim;
-    exec->cpu->embed_tokens_grad(dt_device_pool(exec->device), dy->dtype, dim[0], dim[1] - *has_cls, dim[2], *has_cls,
-                                 dy->data, dt_rule_data(node->out[DX]), dt_rule_data(node->out[DCLS]),
-                                 dt_rule_data(node->out[DPOSITION]), dt_node_adds(node, exec, DCLS),
-                                 dt_node_adds(node, exec, DPOSITION));
-    return DT_OK;
+    return kernels->embed_tokens_grad_scratch(info, dy->dtype, dim[0], dim[1] - *has_cls, dim[2]);
+}
+
+static dt_status embed_grad_run(const dt_node *node, const dt_exec *exec)
+{
+    const bool *has_cls = node->attr;
+    const dt_tensor *dy = node->in[0];
+    const int64_t *dim = dy->shape.dim;
+    return exec->kernels->embed_tokens_grad(exec->queue, dy->dtype, dim[0], dim[1] - *has_cls, dim[2], *has_cls,
+                                            dy->data, dt_rule_data(node->out[DX]), dt_rule_data(node->out[DCLS]),
+                                            dt_rule_data(node->out[DPOSITION]), dt_node_adds(node, exec, DCLS),
+                                            dt_node_adds(node, exec, DPOSITION), node->workspace);
 }
 
 const dt_op dt_op_embed_tokens = {
@@ -87,7 +94,7 @@ const dt_op dt_op_embed_tokens = {
     .shape = embed_shape,
     .grad = embed_backward,
     .cost = embed_cost,
-    .kernel = {[DT_CPU] = embed_cpu},
+    .run = embed_run,
 };
 
 const dt_op dt_op_embed_tokens_grad = {
@@ -97,7 +104,8 @@ const dt_op dt_op_embed_tokens_grad = {
     .accumulates = 1u << DCLS | 1u << DPOSITION,
     .shape = embed_grad_shape,
     .cost = embed_grad_cost,
-    .kernel = {[DT_CPU] = embed_grad_cpu},
+    .workspace = embed_grad_workspace,
+    .run = embed_grad_run,
 };
 
 dt_tensor *dt_embed_tokens(dt_graph *graph, dt_tensor *x, dt_tensor *cls, dt_tensor *position)
@@ -134,13 +142,12 @@ static dt_cost mean_cost(const dt_node *node)
     return (dt_cost){elements, elements * (double)dt_dtype_size(y->dtype) + (double)dt_rule_bytes(y)};
 }
 
-static dt_status mean_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status mean_run(const dt_node *node, const dt_exec *exec)
 {
     const mean_attr *attr = node->attr;
     const dt_tensor *x = node->in[0];
-    exec->cpu->token_mean(dt_device_pool(exec->device), x->dtype, x->shape.dim[0], attr->tokens, x->shape.dim[2],
-                          attr->first, attr->count, x->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->token_mean(exec->queue, x->dtype, x->shape.dim[0], attr->tokens, x->shape.dim[2], attr->first,
+                                     attr->count, x->data, node->out[0]->data);
 }
 
 static bool mean_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
@@ -153,13 +160,12 @@ static bool mean_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static dt_cost mean_grad_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->in[0])); }
 
-static dt_status mean_grad_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status mean_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const mean_attr *attr = node->attr;
     const dt_tensor *dy = node->in[0];
-    exec->cpu->token_mean_grad(dt_device_pool(exec->device), dy->dtype, dy->shape.dim[0], attr->tokens,
-                               dy->shape.dim[1], attr->first, attr->count, dy->data, node->out[0]->data);
-    return DT_OK;
+    return exec->kernels->token_mean_grad(exec->queue, dy->dtype, dy->shape.dim[0], attr->tokens, dy->shape.dim[1],
+                                          attr->first, attr->count, dy->data, node->out[0]->data);
 }
 
 const dt_op dt_op_token_mean = {
@@ -169,7 +175,7 @@ const dt_op dt_op_token_mean = {
     .shape = mean_shape,
     .grad = mean_backward,
     .cost = mean_cost,
-    .kernel = {[DT_CPU] = mean_cpu},
+    .run = mean_run,
 };
 
 const dt_op dt_op_token_mean_grad = {
@@ -178,7 +184,7 @@ const dt_op dt_op_token_mean_grad = {
     .max_outputs = 1,
     .shape = mean_grad_shape,
     .cost = mean_grad_cost,
-    .kernel = {[DT_CPU] = mean_grad_cpu},
+    .run = mean_grad_run,
 };
 
 dt_tensor *dt_token_mean(dt_graph *graph, dt_tensor *x, int64_t first, int64_t count)

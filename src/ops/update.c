@@ -1,7 +1,5 @@
 /* The update of the parameters, on whole flat buffers: grad_norm, then adamw or sgd per group, then ema. What writes
  * persistent memory leaves it alone when the norm is not finite. */
-#include <math.h>
-
 #include "ops/ops.h"
 #include "ops/rule.h"
 
@@ -26,33 +24,28 @@ static dt_cost grad_norm_cost(const dt_node *node)
     return dt_rule_cost(node, 2 * elements);
 }
 
-static int64_t grad_norm_workspace(const dt_node *node, const dt_device_info *info, dt_backend backend)
+/* The sum of squares, then what the reductions need. */
+enum { SQUARES_BYTES = 256 };
+
+static int64_t grad_norm_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
     int64_t most = 0;
-    for (int i = 0; i < DT_GROUPS && backend == DT_CPU; i++) {
-        int64_t bytes = dt_cpu_reduce_scratch(node->in[i]->dtype, dt_rule_elements(node->in[i]));
+    for (int i = 0; i < DT_GROUPS; i++) {
+        int64_t bytes = kernels->reduce_scratch(info, dt_rule_elements(node->in[i]));
         if (bytes > most) most = bytes;
     }
-    return most;
+    return SQUARES_BYTES + most;
 }
 
-static double scalar_value(const dt_tensor *x)
+static dt_status grad_norm_run(const dt_node *node, const dt_exec *exec)
 {
-    return x->dtype == DT_F64 ? *(const double *)x->data : *(const float *)x->data;
-}
-
-static dt_status grad_norm_cpu(const dt_node *node, const dt_exec *exec)
-{
-    double clip = ((const dt_grad_norm_attr *)node->attr)->clip, squares = 0;
+    const dt_grad_norm_attr *attr = node->attr;
+    double *squares = node->workspace;
     for (int i = 0; i < DT_GROUPS; i++)
-        exec->cpu->square_sum(dt_device_pool(exec->device), node->in[i]->dtype, dt_rule_elements(node->in[i]),
-                              node->in[i]->data, &squares, i > 0, node->workspace);
-    double count = scalar_value(node->in[COUNT]), norm = sqrt(squares) / count;
-    bool finite = count > 0 && isfinite(norm);
-    *(double *)node->out[NORM]->data = norm;
-    *(double *)node->out[SCALE]->data = (clip > 0 && norm > clip ? clip / norm : 1) / count;
-    *(int32_t *)node->out[FINITE]->data = finite;
-    return DT_OK;
+        DT_TRY(exec->kernels->square_sum(exec->queue, node->in[i]->dtype, dt_rule_elements(node->in[i]),
+                                         node->in[i]->data, squares, i > 0, (char *)squares + SQUARES_BYTES));
+    return exec->kernels->norm_scale(exec->queue, node->in[COUNT]->dtype, attr->clip, squares, node->in[COUNT]->data,
+                                     node->out[NORM]->data, node->out[SCALE]->data, node->out[FINITE]->data);
 }
 
 const dt_op dt_op_grad_norm = {
@@ -62,7 +55,7 @@ const dt_op dt_op_grad_norm = {
     .shape = grad_norm_shape,
     .cost = grad_norm_cost,
     .workspace = grad_norm_workspace,
-    .kernel = {[DT_CPU] = grad_norm_cpu},
+    .run = grad_norm_run,
 };
 
 dt_grad_norm_out dt_grad_norm(dt_graph *graph, dt_tensor *const gradients[DT_GROUPS], dt_tensor *count,
@@ -118,10 +111,10 @@ static dt_cost adamw_cost(const dt_node *node) { return update_cost(node, 16); }
 
 static dt_cost sgd_cost(const dt_node *node) { return update_cost(node, 7); }
 
-static dt_cpu_update describe(const dt_node *node)
+static dt_update_args describe(const dt_node *node)
 {
     const dt_update_attr *attr = node->attr;
-    return (dt_cpu_update){
+    return (dt_update_args){
         .count = dt_rule_elements(node->in[VALUE]),
         .spans = attr->spans,
         .span_count = attr->span_count,
@@ -139,21 +132,19 @@ static dt_cpu_update describe(const dt_node *node)
     };
 }
 
-static dt_status adamw_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status adamw_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_update args = describe(node);
+    dt_update_args args = describe(node);
     args.moment2 = node->in[MOMENT2]->data;
     args.correction1 = node->in[CORRECTION1]->data;
     args.correction2 = node->in[CORRECTION2]->data;
-    exec->cpu->adamw(dt_device_pool(exec->device), node->in[VALUE]->dtype, &args);
-    return DT_OK;
+    return exec->kernels->adamw(exec->queue, node->in[VALUE]->dtype, &args);
 }
 
-static dt_status sgd_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status sgd_run(const dt_node *node, const dt_exec *exec)
 {
-    dt_cpu_update args = describe(node);
-    exec->cpu->sgd(dt_device_pool(exec->device), node->in[VALUE]->dtype, &args);
-    return DT_OK;
+    dt_update_args args = describe(node);
+    return exec->kernels->sgd(exec->queue, node->in[VALUE]->dtype, &args);
 }
 
 const dt_op dt_op_adamw = {
@@ -162,7 +153,7 @@ const dt_op dt_op_adamw = {
     .flags = DT_OP_EFFECT,
     .shape = update_shape,
     .cost = adamw_cost,
-    .kernel = {[DT_CPU] = adamw_cpu},
+    .run = adamw_run,
 };
 
 const dt_op dt_op_sgd = {
@@ -171,7 +162,7 @@ const dt_op dt_op_sgd = {
     .flags = DT_OP_EFFECT,
     .shape = update_shape,
     .cost = sgd_cost,
-    .kernel = {[DT_CPU] = sgd_cpu},
+    .run = sgd_run,
 };
 
 static void add_update(dt_graph *graph, const dt_op *op, const dt_update_inputs *in, const dt_update_attr *attr,
@@ -215,12 +206,11 @@ static dt_cost ema_cost(const dt_node *node)
     return (dt_cost){3.0 * (double)dt_rule_elements(value), 3.0 * (double)dt_rule_bytes(value)};
 }
 
-static dt_status ema_cpu(const dt_node *node, const dt_exec *exec)
+static dt_status ema_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *value = node->in[EMA_VALUE];
-    exec->cpu->ema(dt_device_pool(exec->device), value->dtype, dt_rule_elements(value), *(const double *)node->attr,
-                   node->in[EMA_FINITE]->data, value->data, node->in[EMA_AVERAGE]->data);
-    return DT_OK;
+    return exec->kernels->ema(exec->queue, value->dtype, dt_rule_elements(value), *(const double *)node->attr,
+                              node->in[EMA_FINITE]->data, value->data, node->in[EMA_AVERAGE]->data);
 }
 
 const dt_op dt_op_ema = {
@@ -229,7 +219,7 @@ const dt_op dt_op_ema = {
     .flags = DT_OP_EFFECT,
     .shape = ema_shape,
     .cost = ema_cost,
-    .kernel = {[DT_CPU] = ema_cpu},
+    .run = ema_run,
 };
 
 void dt_ema(dt_graph *graph, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay)

@@ -1,17 +1,7 @@
 /* Chooses the back end of a run from the settings and from what is built and present. */
 #include "train/device_choice.h"
 
-#include "ops/ops.h"
-
-/* The first operator that a back end cannot run, or NULL. */
-static const dt_op *first_lacking(dt_backend backend)
-{
-    for (int i = 0; i < dt_op_count; i++)
-        if (!(dt_ops[i]->flags & DT_OP_VIEW) && !dt_ops[i]->kernel[backend]) return dt_ops[i];
-    return NULL;
-}
-
-/* Whether CUDA can run a whole program; `why` says what is missing. */
+/* Is there a GPU for this binary? `why` says what is missing. */
 static bool cuda_ready(char why[160])
 {
     const char *reason = "";
@@ -23,9 +13,7 @@ static bool cuda_ready(char why[160])
         snprintf(why, 160, "%s", reason);
         return false;
     }
-    const dt_op *lacking = first_lacking(DT_CUDA);
-    if (lacking) snprintf(why, 160, "the operator %s has no CUDA kernel yet", lacking->name);
-    return !lacking;
+    return true;
 }
 
 dt_status dt_device_choose(const dt_settings *settings, dt_log *log, dt_backend *out)

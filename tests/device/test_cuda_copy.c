@@ -15,21 +15,22 @@ static void copy_kernel_copies_any_length(void **state)
     dt_device *device;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_OK);
     unsigned char from[ROOM], to[ROOM];
-    void *stream = dt_device_stream(device, DT_STREAM_COMPUTE), *a, *b;
+    const dt_queue *queue = dt_device_queue(device, DT_STREAM_COMPUTE);
+    void *a, *b;
     for (int i = 0; i < ROOM; i++) from[i] = (unsigned char)(i * 31 + i / 256 + 1);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, ROOM, &a), DT_OK);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, ROOM, &b), DT_OK);
     assert_int_equal(dt_device_upload(device, DT_STREAM_COMPUTE, a, from, ROOM), DT_OK);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         assert_int_equal(dt_device_clear(device, DT_STREAM_COMPUTE, b, ROOM), DT_OK);
-        assert_int_equal(dt_cuda_copy(stream, b, a, lengths[i]), DT_OK);
+        assert_int_equal(dt_cuda_copy(queue, lengths[i], a, b), DT_OK);
         assert_int_equal(dt_device_download(device, DT_STREAM_COMPUTE, to, b, ROOM), DT_OK);
         assert_int_equal(dt_device_sync(device, DT_STREAM_COMPUTE), DT_OK);
         assert_memory_equal(to, from, lengths[i]);
         for (int64_t k = lengths[i]; k < ROOM; k++) assert_int_equal(to[k], 0);
     }
     double seconds = 0;
-    assert_int_equal(dt_cuda_time_copy(stream, b, a, ROOM, 5, &seconds), DT_OK);
+    assert_int_equal(dt_cuda_time_copy(queue, b, a, ROOM, 5, &seconds), DT_OK);
     assert_true(seconds > 0);
     dt_device_free(device, DT_MEMORY_ARENA, a, ROOM);
     dt_device_free(device, DT_MEMORY_ARENA, b, ROOM);

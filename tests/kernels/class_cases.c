@@ -9,7 +9,7 @@ static void class_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 {
     int64_t n = d[0] * d[1];
     *s = (case_sizes){.inputs = 4, .outputs = 3, .in = {n, n, d[0], 1}, .out = {n, n, 1},
-                      .scratch = dt_cpu_reduce_scratch(t, d[0])};
+                      .scratch = dt_cpu_reduce_scratch(NULL, d[0])};
 }
 
 /* A copy of input 0 in output `o`, to work in place. */
@@ -23,9 +23,9 @@ static const void *in_place(const int64_t *d, const kernel_call *c, const void *
 /* out: log-softmax, its gradient with dy = target, cross-entropy */
 static void log_softmax_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->log_softmax(c->pool, c->t, d[0], d[1], in_place(d, c, c->in[0], 0), c->out[0]);
-    c->set->log_softmax_grad(c->pool, c->t, d[0], d[1], c->out[0], in_place(d, c, c->in[1], 1), c->out[1]);
-    c->set->cross_entropy(c->pool, c->t, d[0], d[1], c->out[0], c->in[1], c->in[2], c->out[2], c->scratch);
+    c->set->log_softmax(&c->queue, c->t, d[0], d[1], in_place(d, c, c->in[0], 0), c->out[0]);
+    c->set->log_softmax_grad(&c->queue, c->t, d[0], d[1], c->out[0], in_place(d, c, c->in[1], 1), c->out[1]);
+    c->set->cross_entropy(&c->queue, c->t, d[0], d[1], c->out[0], c->in[1], c->in[2], c->out[2], c->scratch);
 }
 
 /* Log of the sum of exponentials of a row; NaN where the row has one. */
@@ -53,7 +53,7 @@ static void log_softmax_expect(const int64_t *d, double *const *in, double **out
 
 static void cross_entropy_grad_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->cross_entropy_grad(c->pool, c->t, d[0], d[1], c->in[1], c->in[2], c->in[3], c->out[0]);
+    c->set->cross_entropy_grad(&c->queue, c->t, d[0], d[1], c->in[1], c->in[2], c->in[3], c->out[0]);
 }
 
 static void cross_entropy_grad_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
@@ -69,9 +69,9 @@ static void cross_entropy_grad_expect(const int64_t *d, double *const *in, doubl
 
 static void softmax_xent_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->softmax_xent(c->pool, c->t, d[0], d[1], in_place(d, c, c->in[0], 0), c->in[1], c->in[2], c->out[0],
+    c->set->softmax_xent(&c->queue, c->t, d[0], d[1], in_place(d, c, c->in[0], 0), c->in[1], c->in[2], c->out[0],
                          c->out[2], c->scratch);
-    c->set->softmax_xent_grad(c->pool, c->t, d[0], d[1], in_place(d, c, c->out[0], 1), c->in[1], c->in[2], c->in[3],
+    c->set->softmax_xent_grad(&c->queue, c->t, d[0], d[1], in_place(d, c, c->out[0], 1), c->in[1], c->in[2], c->in[3],
                               c->out[1]);
 }
 
@@ -108,8 +108,8 @@ static void label_call(const int64_t *d, const kernel_call *c)
 {
     int32_t labels[MOST_ROWS];
     make_labels(d, labels);
-    c->set->one_hot(c->pool, c->t, d[0], d[1], 0.75, 0.125, labels, c->out[0]);
-    c->set->top_hits(c->pool, c->t, d[0], d[1], c->in[0], labels, c->in[1], c->out[1]);
+    c->set->one_hot(&c->queue, c->t, d[0], d[1], 0.75, 0.125, labels, c->out[0]);
+    c->set->top_hits(&c->queue, c->t, d[0], d[1], c->in[0], labels, c->in[1], c->out[1]);
 }
 
 static void label_expect(const int64_t *d, double *const *in, double **out)
@@ -133,8 +133,8 @@ static void tie_call(const int64_t *d, const kernel_call *c)
 {
     int32_t labels[MOST_ROWS];
     make_labels(d, labels);
-    c->set->one_hot(c->pool, c->t, d[0], d[1], 0.5, 0.5, labels, c->out[0]);
-    c->set->top_hits(c->pool, c->t, d[0], d[1], c->out[0], labels, c->in[1], c->out[1]);
+    c->set->one_hot(&c->queue, c->t, d[0], d[1], 0.5, 0.5, labels, c->out[0]);
+    c->set->top_hits(&c->queue, c->t, d[0], d[1], c->out[0], labels, c->in[1], c->out[1]);
 }
 
 static void tie_expect(const int64_t *d, double *const *in, double **out)

@@ -22,14 +22,14 @@ static dt_activation activation_of(int64_t flags)
 
 static void matmul_call(const int64_t *d, const kernel_call *c)
 {
-    dt_cpu_matmul x = {.m = d[0], .n = d[1], .k = d[2], .transpose_a = d[3], .transpose_b = d[4], .a = c->in[0],
+    dt_matmul_args x = {.m = d[0], .n = d[1], .k = d[2], .transpose_a = d[3], .transpose_b = d[4], .a = c->in[0],
                        .b = c->in[1], .act = activation_of(d[5]), .c = c->out[0], .accumulate = d[5] & ADD};
     if (d[5] & BIAS) x.bias = c->in[2];
     if (d[5] & RESIDUAL) x.residual = c->in[3];
     if (d[5] & SLOPE) x.act_grad_of = c->in[4];
     memcpy(c->out[1], c->in[3], (size_t)(d[0] * d[1]) * dt_dtype_size(c->t));
     if (d[5] & KEEP) x.pre = c->out[1];
-    c->set->matmul(c->pool, c->t, &x);
+    c->set->matmul(&c->queue, c->t, &x);
 }
 
 static double gelu_of(double x, int64_t flags)
@@ -71,8 +71,8 @@ static void gelu_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 
 static void gelu_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->gelu(c->pool, c->t, activation_of(d[1]), d[0], c->in[0], c->out[0]);
-    c->set->gelu_grad(c->pool, c->t, activation_of(d[1]), d[0], c->in[0], c->in[1], c->out[1]);
+    c->set->gelu(&c->queue, c->t, activation_of(d[1]), d[0], c->in[0], c->out[0]);
+    c->set->gelu_grad(&c->queue, c->t, activation_of(d[1]), d[0], c->in[0], c->in[1], c->out[1]);
 }
 
 static void gelu_expect(const int64_t *d, double *const *in, double **out)
@@ -115,20 +115,21 @@ static double softmax_row(const int64_t *d, head_view h, int64_t i, double *p)
 static void attention_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 {
     int64_t n = d[0] * d[1] * d[2] * d[3];
-    dt_cpu_attention x = {d[0], d[1], d[2], d[3]};
-    int64_t forward = dt_cpu_attention_scratch(t, d[1], d[3], threads);
-    int64_t backward = dt_cpu_attention_grad_scratch(t, &x, threads);
+    dt_attention_args x = {d[0], d[1], d[2], d[3]};
+    dt_device_info info = {.threads = threads};
+    int64_t forward = dt_cpu_attention_scratch(&info, t, &x);
+    int64_t backward = dt_cpu_attention_grad_scratch(&info, t, &x);
     *s = (case_sizes){.inputs = 2, .outputs = 3, .in = {3 * n, n}, .out = {n, d[0] * d[1] * d[2], 3 * n},
                       .scratch = forward > backward ? forward : backward};
 }
 
 static void attention_call(const int64_t *d, const kernel_call *c)
 {
-    dt_cpu_attention x = {.batch = d[0], .tokens = d[1], .heads = d[2], .size = d[3], .causal = d[4],
+    dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .size = d[3], .causal = d[4],
                           .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0], .lse = c->out[1],
                           .dout = c->in[1], .dqkv = c->out[2], .scratch = c->scratch};
-    c->set->attention(c->pool, c->t, &x);
-    c->set->attention_grad(c->pool, c->t, &x);
+    c->set->attention(&c->queue, c->t, &x);
+    c->set->attention_grad(&c->queue, c->t, &x);
 }
 
 static void head_expect(const int64_t *d, double *const *in, double **out, int64_t b, int64_t h)

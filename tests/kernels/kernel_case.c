@@ -116,14 +116,14 @@ static void run_once(const kernel_case *c, kernel_call *call, run_data *r, int s
     }
 }
 
-static void run_threads(const kernel_case *c, const dt_cpu_kernels *set, dt_dtype t, int shape, bool with_nan)
+static void run_threads(const kernel_case *c, const dt_kernels *set, dt_dtype t, int shape, bool with_nan)
 {
     run_data r = prepare(c, c->shapes[shape], t, with_nan);
     for (size_t i = 0; i < sizeof thread_counts / sizeof thread_counts[0]; i++) {
         kernel_call call = {.set = set, .t = t, .threads = thread_counts[i]};
-        assert_int_equal(dt_pool_create(call.threads, &call.pool), DT_OK);
+        assert_int_equal(dt_pool_create(call.threads, &call.queue.pool), DT_OK);
         run_once(c, &call, &r, shape, with_nan);
-        dt_pool_free(call.pool);
+        dt_pool_free(call.queue.pool);
     }
     release(&r);
 }
@@ -131,7 +131,7 @@ static void run_threads(const kernel_case *c, const dt_cpu_kernels *set, dt_dtyp
 void kernel_case_run(const kernel_case *c)
 {
     for (size_t s = 0; s < sizeof set_names / sizeof set_names[0]; s++) {
-        const dt_cpu_kernels *set = dt_cpu_kernels_named(set_names[s]);
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[s]);
         if (!set) continue;
         for (int shape = 0; shape < CASE_SHAPES && c->shapes[shape][0] != 0; shape++)
             for (int run = 0; run < 4; run++) run_threads(c, set, run & 1 ? DT_F64 : DT_F32, shape, run >= 2);

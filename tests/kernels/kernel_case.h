@@ -15,8 +15,8 @@ typedef struct case_sizes {
 } case_sizes;
 
 typedef struct kernel_call {
-    const dt_cpu_kernels *set;
-    dt_pool *pool;
+    const dt_kernels *set;
+    dt_queue queue;
     dt_dtype t;
     const void *in[CASE_INPUTS]; /* of type t */
     void *out[CASE_OUTPUTS];

@@ -14,14 +14,14 @@ static void row_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 
 static void row_call(const int64_t *d, const kernel_call *c)
 {
-    dt_cpu_row_norm x = {.rows = d[0], .channels = d[1], .center = d[2], .epsilon = 1e-6, .x = c->in[0],
+    dt_row_norm_args x = {.rows = d[0], .channels = d[1], .center = d[2], .epsilon = 1e-6, .x = c->in[0],
                          .y = c->out[0], .mean = c->out[2], .rstd = c->out[3]};
     if (d[3] & RESIDUAL) x.residual = c->in[1], x.sum = c->out[1];
     if (d[3] & GAMMA) x.gamma = c->in[2];
     if (d[3] & BETA) x.beta = c->in[3];
-    c->set->row_norm(c->pool, c->t, &x);
-    if (!(d[3] & RESIDUAL)) c->set->copy(c->pool, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
-    if (!d[2]) c->set->scale(c->pool, c->t, d[0], 0, c->in[3], c->out[2]);
+    c->set->row_norm(&c->queue, c->t, &x);
+    if (!(d[3] & RESIDUAL)) c->set->copy(&c->queue, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
+    if (!d[2]) c->set->scale(&c->queue, c->t, d[0], 0, c->in[3], c->out[2]);
 }
 
 /* mean and rstd of a row */
@@ -51,27 +51,27 @@ static void row_grad_size(const int64_t *d, dt_dtype t, int threads, case_sizes 
 {
     int64_t n = d[0] * d[1];
     *s = (case_sizes){.inputs = 4, .outputs = 5, .in = {n, n, n, d[1]}, .out = {n, d[1], d[1], d[0], d[0]},
-                      .scratch = dt_cpu_row_norm_grad_scratch(t, d[0], d[1])};
+                      .scratch = dt_cpu_row_norm_grad_scratch(NULL, t, d[0], d[1])};
     s->adds[1] = s->adds[2] = d[3] & ADD;
 }
 
 static void row_grad_call(const int64_t *d, const kernel_call *c)
 {
-    dt_cpu_row_norm forward = {.rows = d[0], .channels = d[1], .center = d[2], .epsilon = 1e-6, .x = c->in[0],
+    dt_row_norm_args forward = {.rows = d[0], .channels = d[1], .center = d[2], .epsilon = 1e-6, .x = c->in[0],
                                .y = c->out[0], .mean = c->out[3], .rstd = c->out[4]};
-    c->set->row_norm(c->pool, c->t, &forward);
-    if (!d[2]) c->set->scale(c->pool, c->t, d[0], 0, c->in[1], c->out[3]);
-    dt_cpu_row_norm_grad x = {.rows = d[0], .channels = d[1], .center = d[2], .x = c->in[0], .mean = c->out[3],
+    c->set->row_norm(&c->queue, c->t, &forward);
+    if (!d[2]) c->set->scale(&c->queue, c->t, d[0], 0, c->in[1], c->out[3]);
+    dt_row_norm_grad_args x = {.rows = d[0], .channels = d[1], .center = d[2], .x = c->in[0], .mean = c->out[3],
                               .rstd = c->out[4], .dy = c->in[1], .dx = c->out[0], .dgamma = c->out[1],
                               .dbeta = c->out[2], .accumulate_gamma = d[3] & ADD, .accumulate_beta = d[3] & ADD,
                               .scratch = c->scratch};
     if (d[3] & RESIDUAL) x.dsum = c->in[2];
     if (d[3] & GAMMA) x.gamma = c->in[3];
     if (d[3] & IN_PLACE) {
-        c->set->copy(c->pool, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[0]);
+        c->set->copy(&c->queue, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[0]);
         x.dy = c->out[0];
     }
-    c->set->row_norm_grad(c->pool, c->t, &x);
+    c->set->row_norm_grad(&c->queue, c->t, &x);
 }
 
 static void row_grad_expect(const int64_t *d, double *const *in, double **out)
@@ -119,15 +119,15 @@ static void point_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 
 static void point_call(const int64_t *d, const kernel_call *c)
 {
-    dt_cpu_point_norm x = {.rows = d[0], .channels = d[1], .kind = (dt_pointwise)(d[2] - 1), .x = c->in[0],
+    dt_point_norm_args x = {.rows = d[0], .channels = d[1], .kind = (dt_pointwise)(d[2] - 1), .x = c->in[0],
                            .y = c->out[0]};
     if (d[3] & RESIDUAL) x.residual = c->in[1], x.sum = c->out[1];
     if (d[3] & GAMMA) x.gamma = c->in[2];
     if (d[3] & BETA) x.beta = c->in[3];
     if (d[3] & ALPHA) x.alpha = c->in[4];
     if (d[3] & SHIFT) x.shift = c->in[5];
-    c->set->point_norm(c->pool, c->t, &x);
-    if (!(d[3] & RESIDUAL)) c->set->copy(c->pool, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
+    c->set->point_norm(&c->queue, c->t, &x);
+    if (!(d[3] & RESIDUAL)) c->set->copy(&c->queue, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
 }
 
 static void point_expect(const int64_t *d, double *const *in, double **out)
@@ -146,14 +146,14 @@ static void point_grad_size(const int64_t *d, dt_dtype t, int threads, case_size
 {
     int64_t n = d[0] * d[1];
     *s = (case_sizes){.inputs = 6, .outputs = 5, .in = {n, n, n, d[1], 1, 1}, .out = {n, 1, 1, d[1], d[1]},
-                      .scratch = dt_cpu_point_norm_grad_scratch(t, d[0], d[1])};
+                      .scratch = dt_cpu_point_norm_grad_scratch(NULL, t, d[0], d[1])};
     for (int i = 1; i < 5; i++) s->adds[i] = d[3] & ADD;
 }
 
 static void point_grad_call(const int64_t *d, const kernel_call *c)
 {
     bool add = d[3] & ADD;
-    dt_cpu_point_norm_grad x = {.rows = d[0], .channels = d[1], .kind = (dt_pointwise)(d[2] - 1), .x = c->in[0],
+    dt_point_norm_grad_args x = {.rows = d[0], .channels = d[1], .kind = (dt_pointwise)(d[2] - 1), .x = c->in[0],
                                 .dy = c->in[1], .dx = c->out[0], .dalpha = c->out[1], .dshift = c->out[2],
                                 .dgamma = c->out[3], .dbeta = c->out[4], .accumulate_alpha = add,
                                 .accumulate_shift = add, .accumulate_gamma = add, .accumulate_beta = add,
@@ -163,10 +163,10 @@ static void point_grad_call(const int64_t *d, const kernel_call *c)
     if (d[3] & ALPHA) x.alpha = c->in[4];
     if (d[3] & SHIFT) x.shift = c->in[5];
     if (d[3] & IN_PLACE) {
-        c->set->copy(c->pool, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[0]);
+        c->set->copy(&c->queue, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[0]);
         x.dy = c->out[0];
     }
-    c->set->point_norm_grad(c->pool, c->t, &x);
+    c->set->point_norm_grad(&c->queue, c->t, &x);
 }
 
 static void point_grad_expect(const int64_t *d, double *const *in, double **out)

@@ -9,17 +9,17 @@
 static void element_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 {
     *s = (case_sizes){.inputs = 2, .outputs = 5, .in = {d[0], d[0]}, .out = {d[0], d[0], d[0], 1, d[0]},
-                      .scratch = dt_cpu_reduce_scratch(t, d[0])};
+                      .scratch = dt_cpu_reduce_scratch(NULL, d[0])};
 }
 
 static void element_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->add(c->pool, c->t, d[0], c->in[0], c->in[1], c->out[0]);
-    c->set->scale(c->pool, c->t, d[0], -0.75, c->in[0], c->out[1]);
-    c->set->copy(c->pool, d[0] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[2]);
-    c->set->sum(c->pool, c->t, d[0], c->in[0], c->out[3], c->scratch);
-    c->set->copy(c->pool, d[0] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[4]);
-    c->set->add(c->pool, c->t, d[0], c->in[0], c->out[4], c->out[4]);
+    c->set->add(&c->queue, c->t, d[0], c->in[0], c->in[1], c->out[0]);
+    c->set->scale(&c->queue, c->t, d[0], -0.75, c->in[0], c->out[1]);
+    c->set->copy(&c->queue, d[0] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[2]);
+    c->set->sum(&c->queue, c->t, d[0], c->in[0], c->out[3], c->scratch);
+    c->set->copy(&c->queue, d[0] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[4]);
+    c->set->add(&c->queue, c->t, d[0], c->in[0], c->out[4], c->out[4]);
 }
 
 static void element_expect(const int64_t *d, double *const *in, double **out)
@@ -42,11 +42,11 @@ static void cast_call(const int64_t *d, const kernel_call *c)
 {
     uint8_t bytes[256];
     for (int64_t i = 0; i < d[0]; i++) bytes[i] = (uint8_t)(i * 3);
-    c->set->cast(c->pool, DT_U8, c->t, d[0], bytes, c->out[0]);
-    c->set->cast(c->pool, c->t, DT_I32, d[0], c->out[0], c->scratch);
-    c->set->cast(c->pool, DT_I32, c->t, d[0], c->scratch, c->out[1]);
-    c->set->cast(c->pool, c->t, DT_F64, d[0], c->out[1], c->scratch);
-    c->set->cast(c->pool, DT_F64, c->t, d[0], c->scratch, c->out[2]);
+    c->set->cast(&c->queue, DT_U8, c->t, d[0], bytes, c->out[0]);
+    c->set->cast(&c->queue, c->t, DT_I32, d[0], c->out[0], c->scratch);
+    c->set->cast(&c->queue, DT_I32, c->t, d[0], c->scratch, c->out[1]);
+    c->set->cast(&c->queue, c->t, DT_F64, d[0], c->out[1], c->scratch);
+    c->set->cast(&c->queue, DT_F64, c->t, d[0], c->scratch, c->out[2]);
 }
 
 static void cast_expect(const int64_t *d, double *const *in, double **out)
@@ -57,7 +57,7 @@ static void cast_expect(const int64_t *d, double *const *in, double **out)
 /* Reductions: d = rows, n. out: column sums, added and not; the root of the sum of squares. */
 static void column_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 {
-    int64_t columns = dt_cpu_column_sum_scratch(t, d[0], d[1]), all = dt_cpu_reduce_scratch(t, d[0] * d[1]);
+    int64_t columns = dt_cpu_column_sum_scratch(NULL, t, d[0], d[1]), all = dt_cpu_reduce_scratch(NULL, d[0] * d[1]);
     *s = (case_sizes){.inputs = 1, .outputs = 3, .in = {d[0] * d[1]}, .out = {d[1], d[1], 2},
                       .scratch = columns > all ? columns : all};
     s->adds[1] = true;
@@ -66,12 +66,12 @@ static void column_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s
 static void column_call(const int64_t *d, const kernel_call *c)
 {
     double squares;
-    c->set->column_sum(c->pool, c->t, d[0], d[1], c->in[0], c->out[0], false, c->scratch);
-    c->set->column_sum(c->pool, c->t, d[0], d[1], c->in[0], c->out[1], true, c->scratch);
-    c->set->square_sum(c->pool, c->t, d[0] * d[1], c->in[0], &squares, false, c->scratch);
-    c->set->cast(c->pool, DT_F64, c->t, 1, &squares, c->out[2]);
-    c->set->square_sum(c->pool, c->t, d[0] * d[1], c->in[0], &squares, true, c->scratch);
-    c->set->cast(c->pool, DT_F64, c->t, 1, &squares, (char *)c->out[2] + dt_dtype_size(c->t));
+    c->set->column_sum(&c->queue, c->t, d[0], d[1], c->in[0], c->out[0], false, c->scratch);
+    c->set->column_sum(&c->queue, c->t, d[0], d[1], c->in[0], c->out[1], true, c->scratch);
+    c->set->square_sum(&c->queue, c->t, d[0] * d[1], c->in[0], &squares, false, c->scratch);
+    c->set->cast(&c->queue, DT_F64, c->t, 1, &squares, c->out[2]);
+    c->set->square_sum(&c->queue, c->t, d[0] * d[1], c->in[0], &squares, true, c->scratch);
+    c->set->cast(&c->queue, DT_F64, c->t, 1, &squares, (char *)c->out[2] + dt_dtype_size(c->t));
 }
 
 static void column_expect(const int64_t *d, double *const *in, double **out)
@@ -100,9 +100,9 @@ static void image_call(const int64_t *d, const kernel_call *c)
     int64_t n = image_elements(d);
     uint8_t *bytes = c->scratch;
     for (int64_t i = 0; i < n; i++) bytes[i] = (uint8_t)(i * 37);
-    c->set->normalize(c->pool, c->t, d[0], d[1], n / d[0] / d[1], channel_mean, channel_std, bytes, c->out[0]);
-    c->set->patchify(c->pool, c->t, d[0], d[1], d[2], d[3], d[4], c->in[0], c->out[1]);
-    c->set->unpatchify(c->pool, c->t, d[0], d[1], d[2], d[3], d[4], c->out[1], c->out[2]);
+    c->set->normalize(&c->queue, c->t, d[0], d[1], n / d[0] / d[1], channel_mean, channel_std, bytes, c->out[0]);
+    c->set->patchify(&c->queue, c->t, d[0], d[1], d[2], d[3], d[4], c->in[0], c->out[1]);
+    c->set->unpatchify(&c->queue, c->t, d[0], d[1], d[2], d[3], d[4], c->out[1], c->out[2]);
 }
 
 static void image_expect(const int64_t *d, double *const *in, double **out)
@@ -129,11 +129,11 @@ static void token_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 
 static void token_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->embed_tokens(c->pool, c->t, d[0], d[1], d[2], c->in[0], d[3] ? c->in[1] : NULL, c->in[2], c->out[0]);
-    c->set->embed_tokens_grad(c->pool, c->t, d[0], d[1], d[2], d[3], c->in[3], c->out[1], d[3] ? c->out[2] : NULL,
-                              c->out[3], true, true);
-    c->set->token_mean(c->pool, c->t, d[0], d[1], d[2], d[4], d[5], c->in[0], c->out[4]);
-    c->set->token_mean_grad(c->pool, c->t, d[0], d[1], d[2], d[4], d[5], c->in[4], c->out[5]);
+    c->set->embed_tokens(&c->queue, c->t, d[0], d[1], d[2], c->in[0], d[3] ? c->in[1] : NULL, c->in[2], c->out[0]);
+    c->set->embed_tokens_grad(&c->queue, c->t, d[0], d[1], d[2], d[3], c->in[3], c->out[1], d[3] ? c->out[2] : NULL,
+                              c->out[3], true, true, NULL);
+    c->set->token_mean(&c->queue, c->t, d[0], d[1], d[2], d[4], d[5], c->in[0], c->out[4]);
+    c->set->token_mean_grad(&c->queue, c->t, d[0], d[1], d[2], d[4], d[5], c->in[4], c->out[5]);
 }
 
 static void token_expect(const int64_t *d, double *const *in, double **out)
@@ -165,11 +165,11 @@ static void drop_call(const int64_t *d, const kernel_call *c)
 {
     int64_t step = STEP, sample[MOST_SAMPLES];
     for (int64_t i = 0; i < d[0]; i++) sample[i] = 1000 + i;
-    dt_cpu_drop x = {d[0], d[1], (double)d[2] / 100, SEED, SITE, &step, sample, c->in[0], c->out[0]};
-    c->set->dropout(c->pool, c->t, &x);
-    c->set->copy(c->pool, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
+    dt_drop_args x = {d[0], d[1], (double)d[2] / 100, SEED, SITE, &step, sample, c->in[0], c->out[0]};
+    c->set->dropout(&c->queue, c->t, &x);
+    c->set->copy(&c->queue, d[0] * d[1] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[1]);
     x.x = x.y = c->out[1];
-    c->set->drop_path(c->pool, c->t, &x);
+    c->set->drop_path(&c->queue, c->t, &x);
 }
 
 static bool kept(const int64_t *d, dt_purpose purpose, int64_t sample, int64_t element)
@@ -216,14 +216,14 @@ static void update_call(const int64_t *d, const kernel_call *c)
     int32_t finite = d[1] != REFUSED;
     size_t bytes = (size_t)d[0] * dt_dtype_size(c->t);
     for (int o = 0; o < 6; o++) memcpy(c->out[o], c->in[(int[]){1, 2, 3, 1, 2, 2}[o]], bytes);
-    dt_cpu_update u = {.count = d[0], .spans = spans, .span_count = 3, .grad = c->in[0], .scale = &update_scale,
+    dt_update_args u = {.count = d[0], .spans = spans, .span_count = 3, .grad = c->in[0], .scale = &update_scale,
                        .finite = &finite, .lr = &update_lr, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8,
                        .weight_decay = 0.05, .nesterov = d[1] == NESTEROV, .correction1 = &correction1,
                        .correction2 = &correction2, .value = c->out[0], .moment1 = c->out[1], .moment2 = c->out[2]};
-    c->set->adamw(c->pool, c->t, &u);
+    c->set->adamw(&c->queue, c->t, &u);
     u.value = c->out[3], u.moment1 = c->out[4];
-    c->set->sgd(c->pool, c->t, &u);
-    c->set->ema(c->pool, c->t, d[0], 0.9, &finite, c->in[1], c->out[5]);
+    c->set->sgd(&c->queue, c->t, &u);
+    c->set->ema(&c->queue, c->t, d[0], 0.9, &finite, c->in[1], c->out[5]);
 }
 
 static void update_element(const int64_t *d, const dt_segment_span *span, int64_t i, double *const *in, double **out)

@@ -16,42 +16,44 @@ enum { POINTS = 200003 };
 
 typedef struct sweep {
     const char *name;
-    void (*apply)(const dt_cpu_kernels *, dt_dtype t, const void *x, void *y); /* POINTS elements */
+    void (*apply)(const dt_kernels *, dt_dtype t, const void *x, void *y); /* POINTS elements */
     double (*exact)(double);
     double low, high;
     double float_error, double_error; /* relative, plus that of `floor` */
     double floor;
 } sweep;
 
-static void apply_point(const dt_cpu_kernels *set, dt_pointwise kind, dt_dtype t, const void *x, void *y)
+static const dt_queue no_pool = {0};
+
+static void apply_point(const dt_kernels *set, dt_pointwise kind, dt_dtype t, const void *x, void *y)
 {
-    dt_cpu_point_norm p = {.rows = 1, .channels = POINTS, .kind = kind, .x = x, .y = y};
-    set->point_norm(NULL, t, &p);
+    dt_point_norm_args p = {.rows = 1, .channels = POINTS, .kind = kind, .x = x, .y = y};
+    set->point_norm(&no_pool, t, &p);
 }
 
-static void apply_tanh(const dt_cpu_kernels *set, dt_dtype t, const void *x, void *y)
+static void apply_tanh(const dt_kernels *set, dt_dtype t, const void *x, void *y)
 {
     apply_point(set, DT_POINTWISE_dyt, t, x, y);
 }
 
-static void apply_erf(const dt_cpu_kernels *set, dt_dtype t, const void *x, void *y)
+static void apply_erf(const dt_kernels *set, dt_dtype t, const void *x, void *y)
 {
     apply_point(set, DT_POINTWISE_derf, t, x, y);
 }
 
-static void apply_sigmoid(const dt_cpu_kernels *set, dt_dtype t, const void *x, void *y)
+static void apply_sigmoid(const dt_kernels *set, dt_dtype t, const void *x, void *y)
 {
     apply_point(set, DT_POINTWISE_sigmoid, t, x, y);
 }
 
-static void apply_isru(const dt_cpu_kernels *set, dt_dtype t, const void *x, void *y)
+static void apply_isru(const dt_kernels *set, dt_dtype t, const void *x, void *y)
 {
     apply_point(set, DT_POINTWISE_isru, t, x, y);
 }
 
-static void apply_gelu(const dt_cpu_kernels *set, dt_dtype t, const void *x, void *y)
+static void apply_gelu(const dt_kernels *set, dt_dtype t, const void *x, void *y)
 {
-    set->gelu(NULL, t, DT_ACT_GELU, POINTS, x, y);
+    set->gelu(&no_pool, t, DT_ACT_GELU, POINTS, x, y);
 }
 
 static double sigmoid_of(double x) { return 1 / (1 + exp(-x)); }
@@ -68,7 +70,7 @@ static const sweep sweeps[] = {
     {"gelu", apply_gelu, gelu_of, -8, 8, 1e-6, 1e-14, 2},
 };
 
-static void check_sweep(const sweep *s, const dt_cpu_kernels *set, dt_dtype t)
+static void check_sweep(const sweep *s, const dt_kernels *set, dt_dtype t)
 {
     size_t size = dt_dtype_size(t);
     void *x = malloc(POINTS * size), *y = malloc(POINTS * size);
@@ -95,7 +97,7 @@ static void check_sweep(const sweep *s, const dt_cpu_kernels *set, dt_dtype t)
 static void test_sweep(void **state)
 {
     for (size_t i = 0; i < sizeof set_names / sizeof set_names[0]; i++) {
-        const dt_cpu_kernels *set = dt_cpu_kernels_named(set_names[i]);
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
         if (!set) continue;
         check_sweep(*state, set, DT_F32);
         check_sweep(*state, set, DT_F64);
@@ -103,16 +105,16 @@ static void test_sweep(void **state)
 }
 
 /* f at -infinity, infinity and NaN; the slope, by the gradient with dy = 1, is 0, 0 and NaN. */
-static void check_limits(const dt_cpu_kernels *set, dt_pointwise kind, double low)
+static void check_limits(const dt_kernels *set, dt_pointwise kind, double low)
 {
     float x[3] = {-INFINITY, INFINITY, NAN}, ones[3] = {1, 1, 1}, y[3], dx[3], sums[5];
     char scratch[256];
-    assert_true(dt_cpu_point_norm_grad_scratch(DT_F32, 1, 3) <= (int64_t)sizeof scratch);
-    dt_cpu_point_norm forward = {.rows = 1, .channels = 3, .kind = kind, .x = x, .y = y};
-    dt_cpu_point_norm_grad backward = {.rows = 1, .channels = 3, .kind = kind, .x = x, .dy = ones, .dx = dx,
+    assert_true(dt_cpu_point_norm_grad_scratch(NULL, DT_F32, 1, 3) <= (int64_t)sizeof scratch);
+    dt_point_norm_args forward = {.rows = 1, .channels = 3, .kind = kind, .x = x, .y = y};
+    dt_point_norm_grad_args backward = {.rows = 1, .channels = 3, .kind = kind, .x = x, .dy = ones, .dx = dx,
                                        .dalpha = sums, .scratch = scratch};
-    set->point_norm(NULL, DT_F32, &forward);
-    set->point_norm_grad(NULL, DT_F32, &backward);
+    set->point_norm(&no_pool, DT_F32, &forward);
+    set->point_norm_grad(&no_pool, DT_F32, &backward);
     if (y[0] != (float)low || y[1] != 1 || !isnan(y[2]) || dx[0] != 0 || dx[1] != 0 || !isnan(dx[2]))
         fail_msg("kind %d by %s: f %g %g %g, slope %g %g %g", (int)kind, set->name, (double)y[0], (double)y[1],
                  (double)y[2], (double)dx[0], (double)dx[1], (double)dx[2]);
@@ -121,7 +123,7 @@ static void check_limits(const dt_cpu_kernels *set, dt_pointwise kind, double lo
 static void test_limits(void **state)
 {
     for (size_t i = 0; i < sizeof set_names / sizeof set_names[0]; i++) {
-        const dt_cpu_kernels *set = dt_cpu_kernels_named(set_names[i]);
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
         if (!set) continue;
         check_limits(set, DT_POINTWISE_dyt, -1);
         check_limits(set, DT_POINTWISE_hardtanh, -1);
@@ -135,11 +137,11 @@ static void test_limits(void **state)
 static void test_masked_scores(void **state)
 {
     for (size_t i = 0; i < sizeof set_names / sizeof set_names[0]; i++) {
-        const dt_cpu_kernels *set = dt_cpu_kernels_named(set_names[i]);
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
         if (!set) continue;
         float x[3] = {0, -INFINITY, 0}, target[3] = {0.5f, 0, 0.5f}, weight = 1, prob[3], loss;
         double scratch[8];
-        set->softmax_xent(NULL, DT_F32, 1, 3, x, target, &weight, prob, &loss, scratch);
+        set->softmax_xent(&no_pool, DT_F32, 1, 3, x, target, &weight, prob, &loss, scratch);
         assert_true(prob[0] == 0.5f && prob[1] == 0 && prob[2] == 0.5f);
     }
 }

@@ -13,13 +13,6 @@
 static const trial_options options[DT_BACKENDS] = {[DT_CPU] = {.backend = DT_CPU}, [DT_CUDA] = {.backend = DT_CUDA}};
 static const double BOUND = 2e-5; /* of the largest value of a tensor */
 
-static const dt_op *without_kernel(const dt_program *program)
-{
-    for (const dt_node *n = dt_graph_first(dt_program_graph(program)); n; n = n->next)
-        if (!(n->op->flags & DT_OP_VIEW) && !n->op->kernel[DT_CUDA]) return n->op;
-    return NULL;
-}
-
 static void open_and_step(case_run *run, const op_case *c, dt_backend backend)
 {
     if (case_open(run, c, &options[backend]) || case_step(run, false))
@@ -61,12 +54,6 @@ static void cuda_matches_cpu(void **state)
     const op_case *c = *state;
     case_run cpu, cuda;
     open_and_step(&cpu, c, DT_CPU);
-    const dt_op *lacking = without_kernel(cpu.trial.program);
-    if (lacking) {
-        print_message("# %s: %s skipped: %s has no CUDA kernel\n", c->op->name, c->name, lacking->name);
-        case_close(&cpu);
-        skip();
-    }
     open_and_step(&cuda, c, DT_CUDA);
     compare_values(c, &cpu, &cuda);
     for (int p = 0; has_loss(&cpu) && p < dt_store_params(cpu.trial.store); p++)

@@ -8,14 +8,17 @@
 #define DT_TEMPLATE "kernels/cpu/attention.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(attention)(dt_pool *pool, dt_dtype t, const dt_cpu_attention *x) { DT_BY_TYPE(attention, pool, x); }
+dt_status DT_SET(attention)(const dt_queue *q, dt_dtype t, const dt_attention_args *x)
+{
+    return DT_BY_TYPE(attention, q->pool, x);
+}
 
 #else
 
 #include "kernels/cpu/tile.h"
 
 typedef struct DT_FN(attention_job) {
-    const dt_cpu_attention *p;
+    const dt_attention_args *p;
     dt_attention_layout layout;
     dt_split tiles; /* of queries, and of keys */
 } DT_FN(attention_job);
@@ -55,7 +58,7 @@ static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, int64_t s
 /* Adds the keys from `begin` to `end` to all queries of the tile. */
 static void DT_FN(attend)(DT_FN(attention_tile) *tile, int64_t begin, int64_t end)
 {
-    const dt_cpu_attention *p = tile->job->p;
+    const dt_attention_args *p = tile->job->p;
     dt_attention_layout layout = tile->job->layout;
     int64_t keys = end - begin, width = DT_FN(packed_width)(keys), size = p->size;
     DT_FN(pack_columns)(size, keys, tile->k + begin * tile->stride, tile->stride, tile->keys);
@@ -74,7 +77,7 @@ static void DT_FN(attend)(DT_FN(attention_tile) *tile, int64_t begin, int64_t en
 static void DT_FN(attention_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(attention_job) *job = arg;
-    const dt_cpu_attention *p = job->p;
+    const dt_attention_args *p = job->p;
     int64_t piece = task % job->tiles.count, head = task / job->tiles.count % p->heads;
     int64_t sample = task / job->tiles.count / p->heads, width = p->heads * p->size;
     const DT_REAL *qkv = (const DT_REAL *)p->qkv + sample * p->tokens * 3 * width + head * p->size;
@@ -95,7 +98,7 @@ static void DT_FN(attention_task)(void *arg, int64_t task, int worker)
     }
 }
 
-static void DT_FN(attention)(dt_pool *pool, const dt_cpu_attention *p)
+static void DT_FN(attention)(dt_pool *pool, const dt_attention_args *p)
 {
     dt_attention_layout layout = dt_attention_layout_of(p->tokens, p->size);
     DT_FN(attention_job) job = {p, layout, dt_split_by(p->tokens, DT_ATTENTION_TILE)};

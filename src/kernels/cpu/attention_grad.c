@@ -11,9 +11,9 @@
 #define DT_TEMPLATE "kernels/cpu/attention_grad.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(attention_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_attention *x)
+dt_status DT_SET(attention_grad)(const dt_queue *q, dt_dtype t, const dt_attention_args *x)
 {
-    DT_BY_TYPE(attention_grad, pool, x);
+    return DT_BY_TYPE(attention_grad, q->pool, x);
 }
 
 #else
@@ -21,7 +21,7 @@ void DT_SET(attention_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_attention *x
 #include "kernels/cpu/tile.h"
 
 typedef struct DT_FN(attention_grad_job) {
-    const dt_cpu_attention *p;
+    const dt_attention_args *p;
     dt_attention_layout layout;
     dt_split tiles;   /* of queries, and of keys */
     int64_t per_head; /* tasks: 1, or the tiles of keys and then those of queries */
@@ -53,7 +53,7 @@ static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query,
 /* The tile of queries `i` and keys `j`, whose keys and values are packed. */
 static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t j)
 {
-    const dt_cpu_attention *p = h->job->p;
+    const dt_attention_args *p = h->job->p;
     dt_split tiles = h->job->tiles;
     int64_t first = dt_split_begin(tiles, i), queries = dt_split_end(tiles, i) - first;
     int64_t begin = dt_split_begin(tiles, j), keys = dt_split_end(tiles, j) - begin;
@@ -89,7 +89,7 @@ static void DT_FN(pack_keys)(const DT_FN(attention_head) *h, int64_t j)
 
 static DT_FN(attention_head) DT_FN(find_head)(const DT_FN(attention_grad_job) *job, int64_t number, int worker)
 {
-    const dt_cpu_attention *p = job->p;
+    const dt_attention_args *p = job->p;
     int64_t width = p->heads * p->size, sample = number / p->heads, head = number % p->heads;
     int64_t at = sample * p->tokens * 3 * width + head * p->size, out_at = sample * p->tokens * width + head * p->size;
     const DT_REAL *qkv = (const DT_REAL *)p->qkv + at;
@@ -127,7 +127,7 @@ static void DT_FN(attention_grad_task)(void *arg, int64_t task, int worker)
     }
 }
 
-static void DT_FN(attention_grad)(dt_pool *pool, const dt_cpu_attention *p)
+static void DT_FN(attention_grad)(dt_pool *pool, const dt_attention_args *p)
 {
     DT_FN(attention_grad_job) job = {p, dt_attention_layout_of(p->tokens, p->size),
                                      dt_split_by(p->tokens, DT_ATTENTION_TILE), 1};

@@ -8,21 +8,27 @@
 #define DT_TEMPLATE "kernels/cpu/drop.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(dropout)(dt_pool *pool, dt_dtype t, const dt_cpu_drop *x) { DT_BY_TYPE(dropout, pool, x); }
-void DT_SET(drop_path)(dt_pool *pool, dt_dtype t, const dt_cpu_drop *x) { DT_BY_TYPE(drop_path, pool, x); }
+dt_status DT_SET(dropout)(const dt_queue *q, dt_dtype t, const dt_drop_args *x)
+{
+    return DT_BY_TYPE(dropout, q->pool, x);
+}
+dt_status DT_SET(drop_path)(const dt_queue *q, dt_dtype t, const dt_drop_args *x)
+{
+    return DT_BY_TYPE(drop_path, q->pool, x);
+}
 
 #else
 
 typedef struct DT_FN(drop_job) {
-    const dt_cpu_drop *x;
+    const dt_drop_args *x;
     int64_t pieces; /* of one sample */
 } DT_FN(drop_job);
 
-static inline uint64_t DT_FN(stream)(const dt_cpu_drop *p) { return (uint64_t)*p->step + ((uint64_t)p->site << 32); }
+static inline uint64_t DT_FN(stream)(const dt_drop_args *p) { return (uint64_t)*p->step + ((uint64_t)p->site << 32); }
 
 /* The four draws of each of BLOCKS blocks from `first` on, element by element. */
 #define BLOCKS 16
-static inline void DT_FN(draw)(const dt_cpu_drop *p, int64_t sample, int64_t first, float draws[4 * BLOCKS])
+static inline void DT_FN(draw)(const dt_drop_args *p, int64_t sample, int64_t first, float draws[4 * BLOCKS])
 {
     uint64_t stream = DT_FN(stream)(p);
     for (int64_t b = 0; b < BLOCKS; b++) {
@@ -34,7 +40,7 @@ static inline void DT_FN(draw)(const dt_cpu_drop *p, int64_t sample, int64_t fir
 static void DT_FN(dropout_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(drop_job) *job = arg;
-    const dt_cpu_drop *p = job->x;
+    const dt_drop_args *p = job->x;
     int64_t sample = task / job->pieces, begin = task % job->pieces * DT_CHUNK;
     int64_t end = dt_min(begin + DT_CHUNK, p->per_sample);
     const DT_REAL *x = (const DT_REAL *)p->x + sample * p->per_sample;
@@ -47,7 +53,7 @@ static void DT_FN(dropout_task)(void *arg, int64_t task, int worker)
     }
 }
 
-static void DT_FN(dropout)(dt_pool *pool, const dt_cpu_drop *x)
+static void DT_FN(dropout)(dt_pool *pool, const dt_drop_args *x)
 {
     DT_FN(drop_job) job = {x, dt_ceil_div(x->per_sample, DT_CHUNK)};
     dt_pool_run(pool, x->samples * job.pieces, DT_FN(dropout_task), &job);
@@ -56,7 +62,7 @@ static void DT_FN(dropout)(dt_pool *pool, const dt_cpu_drop *x)
 static void DT_FN(drop_path_task)(void *arg, int64_t sample, int worker)
 {
     const DT_FN(drop_job) *job = arg;
-    const dt_cpu_drop *p = job->x;
+    const dt_drop_args *p = job->x;
     dt_random4 r = dt_philox(p->seed, DT_PURPOSE_DROP_PATH, DT_FN(stream)(p), (uint64_t)p->sample[sample], 0);
     bool dropped = dt_uniform(r.word[0]) < (float)p->rate;
     const DT_REAL *x = (const DT_REAL *)p->x + sample * p->per_sample;
@@ -68,7 +74,7 @@ static void DT_FN(drop_path_task)(void *arg, int64_t sample, int worker)
         for (int64_t i = 0; i < p->per_sample; i++) y[i] = x[i] * keep;
 }
 
-static void DT_FN(drop_path)(dt_pool *pool, const dt_cpu_drop *x)
+static void DT_FN(drop_path)(dt_pool *pool, const dt_drop_args *x)
 {
     DT_FN(drop_job) job = {x, 1};
     dt_pool_run(pool, x->samples, DT_FN(drop_path_task), &job);

@@ -1,4 +1,4 @@
-/* Element-wise kernels: add, scale, copy, cast, activations. Each reads its inputs once and writes its output once; the
+/* Element-wise kernels: add, scale, fill, copy, cast, activations. Each reads its inputs once and writes its output once; the
  * roof is memory bandwidth, but for the activations of arrays that are in cache. */
 #ifndef DT_REAL
 
@@ -7,24 +7,30 @@
 #define DT_TEMPLATE "kernels/cpu/elementwise.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(add)(dt_pool *pool, dt_dtype t, int64_t n, const void *a, const void *b, void *y)
+dt_status DT_SET(add)(const dt_queue *q, dt_dtype t, int64_t n, const void *a, const void *b, void *y)
 {
-    DT_BY_TYPE(add, pool, n, a, b, y);
+    return DT_BY_TYPE(add, q->pool, n, a, b, y);
 }
 
-void DT_SET(scale)(dt_pool *pool, dt_dtype t, int64_t n, double by, const void *x, void *y)
+dt_status DT_SET(scale)(const dt_queue *q, dt_dtype t, int64_t n, double by, const void *x, void *y)
 {
-    DT_BY_TYPE(scale, pool, n, by, x, y);
+    return DT_BY_TYPE(scale, q->pool, n, by, x, y);
 }
 
-void DT_SET(gelu)(dt_pool *pool, dt_dtype t, dt_activation act, int64_t n, const void *x, void *y)
+dt_status DT_SET(fill)(const dt_queue *q, dt_dtype t, int64_t n, double value, void *y)
 {
-    DT_BY_TYPE(run_activation, pool, act, n, x, NULL, y);
+    return DT_BY_TYPE(fill, n, value, y);
 }
 
-void DT_SET(gelu_grad)(dt_pool *pool, dt_dtype t, dt_activation act, int64_t n, const void *x, const void *dy, void *dx)
+dt_status DT_SET(gelu)(const dt_queue *q, dt_dtype t, dt_activation act, int64_t n, const void *x, void *y)
 {
-    DT_BY_TYPE(run_activation, pool, act, n, x, dy, dx);
+    return DT_BY_TYPE(run_activation, q->pool, act, n, x, NULL, y);
+}
+
+dt_status DT_SET(gelu_grad)(const dt_queue *q, dt_dtype t, dt_activation act, int64_t n, const void *x, const void *dy,
+                            void *dx)
+{
+    return DT_BY_TYPE(run_activation, q->pool, act, n, x, dy, dx);
 }
 
 typedef struct move_job {
@@ -41,10 +47,11 @@ static void copy_task(void *arg, int64_t task, int worker)
     memcpy((char *)job->y + begin, (const char *)job->x + begin, (size_t)(dt_split_end(job->split, task) - begin));
 }
 
-void DT_SET(copy)(dt_pool *pool, int64_t bytes, const void *x, void *y)
+dt_status DT_SET(copy)(const dt_queue *q, int64_t bytes, const void *x, void *y)
 {
     move_job job = {dt_split_by(bytes, 4 * DT_CHUNK), DT_U8, DT_U8, x, y};
-    dt_pool_run(pool, job.split.count, copy_task, &job);
+    dt_pool_run(q->pool, job.split.count, copy_task, &job);
+    return DT_OK;
 }
 
 #define CAST_LOOP(to_type, from_type) \
@@ -72,10 +79,11 @@ static void cast_task(void *arg, int64_t task, int worker)
     }
 }
 
-void DT_SET(cast)(dt_pool *pool, dt_dtype from, dt_dtype to, int64_t n, const void *x, void *y)
+dt_status DT_SET(cast)(const dt_queue *q, dt_dtype from, dt_dtype to, int64_t n, const void *x, void *y)
 {
     move_job job = {dt_split_elements(n), from, to, x, y};
-    dt_pool_run(pool, job.split.count, cast_task, &job);
+    dt_pool_run(q->pool, job.split.count, cast_task, &job);
+    return DT_OK;
 }
 
 #else
@@ -114,6 +122,12 @@ static void DT_FN(scale)(dt_pool *pool, int64_t n, double by, const DT_REAL *x, 
 {
     DT_FN(element_job) job = {dt_split_elements(n), DT_ACT_NONE, (DT_REAL)by, x, NULL, y};
     dt_pool_run(pool, job.split.count, DT_FN(scale_task), &job);
+}
+
+/* One thread: what is filled is a loss's gradient or a vector of ones. */
+static void DT_FN(fill)(int64_t n, double value, DT_REAL *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = (DT_REAL)value;
 }
 
 static void DT_FN(activation_task)(void *arg, int64_t task, int worker)

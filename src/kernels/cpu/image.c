@@ -4,22 +4,22 @@
 #define DT_TEMPLATE "kernels/cpu/image.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(normalize)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t channels, int64_t pixels, const double *mean,
-                       const double *std, const uint8_t *x, void *y)
+dt_status DT_SET(normalize)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t channels, int64_t pixels,
+                            const double *mean, const double *std, const uint8_t *x, void *y)
 {
-    DT_BY_TYPE(normalize, pool, batch, channels, pixels, mean, std, x, y);
+    return DT_BY_TYPE(normalize, q->pool, batch, channels, pixels, mean, std, x, y);
 }
 
-void DT_SET(patchify)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t channels, int64_t rows, int64_t cols, int64_t p,
-                      const void *images, void *patches)
+dt_status DT_SET(patchify)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t channels, int64_t rows, int64_t cols,
+                           int64_t p, const void *images, void *patches)
 {
-    DT_BY_TYPE(patchify, pool, batch, channels, rows, cols, p, images, patches);
+    return DT_BY_TYPE(patchify, q->pool, batch, channels, rows, cols, p, images, patches);
 }
 
-void DT_SET(unpatchify)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t channels, int64_t rows, int64_t cols,
-                        int64_t p, const void *patches, void *images)
+dt_status DT_SET(unpatchify)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t channels, int64_t rows, int64_t cols,
+                             int64_t p, const void *patches, void *images)
 {
-    DT_BY_TYPE(unpatchify, pool, batch, channels, rows, cols, p, patches, images);
+    return DT_BY_TYPE(unpatchify, q->pool, batch, channels, rows, cols, p, patches, images);
 }
 
 #else

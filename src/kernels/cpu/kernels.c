@@ -6,9 +6,9 @@
 #include "kernels/cpu/attention_layout.h"
 #include "kernels/cpu/split.h"
 
-extern const dt_cpu_kernels dt_cpu_baseline_table;
+extern const dt_kernels dt_cpu_baseline_table;
 #ifdef __x86_64__
-extern const dt_cpu_kernels dt_cpu_v3_table, dt_cpu_v4_table;
+extern const dt_kernels dt_cpu_v3_table, dt_cpu_v4_table;
 
 /* All of a level counts: a hypervisor may hide parts of it. Compilers that cannot ask for a level ask for its parts. */
 static bool runs_v3(void)
@@ -33,7 +33,7 @@ static bool runs_anywhere(void) { return true; }
 
 /* The best first. */
 static const struct {
-    const dt_cpu_kernels *table;
+    const dt_kernels *table;
     bool (*runs)(void);
 } sets[] = {
 #ifdef __x86_64__
@@ -43,14 +43,14 @@ static const struct {
     {&dt_cpu_baseline_table, runs_anywhere},
 };
 
-const dt_cpu_kernels *dt_cpu_kernels_best(void)
+const dt_kernels *dt_cpu_kernels_best(void)
 {
     size_t i = 0;
     while (!sets[i].runs()) i++;
     return sets[i].table;
 }
 
-const dt_cpu_kernels *dt_cpu_kernels_named(const char *name)
+const dt_kernels *dt_cpu_kernels_named(const char *name)
 {
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         if (strcmp(sets[i].table->name, name) == 0) return sets[i].runs() ? sets[i].table : NULL;
@@ -59,29 +59,40 @@ const dt_cpu_kernels *dt_cpu_kernels_named(const char *name)
 
 static int64_t bytes_of(dt_dtype t, int64_t elements) { return elements * (int64_t)dt_dtype_size(t); }
 
-int64_t dt_cpu_column_sum_scratch(dt_dtype t, int64_t rows, int64_t n)
+int64_t dt_cpu_matmul_scratch(const dt_device_info *info, dt_dtype t, const dt_matmul_args *x) { return 0; }
+
+int64_t dt_cpu_column_sum_scratch(const dt_device_info *info, dt_dtype t, int64_t rows, int64_t n)
 {
     return bytes_of(t, dt_split_column_sum(rows).count * n);
 }
 
-int64_t dt_cpu_row_norm_grad_scratch(dt_dtype t, int64_t rows, int64_t channels)
+int64_t dt_cpu_row_norm_grad_scratch(const dt_device_info *info, dt_dtype t, int64_t rows, int64_t channels)
 {
     return bytes_of(t, dt_split_column_sum(rows).count * 2 * channels);
 }
 
-int64_t dt_cpu_point_norm_grad_scratch(dt_dtype t, int64_t rows, int64_t channels)
+int64_t dt_cpu_point_norm_grad_scratch(const dt_device_info *info, dt_dtype t, int64_t rows, int64_t channels)
 {
     return bytes_of(t, dt_split_column_sum(rows).count * 4 * channels);
 }
 
-int64_t dt_cpu_attention_scratch(dt_dtype t, int64_t tokens, int64_t size, int threads)
+int64_t dt_cpu_attention_scratch(const dt_device_info *info, dt_dtype t, const dt_attention_args *x)
 {
-    return bytes_of(t, threads * dt_attention_scratch(dt_attention_layout_of(tokens, size)));
+    return bytes_of(t, info->threads * dt_attention_scratch(dt_attention_layout_of(x->tokens, x->size)));
 }
 
-int64_t dt_cpu_attention_grad_scratch(dt_dtype t, const dt_cpu_attention *x, int threads)
+int64_t dt_cpu_attention_grad_scratch(const dt_device_info *info, dt_dtype t, const dt_attention_args *x)
 {
-    return bytes_of(t, threads * dt_attention_grad_scratch(dt_attention_layout_of(x->tokens, x->size)));
+    return bytes_of(t, info->threads * dt_attention_grad_scratch(dt_attention_layout_of(x->tokens, x->size)));
 }
 
-int64_t dt_cpu_reduce_scratch(dt_dtype t, int64_t n) { return dt_split_partials(n, 1).count * (int64_t)sizeof(double); }
+int64_t dt_cpu_embed_tokens_grad_scratch(const dt_device_info *info, dt_dtype t, int64_t batch, int64_t tokens,
+                                         int64_t channels)
+{
+    return 0;
+}
+
+int64_t dt_cpu_reduce_scratch(const dt_device_info *info, int64_t n)
+{
+    return dt_split_partials(n, 1).count * (int64_t)sizeof(double);
+}

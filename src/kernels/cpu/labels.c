@@ -4,16 +4,16 @@
 #define DT_TEMPLATE "kernels/cpu/labels.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(one_hot)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t classes, double on, double off,
-                     const int32_t *labels, void *y)
+dt_status DT_SET(one_hot)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t classes, double on, double off,
+                          const int32_t *labels, void *y)
 {
-    DT_BY_TYPE(one_hot, pool, batch, classes, on, off, labels, y);
+    return DT_BY_TYPE(one_hot, q->pool, batch, classes, on, off, labels, y);
 }
 
-void DT_SET(top_hits)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *scores,
-                      const int32_t *labels, const void *weight, void *hits)
+dt_status DT_SET(top_hits)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *scores,
+                           const int32_t *labels, const void *weight, void *hits)
 {
-    DT_BY_TYPE(top_hits, rows, classes, scores, labels, weight, hits);
+    return DT_BY_TYPE(top_hits, rows, classes, scores, labels, weight, hits);
 }
 
 #else

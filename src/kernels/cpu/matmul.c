@@ -12,7 +12,10 @@
 #define DT_TEMPLATE "kernels/cpu/matmul.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(matmul)(dt_pool *pool, dt_dtype t, const dt_cpu_matmul *x) { DT_BY_TYPE(matmul, pool, x); }
+dt_status DT_SET(matmul)(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
+{
+    return DT_BY_TYPE(matmul, q->pool, x);
+}
 
 #else
 
@@ -24,12 +27,12 @@ void DT_SET(matmul)(dt_pool *pool, dt_dtype t, const dt_cpu_matmul *x) { DT_BY_T
 #define MOST_COLS ((int64_t)(512 / sizeof(DT_REAL)))
 
 typedef struct DT_FN(matmul_job) {
-    const dt_cpu_matmul *x;
+    const dt_matmul_args *x;
     dt_split rows, cols;
 } DT_FN(matmul_job);
 
 /* The row of c whose product is v[count], from column `col` on. */
-static void DT_FN(epilogue)(const dt_cpu_matmul *x, int64_t row, int64_t col, int64_t count, DT_REAL *v)
+static void DT_FN(epilogue)(const dt_matmul_args *x, int64_t row, int64_t col, int64_t count, DT_REAL *v)
 {
     const DT_REAL *bias = x->bias, *before = x->act_grad_of, *residual = x->residual;
     DT_REAL *pre = x->pre, *c = x->c;
@@ -52,7 +55,7 @@ static void DT_FN(epilogue)(const dt_cpu_matmul *x, int64_t row, int64_t col, in
 static void DT_FN(matmul_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(matmul_job) *job = arg;
-    const dt_cpu_matmul *x = job->x;
+    const dt_matmul_args *x = job->x;
     _Alignas(64) DT_REAL packed[STRETCH * MOST_COLS];
     _Alignas(64) DT_REAL tile[MOST_ROWS * MOST_COLS];
     int64_t row_piece = task / job->cols.count, col_piece = task % job->cols.count;
@@ -75,7 +78,7 @@ static void DT_FN(matmul_task)(void *arg, int64_t task, int worker)
 
 /* Tiles as large as they may be, then smaller until there is work for several threads. The fewer rows, the more often b
  * is packed; narrower tiles only read a more often. */
-static void DT_FN(matmul)(dt_pool *pool, const dt_cpu_matmul *x)
+static void DT_FN(matmul)(dt_pool *pool, const dt_matmul_args *x)
 {
     if (x->m == 0 || x->n == 0) return;
     int64_t rows = MOST_ROWS, cols = dt_round_up(dt_ceil_div(x->n, dt_ceil_div(x->n, MOST_COLS)), DT_LANES);

@@ -9,11 +9,14 @@
 #define DT_TEMPLATE "kernels/cpu/point_norm.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(point_norm)(dt_pool *pool, dt_dtype t, const dt_cpu_point_norm *x) { DT_BY_TYPE(point_norm, pool, x); }
-
-void DT_SET(point_norm_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_point_norm_grad *x)
+dt_status DT_SET(point_norm)(const dt_queue *q, dt_dtype t, const dt_point_norm_args *x)
 {
-    DT_BY_TYPE(point_norm_grad, pool, x);
+    return DT_BY_TYPE(point_norm, q->pool, x);
+}
+
+dt_status DT_SET(point_norm_grad)(const dt_queue *q, dt_dtype t, const dt_point_norm_grad_args *x)
+{
+    return DT_BY_TYPE(point_norm_grad, q->pool, x);
 }
 
 #else
@@ -28,7 +31,7 @@ void DT_SET(point_norm_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_point_norm_
 #include "kernels/cpu/column_sum.h"
 
 typedef struct DT_FN(point_job) {
-    const dt_cpu_point_norm *p;
+    const dt_point_norm_args *p;
     dt_split split;
     DT_REAL alpha, shift;
 } DT_FN(point_job);
@@ -64,7 +67,7 @@ static const struct {
 static void DT_FN(point_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(point_job) *job = arg;
-    const dt_cpu_point_norm *p = job->p;
+    const dt_point_norm_args *p = job->p;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
         const DT_REAL *x = (const DT_REAL *)p->x + row * n;
@@ -82,7 +85,7 @@ static void DT_FN(point_task)(void *arg, int64_t task, int worker)
 
 static DT_REAL DT_FN(scalar_or)(const void *x, DT_REAL otherwise) { return x ? *(const DT_REAL *)x : otherwise; }
 
-static void DT_FN(point_norm)(dt_pool *pool, const dt_cpu_point_norm *p)
+static void DT_FN(point_norm)(dt_pool *pool, const dt_point_norm_args *p)
 {
     DT_FN(point_job) job = {p, dt_split_rows(p->rows, p->channels), DT_FN(scalar_or)(p->alpha, 1),
                             DT_FN(scalar_or)(p->shift, 0)};
@@ -90,7 +93,7 @@ static void DT_FN(point_norm)(dt_pool *pool, const dt_cpu_point_norm *p)
 }
 
 typedef struct DT_FN(point_grad_job) {
-    const dt_cpu_point_norm_grad *p;
+    const dt_point_norm_grad_args *p;
     dt_split split;
     DT_REAL alpha, shift;
 } DT_FN(point_grad_job);
@@ -102,7 +105,7 @@ typedef struct DT_FN(point_grad_job) {
 static void DT_FN(point_grad)(const DT_FN(point_grad_job) *job, int64_t at, int64_t channel, int64_t count,
                               DT_REAL *sums)
 {
-    const dt_cpu_point_norm_grad *p = job->p;
+    const dt_point_norm_grad_args *p = job->p;
     const DT_REAL *x = (const DT_REAL *)p->x + at, *dy = (const DT_REAL *)p->dy + at;
     const DT_REAL *gamma = p->gamma ? (const DT_REAL *)p->gamma + channel : NULL;
     const DT_REAL *dsum = p->dsum ? (const DT_REAL *)p->dsum + at : NULL;
@@ -143,7 +146,7 @@ static void DT_FN(finish_scalar)(int64_t pieces, int64_t n, int64_t stride, cons
     *y = accumulate ? (DT_REAL)(*y + total) : (DT_REAL)total;
 }
 
-static void DT_FN(point_norm_grad)(dt_pool *pool, const dt_cpu_point_norm_grad *p)
+static void DT_FN(point_norm_grad)(dt_pool *pool, const dt_point_norm_grad_args *p)
 {
     DT_FN(point_grad_job) job = {p, dt_split_column_sum(p->rows), DT_FN(scalar_or)(p->alpha, 1),
                                  DT_FN(scalar_or)(p->shift, 0)};

@@ -5,26 +5,38 @@
 #define DT_TEMPLATE "kernels/cpu/reduce.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(column_sum)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t n, const void *x, void *y, bool accumulate,
-                        void *scratch)
+dt_status DT_SET(column_sum)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t n, const void *x, void *y,
+                             bool accumulate, void *scratch)
 {
-    DT_BY_TYPE(column_sum, pool, rows, n, x, y, accumulate, scratch);
+    return DT_BY_TYPE(column_sum, q->pool, rows, n, x, y, accumulate, scratch);
 }
 
-void DT_SET(sum)(dt_pool *pool, dt_dtype t, int64_t n, const void *x, void *y, void *scratch)
+dt_status DT_SET(sum)(const dt_queue *q, dt_dtype t, int64_t n, const void *x, void *y, void *scratch)
 {
-    double total = DT_BY_TYPE(reduce, pool, n, x, false, scratch);
+    double total = DT_PICK(reduce, q->pool, n, x, false, scratch);
     if (t == DT_F64)
         *(double *)y = total;
     else
         *(float *)y = (float)total;
+    return DT_OK;
 }
 
-void DT_SET(square_sum)(dt_pool *pool, dt_dtype t, int64_t n, const void *x, double *out, bool accumulate,
-                        void *scratch)
+dt_status DT_SET(square_sum)(const dt_queue *q, dt_dtype t, int64_t n, const void *x, double *out, bool accumulate,
+                             void *scratch)
 {
-    double total = DT_BY_TYPE(reduce, pool, n, x, true, scratch);
+    double total = DT_PICK(reduce, q->pool, n, x, true, scratch);
     *out = accumulate ? *out + total : total;
+    return DT_OK;
+}
+
+dt_status DT_SET(norm_scale)(const dt_queue *q, dt_dtype t, double clip, const double *squares, const void *count,
+                             double *norm, double *scale, int32_t *finite)
+{
+    double samples = t == DT_F64 ? *(const double *)count : *(const float *)count;
+    *norm = sqrt(*squares) / samples;
+    *scale = (clip > 0 && *norm > clip ? clip / *norm : 1) / samples;
+    *finite = samples > 0 && isfinite(*norm);
+    return DT_OK;
 }
 
 #else

@@ -9,11 +9,14 @@
 #define DT_TEMPLATE "kernels/cpu/row_norm.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(row_norm)(dt_pool *pool, dt_dtype t, const dt_cpu_row_norm *x) { DT_BY_TYPE(row_norm, pool, x); }
-
-void DT_SET(row_norm_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_row_norm_grad *x)
+dt_status DT_SET(row_norm)(const dt_queue *q, dt_dtype t, const dt_row_norm_args *x)
 {
-    DT_BY_TYPE(row_norm_grad, pool, x);
+    return DT_BY_TYPE(row_norm, q->pool, x);
+}
+
+dt_status DT_SET(row_norm_grad)(const dt_queue *q, dt_dtype t, const dt_row_norm_grad_args *x)
+{
+    return DT_BY_TYPE(row_norm_grad, q->pool, x);
 }
 
 #else
@@ -21,7 +24,7 @@ void DT_SET(row_norm_grad)(dt_pool *pool, dt_dtype t, const dt_cpu_row_norm_grad
 #include "kernels/cpu/column_sum.h"
 
 typedef struct DT_FN(row_job) {
-    const dt_cpu_row_norm *x;
+    const dt_row_norm_args *x;
     dt_split split;
 } DT_FN(row_job);
 
@@ -43,7 +46,7 @@ static inline DT_REAL DT_FN(spread)(int64_t n, const DT_REAL *x, DT_REAL mean)
 static void DT_FN(row_norm_task)(void *arg, int64_t task, int worker)
 {
     const DT_FN(row_job) *job = arg;
-    const dt_cpu_row_norm *p = job->x;
+    const dt_row_norm_args *p = job->x;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
         const DT_REAL *x = (const DT_REAL *)p->x + row * n;
@@ -63,14 +66,14 @@ static void DT_FN(row_norm_task)(void *arg, int64_t task, int worker)
     }
 }
 
-static void DT_FN(row_norm)(dt_pool *pool, const dt_cpu_row_norm *x)
+static void DT_FN(row_norm)(dt_pool *pool, const dt_row_norm_args *x)
 {
     DT_FN(row_job) job = {x, dt_split_rows(x->rows, x->channels)};
     dt_pool_run(pool, job.split.count, DT_FN(row_norm_task), &job);
 }
 
 typedef struct DT_FN(row_grad_job) {
-    const dt_cpu_row_norm_grad *x;
+    const dt_row_norm_grad_args *x;
     dt_split split;
 } DT_FN(row_grad_job);
 
@@ -98,7 +101,7 @@ static inline void DT_FN(row_means)(int64_t n, const DT_REAL *x, const DT_REAL *
 }
 
 /* dx of one row, and its part of dgamma and dbeta. */
-static void DT_FN(row_grad)(const dt_cpu_row_norm_grad *p, int64_t row, DT_REAL *dgamma, DT_REAL *dbeta)
+static void DT_FN(row_grad)(const dt_row_norm_grad_args *p, int64_t row, DT_REAL *dgamma, DT_REAL *dbeta)
 {
     int64_t n = p->channels;
     const DT_REAL *x = (const DT_REAL *)p->x + row * n, *dy = (const DT_REAL *)p->dy + row * n, *gamma = p->gamma;
@@ -130,7 +133,7 @@ static void DT_FN(row_grad_task)(void *arg, int64_t task, int worker)
         DT_FN(row_grad)(job->x, row, partial, partial + n);
 }
 
-static void DT_FN(row_norm_grad)(dt_pool *pool, const dt_cpu_row_norm_grad *x)
+static void DT_FN(row_norm_grad)(dt_pool *pool, const dt_row_norm_grad_args *x)
 {
     DT_FN(row_grad_job) job = {x, dt_split_column_sum(x->rows)};
     dt_pool_run(pool, job.split.count, DT_FN(row_grad_task), &job);

@@ -28,47 +28,14 @@
 #endif
 
 /* Calls name_f64 or name_f32; needs a dt_dtype `t` in scope. */
-#define DT_BY_TYPE(name, ...) (t == DT_F64 ? name##_f64(__VA_ARGS__) : name##_f32(__VA_ARGS__))
+#define DT_PICK(name, ...) (t == DT_F64 ? name##_f64(__VA_ARGS__) : name##_f32(__VA_ARGS__))
+/* The same as a whole function of the table, none of which fails. */
+#define DT_BY_TYPE(name, ...) (DT_PICK(name, __VA_ARGS__), DT_OK)
 
 /* Every function of the table, as this set defines it. */
-extern const dt_cpu_kernels DT_SET(table);
-#define DT_DECLARE(name) extern __typeof__(*((dt_cpu_kernels *)0)->name) DT_SET(name)
-DT_DECLARE(matmul);
-DT_DECLARE(column_sum);
-DT_DECLARE(add);
-DT_DECLARE(scale);
-DT_DECLARE(copy);
-DT_DECLARE(cast);
-DT_DECLARE(gelu);
-DT_DECLARE(gelu_grad);
-DT_DECLARE(row_norm);
-DT_DECLARE(row_norm_grad);
-DT_DECLARE(point_norm);
-DT_DECLARE(point_norm_grad);
-DT_DECLARE(attention);
-DT_DECLARE(attention_grad);
-DT_DECLARE(normalize);
-DT_DECLARE(patchify);
-DT_DECLARE(unpatchify);
-DT_DECLARE(embed_tokens);
-DT_DECLARE(embed_tokens_grad);
-DT_DECLARE(token_mean);
-DT_DECLARE(token_mean_grad);
-DT_DECLARE(dropout);
-DT_DECLARE(drop_path);
-DT_DECLARE(one_hot);
-DT_DECLARE(log_softmax);
-DT_DECLARE(log_softmax_grad);
-DT_DECLARE(cross_entropy);
-DT_DECLARE(cross_entropy_grad);
-DT_DECLARE(softmax_xent);
-DT_DECLARE(softmax_xent_grad);
-DT_DECLARE(top_hits);
-DT_DECLARE(sum);
-DT_DECLARE(square_sum);
-DT_DECLARE(adamw);
-DT_DECLARE(sgd);
-DT_DECLARE(ema);
-#undef DT_DECLARE
+extern const dt_kernels DT_SET(table);
+#define X(name) extern __typeof__(*((dt_kernels *)0)->name) DT_SET(name);
+DT_KERNEL_LIST(X)
+#undef X
 
 #endif

@@ -6,39 +6,39 @@
 #define DT_TEMPLATE "kernels/cpu/softmax.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(log_softmax)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *x, void *y)
+dt_status DT_SET(log_softmax)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *x, void *y)
 {
-    DT_BY_TYPE(log_softmax, pool, rows, classes, x, y);
+    return DT_BY_TYPE(log_softmax, q->pool, rows, classes, x, y);
 }
 
-void DT_SET(log_softmax_grad)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *y, const void *dy,
-                              void *dx)
+dt_status DT_SET(log_softmax_grad)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *y,
+                                   const void *dy, void *dx)
 {
-    DT_BY_TYPE(log_softmax_grad, pool, rows, classes, y, dy, dx);
+    return DT_BY_TYPE(log_softmax_grad, q->pool, rows, classes, y, dy, dx);
 }
 
-void DT_SET(cross_entropy)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *logp,
-                           const void *target, const void *weight, void *loss, void *scratch)
+dt_status DT_SET(cross_entropy)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *logp,
+                                const void *target, const void *weight, void *loss, void *scratch)
 {
-    DT_BY_TYPE(cross_entropy, pool, rows, classes, logp, target, weight, loss, scratch);
+    return DT_BY_TYPE(cross_entropy, q->pool, rows, classes, logp, target, weight, loss, scratch);
 }
 
-void DT_SET(cross_entropy_grad)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *target,
-                                const void *weight, const void *dloss, void *dlogp)
+dt_status DT_SET(cross_entropy_grad)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *target,
+                                     const void *weight, const void *dloss, void *dlogp)
 {
-    DT_BY_TYPE(cross_entropy_grad, pool, rows, classes, target, weight, dloss, dlogp);
+    return DT_BY_TYPE(cross_entropy_grad, q->pool, rows, classes, target, weight, dloss, dlogp);
 }
 
-void DT_SET(softmax_xent)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *x, const void *target,
-                          const void *weight, void *prob, void *loss, void *scratch)
+dt_status DT_SET(softmax_xent)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *x,
+                               const void *target, const void *weight, void *prob, void *loss, void *scratch)
 {
-    DT_BY_TYPE(softmax_xent, pool, rows, classes, x, target, weight, prob, loss, scratch);
+    return DT_BY_TYPE(softmax_xent, q->pool, rows, classes, x, target, weight, prob, loss, scratch);
 }
 
-void DT_SET(softmax_xent_grad)(dt_pool *pool, dt_dtype t, int64_t rows, int64_t classes, const void *prob,
-                               const void *target, const void *weight, const void *dloss, void *dx)
+dt_status DT_SET(softmax_xent_grad)(const dt_queue *q, dt_dtype t, int64_t rows, int64_t classes, const void *prob,
+                                    const void *target, const void *weight, const void *dloss, void *dx)
 {
-    DT_BY_TYPE(softmax_xent_grad, pool, rows, classes, prob, target, weight, dloss, dx);
+    return DT_BY_TYPE(softmax_xent_grad, q->pool, rows, classes, prob, target, weight, dloss, dx);
 }
 
 #else

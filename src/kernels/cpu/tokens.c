@@ -5,30 +5,30 @@
 #define DT_TEMPLATE "kernels/cpu/tokens.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(embed_tokens)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels, const void *x,
-                          const void *cls, const void *position, void *y)
+dt_status DT_SET(embed_tokens)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
+                               const void *x, const void *cls, const void *position, void *y)
 {
-    DT_BY_TYPE(embed, pool, batch, tokens, channels, x, cls, position, y);
+    return DT_BY_TYPE(embed, q->pool, batch, tokens, channels, x, cls, position, y);
 }
 
-void DT_SET(embed_tokens_grad)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                               bool has_cls, const void *dy, void *dx, void *dcls, void *dposition,
-                               bool accumulate_cls, bool accumulate_position)
+dt_status DT_SET(embed_tokens_grad)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
+                                    bool has_cls, const void *dy, void *dx, void *dcls, void *dposition,
+                                    bool accumulate_cls, bool accumulate_position, void *scratch)
 {
-    DT_BY_TYPE(embed_grad, pool, batch, tokens, channels, has_cls, dy, dx, dcls, dposition, accumulate_cls,
-               accumulate_position);
+    return DT_BY_TYPE(embed_grad, q->pool, batch, tokens, channels, has_cls, dy, dx, dcls, dposition, accumulate_cls,
+                      accumulate_position);
 }
 
-void DT_SET(token_mean)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels, int64_t first,
-                        int64_t count, const void *x, void *y)
+dt_status DT_SET(token_mean)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
+                             int64_t first, int64_t count, const void *x, void *y)
 {
-    DT_BY_TYPE(mean, pool, batch, tokens, channels, first, count, x, y);
+    return DT_BY_TYPE(mean, q->pool, batch, tokens, channels, first, count, x, y);
 }
 
-void DT_SET(token_mean_grad)(dt_pool *pool, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels, int64_t first,
-                             int64_t count, const void *dy, void *dx)
+dt_status DT_SET(token_mean_grad)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
+                                  int64_t first, int64_t count, const void *dy, void *dx)
 {
-    DT_BY_TYPE(mean_grad, pool, batch, tokens, channels, first, count, dy, dx);
+    return DT_BY_TYPE(mean_grad, q->pool, batch, tokens, channels, first, count, dy, dx);
 }
 
 #else

@@ -6,25 +6,29 @@
 #define DT_TEMPLATE "kernels/cpu/update.c"
 #include "kernels/cpu/each_type.h"
 
-void DT_SET(adamw)(dt_pool *pool, dt_dtype t, const dt_cpu_update *x) { DT_BY_TYPE(adamw, pool, x); }
-void DT_SET(sgd)(dt_pool *pool, dt_dtype t, const dt_cpu_update *x) { DT_BY_TYPE(sgd, pool, x); }
-
-void DT_SET(ema)(dt_pool *pool, dt_dtype t, int64_t n, double decay, const int32_t *finite, const void *value,
-                 void *average)
+dt_status DT_SET(adamw)(const dt_queue *q, dt_dtype t, const dt_update_args *x)
 {
-    if (*finite) DT_BY_TYPE(ema, pool, n, decay, value, average);
+    return DT_BY_TYPE(adamw, q->pool, x);
+}
+
+dt_status DT_SET(sgd)(const dt_queue *q, dt_dtype t, const dt_update_args *x) { return DT_BY_TYPE(sgd, q->pool, x); }
+
+dt_status DT_SET(ema)(const dt_queue *q, dt_dtype t, int64_t n, double decay, const int32_t *finite, const void *value,
+                      void *average)
+{
+    return *finite ? DT_BY_TYPE(ema, q->pool, n, decay, value, average) : DT_OK;
 }
 
 #else
 
 typedef struct DT_FN(update_job) {
     dt_split split;
-    const dt_cpu_update *u;
-    void (*update)(const dt_cpu_update *, const dt_segment_span *, int64_t begin, int64_t end);
+    const dt_update_args *u;
+    void (*update)(const dt_update_args *, const dt_segment_span *, int64_t begin, int64_t end);
 } DT_FN(update_job);
 
 /* The first span that ends after `begin`: spans are in ascending order. */
-static int64_t DT_FN(first_span)(const dt_cpu_update *u, int64_t begin)
+static int64_t DT_FN(first_span)(const dt_update_args *u, int64_t begin)
 {
     int64_t low = 0, high = u->span_count;
     while (low < high) {
@@ -49,8 +53,8 @@ static void DT_FN(update_task)(void *arg, int64_t task, int worker)
     }
 }
 
-static void DT_FN(run_update)(dt_pool *pool, const dt_cpu_update *u,
-                              void (*update)(const dt_cpu_update *, const dt_segment_span *, int64_t, int64_t))
+static void DT_FN(run_update)(dt_pool *pool, const dt_update_args *u,
+                              void (*update)(const dt_update_args *, const dt_segment_span *, int64_t, int64_t))
 {
     if (!*u->finite) return;
     DT_FN(update_job) job = {dt_split_elements(u->count), u, update};
@@ -59,7 +63,7 @@ static void DT_FN(run_update)(dt_pool *pool, const dt_cpu_update *u,
 
 /* m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g²,
  * value = (1 - lr decay) value - lr m / correction1 / (sqrt(v / correction2) + epsilon) */
-static void DT_FN(adamw_span)(const dt_cpu_update *u, const dt_segment_span *span, int64_t begin, int64_t end)
+static void DT_FN(adamw_span)(const dt_update_args *u, const dt_segment_span *span, int64_t begin, int64_t end)
 {
     double lr = *u->lr * (double)span->lr_scale;
     DT_REAL keep = (DT_REAL)(1 - lr * u->weight_decay * (double)span->decay), scale = (DT_REAL)*u->scale;
@@ -77,10 +81,10 @@ static void DT_FN(adamw_span)(const dt_cpu_update *u, const dt_segment_span *spa
     }
 }
 
-static void DT_FN(adamw)(dt_pool *pool, const dt_cpu_update *u) { DT_FN(run_update)(pool, u, DT_FN(adamw_span)); }
+static void DT_FN(adamw)(dt_pool *pool, const dt_update_args *u) { DT_FN(run_update)(pool, u, DT_FN(adamw_span)); }
 
 /* g += decay value; m = momentum m + g; value -= lr (nesterov ? g + momentum m : m) */
-static void DT_FN(sgd_span)(const dt_cpu_update *u, const dt_segment_span *span, int64_t begin, int64_t end)
+static void DT_FN(sgd_span)(const dt_update_args *u, const dt_segment_span *span, int64_t begin, int64_t end)
 {
     DT_REAL lr = (DT_REAL)(*u->lr * (double)span->lr_scale), scale = (DT_REAL)*u->scale;
     DT_REAL decay = (DT_REAL)(u->weight_decay * (double)span->decay), momentum = (DT_REAL)u->beta1;
@@ -94,7 +98,7 @@ static void DT_FN(sgd_span)(const dt_cpu_update *u, const dt_segment_span *span,
     }
 }
 
-static void DT_FN(sgd)(dt_pool *pool, const dt_cpu_update *u) { DT_FN(run_update)(pool, u, DT_FN(sgd_span)); }
+static void DT_FN(sgd)(dt_pool *pool, const dt_update_args *u) { DT_FN(run_update)(pool, u, DT_FN(sgd_span)); }
 
 typedef struct DT_FN(ema_job) {
     dt_split split;

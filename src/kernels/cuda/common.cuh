@@ -1,0 +1,111 @@
+/* What the kernel files share: element types, packs of 16 bytes, sums in a fixed order, launching. */
+#ifndef DT_KERNELS_CUDA_COMMON_CUH
+#define DT_KERNELS_CUDA_COMMON_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/kernels.h"
+
+namespace dt {
+
+typedef __nv_bfloat16 bf16;
+
+/* The type of arithmetic on elements of type T: dt_dtype_wide. */
+template <typename T> struct wide_of { typedef float type; };
+template <> struct wide_of<double> { typedef double type; };
+template <typename T> using wide = typename wide_of<T>::type;
+
+__device__ __forceinline__ float widen(float x) { return x; }
+__device__ __forceinline__ double widen(double x) { return x; }
+__device__ __forceinline__ float widen(bf16 x) { return __bfloat162float(x); }
+
+template <typename T> __device__ __forceinline__ T narrow(wide<T> x) { return x; }
+template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) { return __float2bfloat16_rn(x); }
+
+/* 16 bytes of consecutive elements: what one thread loads and stores at once. */
+template <typename T> struct alignas(16) pack {
+    static constexpr int size = 16 / sizeof(T);
+    T at[size];
+};
+
+template <typename T> __device__ __forceinline__ pack<T> load_pack(const T *from)
+{
+    pack<T> out;
+    *reinterpret_cast<uint4 *>(&out) = *reinterpret_cast<const uint4 *>(from);
+    return out;
+}
+
+template <typename T> __device__ __forceinline__ void store_pack(T *to, const pack<T> &x)
+{
+    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(&x);
+}
+
+/* Every lane gets the same sum, added in the same order. All 32 lanes take part. */
+template <typename T> __device__ __forceinline__ T warp_sum(T x)
+{
+    for (int lane = 16; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+    return x;
+}
+
+template <typename T> __device__ __forceinline__ T warp_max(T x)
+{
+    for (int lane = 16; lane; lane /= 2) {
+        const T other = __shfl_xor_sync(0xffffffffu, x, lane);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+/* Every thread gets the sum over the block of THREADS, a multiple of 32; `room` is shared memory for THREADS / 32
+ * values and may be used again at once. */
+template <int THREADS, typename T> __device__ __forceinline__ T block_sum(T x, T *room)
+{
+    x = warp_sum(x);
+    if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = x;
+    __syncthreads();
+    T total = 0;
+    for (int warp = 0; warp < THREADS / 32; warp++) total += room[warp];
+    __syncthreads();
+    return total;
+}
+
+/* --- the host's part --- */
+
+static inline cudaStream_t stream_of(const dt_queue *q) { return (cudaStream_t)q->stream; }
+
+template <typename T> static inline T ceil_div(T a, T b) { return (a + b - 1) / b; }
+
+static inline dt_status check(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess) return DT_OK;
+    return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
+}
+
+/* Behind a launch. */
+static inline dt_status launched(void) { return check(cudaGetLastError(), "launch a kernel"); }
+
+static inline dt_status no_type(dt_dtype t)
+{
+    return dt_fail(DT_ERR_USAGE, "CUDA does not compute in %s", dt_dtype_name(t));
+}
+
+/* Calls f(T()) for the element type T that `t` names: float or bf16. */
+template <typename F> static dt_status by_type(dt_dtype t, F f)
+{
+    switch (t) {
+    case DT_F32: return f(float());
+    case DT_BF16: return f(bf16());
+    default: return no_type(t);
+    }
+}
+
+/* The same for operators that keep running sums: float64 as well. */
+template <typename F> static dt_status by_type_or_double(dt_dtype t, F f)
+{
+    return t == DT_F64 ? f(double()) : by_type(t, f);
+}
+
+}
+
+#endif
