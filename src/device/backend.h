@@ -25,6 +25,12 @@ typedef struct dt_backend_table {
     dt_status (*sync)(void *context, dt_stream);
     void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool` */
 
+    /* NULL where the back end does not record. `record_end` with NULL throws the recording away. */
+    dt_status (*record_begin)(void *context);
+    dt_status (*record_end)(void *context, void **recording);
+    dt_status (*record_run)(void *context, void *recording);
+    void (*record_free)(void *recording);
+
     dt_status (*event_create)(void *context, void **event);
     void (*event_free)(void *event);
     dt_status (*event_record)(void *context, void *event, dt_stream);

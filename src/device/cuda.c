@@ -147,6 +147,35 @@ static void cuda_queue(void *context, dt_stream stream, dt_queue *out)
     *out = (dt_queue){.stream = device->streams[stream], .blas = device->blas, .processors = device->processors};
 }
 
+/* Thread-local: loader and writer threads allocate while this thread records. */
+static dt_status cuda_record_begin(void *context)
+{
+    const cuda_device *device = context;
+    return check(cudaStreamBeginCapture(device->streams[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal),
+                 "record a stream");
+}
+
+static dt_status cuda_record_end(void *context, void **recording)
+{
+    const cuda_device *device = context;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    cudaError_t error = cudaStreamEndCapture(device->streams[DT_STREAM_COMPUTE], &graph);
+    if (error == cudaSuccess && recording) error = cudaGraphInstantiate(&exec, graph, 0);
+    if (graph) cudaGraphDestroy(graph);
+    if (!recording) return DT_OK; /* behind another failure, whose message stays */
+    *recording = exec;
+    return check(error, "make a graph of recorded work");
+}
+
+static dt_status cuda_record_run(void *context, void *recording)
+{
+    const cuda_device *device = context;
+    return check(cudaGraphLaunch(recording, device->streams[DT_STREAM_COMPUTE]), "launch a graph");
+}
+
+static void cuda_record_free(void *recording) { cudaGraphExecDestroy(recording); }
+
 static dt_status cuda_event_create(void *context, void **event)
 {
     cudaEvent_t created = NULL;
@@ -189,6 +218,10 @@ const dt_backend_table dt_backend_cuda = {
     .clear = cuda_clear,
     .sync = cuda_sync,
     .queue = cuda_queue,
+    .record_begin = cuda_record_begin,
+    .record_end = cuda_record_end,
+    .record_run = cuda_record_run,
+    .record_free = cuda_record_free,
     .event_create = cuda_event_create,
     .event_free = cuda_event_free,
     .event_record = cuda_event_record,

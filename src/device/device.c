@@ -196,6 +196,36 @@ dt_status dt_device_sync(dt_device *device, dt_stream stream)
     return device->backend->sync(device->context, stream);
 }
 
+/* --- recordings: the handle that callers hold is the back end's --- */
+
+bool dt_device_records(const dt_device *device) { return device->backend->record_begin; }
+
+dt_status dt_recording_begin(dt_device *device) { return device->backend->record_begin(device->context); }
+
+dt_status dt_recording_end(dt_device *device, dt_recording **out)
+{
+    void *recording = NULL;
+    DT_TRY(device->backend->record_end(device->context, &recording));
+    *out = recording;
+    return DT_OK;
+}
+
+void dt_recording_cancel(dt_device *device)
+{
+    dt_status ignored = device->backend->record_end(device->context, NULL);
+    (void)ignored;
+}
+
+dt_status dt_recording_run(dt_device *device, dt_recording *recording)
+{
+    return device->backend->record_run(device->context, recording);
+}
+
+void dt_recording_free(dt_device *device, dt_recording *recording)
+{
+    if (recording) device->backend->record_free(recording);
+}
+
 dt_status dt_event_create(dt_device *device, dt_event **out)
 {
     dt_event *event = calloc(1, sizeof *event);

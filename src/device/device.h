@@ -80,6 +80,16 @@ DT_MUST_USE dt_status dt_device_copy(dt_device *, dt_stream, void *to, const voi
 DT_MUST_USE dt_status dt_device_clear(dt_device *, dt_stream, void *device, size_t bytes);
 DT_MUST_USE dt_status dt_device_sync(dt_device *, dt_stream);
 
+/* Work of the compute stream, recorded once and run again as a whole: a CUDA graph. The CPU records nothing. While
+ * recording, the host allocates nothing and waits for nothing. */
+typedef struct dt_recording dt_recording;
+bool dt_device_records(const dt_device *);
+DT_MUST_USE dt_status dt_recording_begin(dt_device *);
+DT_MUST_USE dt_status dt_recording_end(dt_device *, dt_recording **out); /* nothing ran yet */
+void dt_recording_cancel(dt_device *);                                   /* instead of ending it, behind a failure */
+DT_MUST_USE dt_status dt_recording_run(dt_device *, dt_recording *);     /* queued on the compute stream */
+void dt_recording_free(dt_device *, dt_recording *);                     /* NULL is allowed */
+
 DT_MUST_USE dt_status dt_event_create(dt_device *, dt_event **out);
 void dt_event_free(dt_device *, dt_event *);
 DT_MUST_USE dt_status dt_event_record(dt_device *, dt_event *, dt_stream);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/plan.h"
+#include "graph/replay.h"
 #include "kernels/kernels.h"
 
 struct dt_program {
@@ -17,6 +18,8 @@ struct dt_program {
     bool poison;
     char *arena;
     dt_exec exec;
+    bool direct; /* never recorded */
+    dt_replays replays;
 };
 
 dt_status dt_program_create(dt_graph *g, const char *name, dt_backend backend, const dt_device_info *info,
@@ -41,6 +44,7 @@ dt_status dt_program_create(dt_graph *g, const char *name, dt_backend backend, c
 void dt_program_free(dt_program *p)
 {
     if (!p) return;
+    dt_replays_free(&p->replays, p->exec.device);
     dt_graph_free(p->graph);
     free(p->name);
     free(p);
@@ -131,12 +135,21 @@ static void begin(dt_program *p, const dt_run *run)
     if (p->poison && p->backend == DT_CPU) memset(p->arena, 0xff, (size_t)p->plan.bytes);
 }
 
-dt_status dt_program_run(dt_program *p, const dt_run *run)
+static dt_status launch(void *program)
 {
-    begin(p, run);
+    dt_program *p = program;
     for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(n, &p->exec));
     return DT_OK;
 }
+
+dt_status dt_program_run(dt_program *p, const dt_run *run)
+{
+    begin(p, run);
+    if (p->direct || !dt_device_records(p->exec.device)) return launch(p);
+    return dt_replays_run(&p->replays, p->exec.device, run, launch, p);
+}
+
+void dt_program_run_direct(dt_program *p) { p->direct = true; }
 
 dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing timing, void *context)
 {

@@ -30,13 +30,17 @@ dt_cost dt_program_cost(const dt_program *, bool backward_too);
 int dt_program_peak(const dt_program *, const dt_tensor **out, int room);
 
 /* The store's memory and the arena must be there; both stay the caller's. */
+/* Once; the program is freed before the device is closed. */
 DT_MUST_USE dt_status dt_program_bind(dt_program *, dt_device *, dt_comm *, void *arena);
 typedef struct dt_run {
     const void *slot; /* device address of the feed slot; NULL when the graph has no inputs */
     bool accumulate;  /* not the first micro-batch of the step */
     bool last;        /* the last one */
 } dt_run;
+/* Where the device records (device.h), a combination of slot and flags is recorded when it comes for the second time
+ * and replayed from then on. */
 DT_MUST_USE dt_status dt_program_run(dt_program *, const dt_run *);
+void dt_program_run_direct(dt_program *); /* from now on node by node, never recorded */
 /* Copies an output to the host: queued on the compute stream behind the run. */
 DT_MUST_USE dt_status dt_program_read(const dt_program *, const char *output, void *host, size_t bytes);
 const dt_feed_field *dt_program_feed(const dt_program *, const char *name); /* NULL when there is none */
