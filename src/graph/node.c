@@ -21,6 +21,7 @@ dt_tensor *dt_tensor_new(dt_graph *g, dt_tensor_kind kind, dt_dtype dtype, const
 dt_tensor *dt_node_output(dt_graph *g, dt_node *node, int k, dt_dtype dtype, const dt_shape *shape)
 {
     assert(k < node->op->max_outputs && k < DT_MAX_OUTPUTS);
+    if ((node->op->wide_outputs >> k) & 1u) dtype = dt_dtype_wide(dtype);
     dt_tensor *t = dt_tensor_new(g, DT_VALUE, dtype, shape, node->op->name);
     if (!t) return NULL;
     t->maker = node;

@@ -33,6 +33,9 @@ struct dt_op {
     int max_outputs;
     unsigned flags;
     unsigned in_place;    /* bit i: output 0 may take the memory of input i where that input dies here */
+    /* Bit i: input i, output k is of the wide type (dt_dtype_wide) of what the operator computes in, not of that type
+     * itself: vectors, statistics, losses and weights, gradients of parameters. */
+    unsigned wide_inputs, wide_outputs;
     unsigned accumulates; /* bit k: the kernel can add to output k instead of overwriting it */
     /* Checks inputs and makes outputs (dt_node_output) for the bits in `wanted`. On failure calls dt_graph_fail. */
     bool (*shape)(dt_graph *, dt_node *, unsigned wanted);
@@ -44,7 +47,7 @@ struct dt_op {
     dt_status (*run)(const dt_node *, const dt_exec *); /* on any back end, through its table of kernels */
 };
 
-/* For shape rules: makes output k. */
+/* For shape rules: makes output k, of the wide type of `dtype` where the operator says so. */
 dt_tensor *dt_node_output(dt_graph *, dt_node *, int k, dt_dtype, const dt_shape *);
 
 static inline bool dt_node_adds(const dt_node *node, const dt_exec *exec, int k)

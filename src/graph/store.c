@@ -50,7 +50,7 @@ const char *dt_role_name(dt_role role)
 
 const char *dt_buffer_name(dt_buffer buffer)
 {
-    static const char *const names[DT_BUFFERS] = {"value", "gradient", "moment1", "moment2", "ema"};
+    static const char *const names[DT_BUFFERS] = {"value", "gradient", "moment1", "moment2", "ema", "working"};
     return names[buffer];
 }
 
@@ -182,7 +182,7 @@ dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_par
 
 dt_tensor *dt_param_gradient(dt_graph *g, const dt_tensor *of)
 {
-    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, of->dtype);
+    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, dt_dtype_wide(of->dtype));
 }
 
 static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, const dt_shape *shape, bool saved)
@@ -219,7 +219,8 @@ dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
     const char *name = dt_arena_format(g->arena, "%s.%s", group == DT_GROUP_MATRIX ? "matrices" : "vectors",
                                        dt_buffer_name(buffer));
     dt_shape shape = DT_SHAPE(dt_store_count(g->store, group));
-    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, g->store->type, &shape, name) : NULL;
+    dt_dtype type = dt_store_buffer_type(g->store, buffer);
+    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &shape, name) : NULL;
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     t->group = (int)group;
     t->buffer = (int)buffer;
@@ -288,8 +289,18 @@ int64_t dt_store_trainable(const dt_store *store)
     return count;
 }
 
+dt_dtype dt_store_buffer_type(const dt_store *store, dt_buffer buffer)
+{
+    return buffer == DT_BUFFER_WORKING ? DT_BF16 : store->type;
+}
+
+int64_t dt_store_group_bytes(const dt_store *store, int group, dt_buffer buffer)
+{
+    if (buffer == DT_BUFFER_WORKING && group != DT_GROUP_MATRIX) return 0;
+    return store->count[group] * (int64_t)dt_dtype_size(dt_store_buffer_type(store, buffer));
+}
+
 int64_t dt_store_bytes(const dt_store *store, dt_buffer buffer)
 {
-    (void)buffer; /* all buffers have the store's type today; bfloat16 working copies will not */
-    return (store->count[0] + store->count[1]) * (int64_t)dt_dtype_size(store->type);
+    return dt_store_group_bytes(store, DT_GROUP_MATRIX, buffer) + dt_store_group_bytes(store, DT_GROUP_VECTOR, buffer);
 }

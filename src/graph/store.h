@@ -1,7 +1,7 @@
 /* The parameter and state store that all programs of a run share.
  *
  * Parameters live in units; a unit's parameters lie together in two flat buffers by read type: DT_GROUP_MATRIX (what
- * matrix products and embeddings read; later bfloat16 with a float32 master) and DT_GROUP_VECTOR (always float32).
+ * matrix products and embeddings read, in bfloat16 mode a bfloat16 copy of it) and DT_GROUP_VECTOR (read as it is).
  * All units of a group lie behind one another, so that one kernel serves a whole buffer with the span table. A
  * parameter starts at a multiple of 16 elements; the gaps are zero and stay zero.
  *
@@ -51,9 +51,10 @@ typedef enum dt_buffer {
     DT_BUFFER_MOMENT1,
     DT_BUFFER_MOMENT2,
     DT_BUFFER_EMA,
+    DT_BUFFER_WORKING, /* bfloat16 copy of the matrices' values, which products read; vectors have none */
     DT_BUFFERS
 } dt_buffer;
-const char *dt_buffer_name(dt_buffer); /* "value", "gradient", "moment1", "moment2", "ema" */
+const char *dt_buffer_name(dt_buffer); /* "value", "gradient", "moment1", "moment2", "ema", "working" */
 
 struct dt_state { /* persistent, named, not differentiated; written by assign nodes */
     const char *name;
@@ -86,10 +87,11 @@ dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole 
 dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group, dt_dtype);
 
 /* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
- * zero. `type` is the float type of both groups on the CPU (DT_F32 or DT_F64). */
+ * zero. `type` is the float type of all buffers but the working copy: DT_F32, or on the CPU DT_F64. */
 DT_MUST_USE dt_status dt_store_layout(dt_store *, dt_dtype type);
 DT_MUST_USE dt_status dt_store_alloc(dt_store *, dt_device *, unsigned buffers);
 int64_t dt_store_bytes(const dt_store *, dt_buffer); /* both groups */
+dt_dtype dt_store_buffer_type(const dt_store *, dt_buffer);
 DT_MUST_USE dt_status dt_store_initialise(dt_store *, uint64_t seed); /* draws every parameter by its init */
 
 dt_dtype dt_store_type(const dt_store *);
@@ -104,7 +106,8 @@ int dt_store_units(const dt_store *);
 int dt_store_states(const dt_store *);
 dt_state *dt_store_state(const dt_store *, int index);
 
-/* One parameter of one buffer from and to host memory, in float32 or float64 whatever the store's type. */
+/* One parameter of one buffer, not the working copy, from and to host memory, in float32 or float64 whatever the
+ * store's type. Writing a value writes its working copy too. */
 DT_MUST_USE dt_status dt_store_read(const dt_store *, const dt_param *, dt_buffer, dt_dtype, void *host);
 DT_MUST_USE dt_status dt_store_write(dt_store *, const dt_param *, dt_buffer, dt_dtype, const void *host);
 

@@ -23,6 +23,7 @@ struct dt_store {
 };
 
 void dt_store_release_memory(dt_store *);
+int64_t dt_store_group_bytes(const dt_store *, int group, dt_buffer);
 dt_store_unit *dt_store_unit_at(const dt_store *, int unit);
 
 #endif

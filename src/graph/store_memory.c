@@ -1,6 +1,7 @@
 /* The store's device memory: flat buffers, states, initial values, single parameters in and out. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/random.h"
@@ -9,13 +10,8 @@
 static dt_memory buffer_category(dt_buffer buffer)
 {
     static const dt_memory category[DT_BUFFERS] = {DT_MEMORY_PARAMETERS, DT_MEMORY_GRADIENTS, DT_MEMORY_OPTIMIZER,
-                                                   DT_MEMORY_OPTIMIZER, DT_MEMORY_EMA};
+                                                   DT_MEMORY_OPTIMIZER, DT_MEMORY_EMA, DT_MEMORY_PARAMETERS};
     return category[buffer];
-}
-
-static size_t group_bytes(const dt_store *store, int group)
-{
-    return (size_t)store->count[group] * dt_dtype_size(store->type);
 }
 
 static size_t state_bytes(const dt_state *state)
@@ -25,10 +21,11 @@ static size_t state_bytes(const dt_state *state)
 
 static dt_status alloc_buffer(dt_store *store, dt_buffer buffer)
 {
-    for (int group = 0; group < DT_GROUPS; group++)
-        if (!store->data[group][buffer] && store->count[group])
-            DT_TRY(dt_device_alloc(store->device, buffer_category(buffer), group_bytes(store, group),
-                                   &store->data[group][buffer]));
+    for (int group = 0; group < DT_GROUPS; group++) {
+        size_t bytes = (size_t)dt_store_group_bytes(store, group, buffer);
+        if (!store->data[group][buffer] && bytes)
+            DT_TRY(dt_device_alloc(store->device, buffer_category(buffer), bytes, &store->data[group][buffer]));
+    }
     return DT_OK;
 }
 
@@ -51,7 +48,7 @@ void dt_store_release_memory(dt_store *store)
         for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
             if (store->data[group][buffer])
                 dt_device_free(store->device, buffer_category((dt_buffer)buffer), store->data[group][buffer],
-                               group_bytes(store, group));
+                               (size_t)dt_store_group_bytes(store, group, (dt_buffer)buffer));
     for (int i = 0; i < store->states.count; i++) {
         dt_state *state = store->states.at[i];
         if (state->data) dt_device_free(store->device, DT_MEMORY_STATE, state->data, state_bytes(state));
@@ -64,7 +61,7 @@ dt_device *dt_store_device(const dt_store *store) { return store->device; }
 static char *param_address(const dt_store *store, const dt_param *param, int buffer)
 {
     char *base = store->data[param->group][buffer];
-    return base ? base + param->offset * (int64_t)dt_dtype_size(store->type) : NULL;
+    return base ? base + param->offset * (int64_t)dt_dtype_size(dt_store_buffer_type(store, (dt_buffer)buffer)) : NULL;
 }
 
 static char *buffer_address(const dt_store *store, const dt_tensor *t)
@@ -159,9 +156,35 @@ dt_status dt_store_read(const dt_store *store, const dt_param *param, dt_buffer 
     return status;
 }
 
+/* To nearest, ties to even, as the GPU rounds; a NaN stays one. */
+static uint16_t round_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static dt_status upload(dt_store *store, void *to, const void *from, size_t bytes)
+{
+    DT_TRY(dt_device_upload(store->device, DT_STREAM_COMPUTE, to, from, bytes));
+    return dt_device_sync(store->device, DT_STREAM_COMPUTE);
+}
+
+/* `value` is what was written, of the store's type, which is float32 where there are working copies. */
+static dt_status write_working(dt_store *store, const dt_param *param, const float *value)
+{
+    size_t bytes = (size_t)param->count * sizeof(uint16_t);
+    uint16_t *rounded = malloc(bytes);
+    if (!rounded) return dt_fail_memory(bytes, param->name);
+    for (int64_t i = 0; i < param->count; i++) rounded[i] = round_bf16(value[i]);
+    dt_status status = upload(store, param_address(store, param, DT_BUFFER_WORKING), rounded, bytes);
+    free(rounded);
+    return status;
+}
+
 dt_status dt_store_write(dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, const void *host)
 {
-    void *to = param_address(store, param, (int)buffer);
     size_t bytes = (size_t)param->count * dt_dtype_size(store->type);
     void *staging = NULL;
     if (dtype != store->type) {
@@ -169,8 +192,10 @@ dt_status dt_store_write(dt_store *store, const dt_param *param, dt_buffer buffe
         if (!staging) return dt_fail_memory(bytes, param->name);
         convert(dtype, host, store->type, staging, param->count);
     }
-    dt_status status = dt_device_upload(store->device, DT_STREAM_COMPUTE, to, staging ? staging : host, bytes);
-    if (!status) status = dt_device_sync(store->device, DT_STREAM_COMPUTE);
+    const void *from = staging ? staging : host;
+    dt_status status = upload(store, param_address(store, param, (int)buffer), from, bytes);
+    if (!status && buffer == DT_BUFFER_VALUE && store->data[param->group][DT_BUFFER_WORKING])
+        status = write_working(store, param, from);
     free(staging);
     return status;
 }

@@ -44,6 +44,7 @@ typedef struct dt_matmul_args {
     dt_dtype c_type;         /* of c and residual: t, or the wide type of t */
     void *c;
     bool accumulate;
+    bool tf32;               /* float32 a and b may be rounded to TF32 */
     void *scratch;
 } dt_matmul_args;
 

@@ -31,12 +31,12 @@ static bool cross_entropy_shape(dt_graph *graph, dt_node *node, unsigned wanted)
            dt_node_output(graph, node, 0, node->in[SCORES]->dtype, &DT_SCALAR);
 }
 
-/* Inputs of the gradient: target, weight, dloss. */
+/* Inputs of the gradient: target, weight, dloss; its attribute is the type of the log-probabilities. */
 static void cross_entropy_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
     if (!dt_rule_wants(node, SCORES)) return;
     dt_tensor *const in[] = {node->in[TARGET], node->in[WEIGHT], dout[0]};
-    din[SCORES] = dt_apply(graph, &dt_op_cross_entropy_grad, NULL, in, 3);
+    din[SCORES] = dt_apply(graph, &dt_op_cross_entropy_grad, &node->in[SCORES]->dtype, in, 3);
 }
 
 static dt_cost cross_entropy_cost(const dt_node *node) { return dt_rule_cost(node, FLOPS * elements(node)); }
@@ -51,8 +51,9 @@ static dt_status cross_entropy_run(const dt_node *node, const dt_exec *exec)
 
 static bool cross_entropy_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
+    const dt_dtype *type = node->attr;
     return inputs_fit(graph, node, 7, 0, 1) && dt_rule_count(graph, node, 2, "the loss's gradient", 1) &&
-           dt_rule_like_input(graph, node);
+           dt_node_output(graph, node, 0, *type, &node->in[0]->shape);
 }
 
 static dt_cost cross_entropy_grad_cost(const dt_node *node) { return dt_rule_cost(node, GRAD_FLOPS * elements(node)); }
@@ -60,7 +61,7 @@ static dt_cost cross_entropy_grad_cost(const dt_node *node) { return dt_rule_cos
 static dt_status cross_entropy_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *target = node->in[0];
-    return exec->kernels->cross_entropy_grad(exec->queue, target->dtype, dt_shape_rows(&target->shape),
+    return exec->kernels->cross_entropy_grad(exec->queue, node->out[0]->dtype, dt_shape_rows(&target->shape),
                                              dt_shape_last(&target->shape), target->data, node->in[1]->data,
                                              node->in[2]->data, node->out[0]->data);
 }
@@ -68,6 +69,8 @@ static dt_status cross_entropy_grad_run(const dt_node *node, const dt_exec *exec
 const dt_op dt_op_cross_entropy = {
     .name = "cross_entropy",
     .max_outputs = 1,
+    .wide_inputs = 1u << TARGET | 1u << WEIGHT,
+    .wide_outputs = 1,
     .shape = cross_entropy_shape,
     .grad = cross_entropy_backward,
     .cost = cross_entropy_cost,
@@ -78,6 +81,8 @@ const dt_op dt_op_cross_entropy = {
 const dt_op dt_op_cross_entropy_grad = {
     .name = "cross_entropy_grad",
     .max_outputs = 1,
+    .attr_size = sizeof(dt_dtype),
+    .wide_inputs = 7,
     .shape = cross_entropy_grad_shape,
     .cost = cross_entropy_grad_cost,
     .run = cross_entropy_grad_run,
@@ -141,6 +146,8 @@ const dt_op dt_op_softmax_xent = {
     .name = "softmax_xent",
     .max_outputs = 2,
     .in_place = 1u << SCORES,
+    .wide_inputs = 1u << TARGET | 1u << WEIGHT,
+    .wide_outputs = 1u << DT_XENT_LOSS,
     .shape = softmax_xent_shape,
     .grad = softmax_xent_backward,
     .cost = softmax_xent_cost,
@@ -152,6 +159,7 @@ const dt_op dt_op_softmax_xent_grad = {
     .name = "softmax_xent_grad",
     .max_outputs = 1,
     .in_place = 1,
+    .wide_inputs = 1u << 1 | 1u << 2 | 1u << 3,
     .shape = softmax_xent_grad_shape,
     .cost = softmax_xent_grad_cost,
     .run = softmax_xent_grad_run,

@@ -42,9 +42,15 @@ static bool matmul_shape(dt_graph *graph, dt_node *node, unsigned wanted)
     if (!dt_rule_shape(graph, node, DT_MATMUL_BIAS, "bias", &DT_SHAPE(size.n)) ||
         !dt_rule_shape(graph, node, DT_MATMUL_RESIDUAL, "residual", &c) ||
         !dt_rule_shape(graph, node, DT_MATMUL_ACT_GRAD_OF, "the input of the activation", &c) ||
-        !dt_node_output(graph, node, DT_MATMUL_C, a->dtype, &c))
+        !dt_node_output(graph, node, DT_MATMUL_C, attr->wide ? dt_dtype_wide(a->dtype) : a->dtype, &c))
         return false;
     return !dt_rule_wanted(wanted, DT_MATMUL_PRE) || dt_node_output(graph, node, DT_MATMUL_PRE, a->dtype, &c);
+}
+
+/* Of the product that makes the gradient of `x`; its transpositions are the caller's. */
+static dt_matmul_attr gradient_attr(const dt_matmul_attr *forward, const dt_tensor *x)
+{
+    return (dt_matmul_attr){.wide = x->kind == DT_PARAM, .tf32 = forward->tf32};
 }
 
 /* da = dc op(b)^T, stored the way that a is. */
@@ -52,8 +58,9 @@ static dt_tensor *gradient_of_a(dt_graph *graph, const dt_node *node, dt_tensor 
 {
     const dt_matmul_attr *attr = node->attr;
     dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
-    const dt_matmul_attr transposed = {.transpose_a = attr->transpose_b, .transpose_b = true};
-    const dt_matmul_attr plain = {.transpose_b = !attr->transpose_b};
+    dt_matmul_attr transposed = gradient_attr(attr, a), plain = transposed;
+    transposed.transpose_a = attr->transpose_b, transposed.transpose_b = true;
+    plain.transpose_b = !attr->transpose_b;
     dt_tensor *da = attr->transpose_a ? dt_matmul(graph, b, dc, transposed) : dt_matmul(graph, dc, b, plain);
     return dt_rule_reshaped(graph, da, &a->shape);
 }
@@ -63,8 +70,9 @@ static dt_tensor *gradient_of_b(dt_graph *graph, const dt_node *node, dt_tensor 
 {
     const dt_matmul_attr *attr = node->attr;
     dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
-    const dt_matmul_attr transposed = {.transpose_a = true, .transpose_b = attr->transpose_a};
-    const dt_matmul_attr plain = {.transpose_a = !attr->transpose_a};
+    dt_matmul_attr transposed = gradient_attr(attr, b), plain = transposed;
+    transposed.transpose_a = true, transposed.transpose_b = attr->transpose_a;
+    plain.transpose_a = !attr->transpose_a;
     dt_tensor *db = attr->transpose_b ? dt_matmul(graph, dc, a, transposed) : dt_matmul(graph, a, dc, plain);
     return dt_rule_reshaped(graph, db, &b->shape);
 }
@@ -111,6 +119,7 @@ static dt_matmul_args describe(const dt_node *node)
         .act_grad_of = dt_rule_data(node->in[DT_MATMUL_ACT_GRAD_OF]),
         .residual = dt_rule_data(node->in[DT_MATMUL_RESIDUAL]),
         .c_type = node->out[DT_MATMUL_C]->dtype,
+        .tf32 = attr->tf32,
         .c = node->out[DT_MATMUL_C]->data,
         .scratch = node->workspace,
     };
@@ -135,6 +144,7 @@ const dt_op dt_op_matmul = {
     .max_outputs = 2,
     .in_place = 1u << DT_MATMUL_RESIDUAL,
     .accumulates = 1u << DT_MATMUL_C,
+    .wide_inputs = 1u << DT_MATMUL_BIAS,
     .shape = matmul_shape,
     .grad = matmul_grad,
     .cost = matmul_cost,
@@ -208,6 +218,7 @@ const dt_op dt_op_column_sum = {
     .name = "column_sum",
     .max_outputs = 1,
     .accumulates = 1,
+    .wide_outputs = 1,
     .shape = column_sum_shape,
     .grad = column_sum_grad,
     .cost = column_sum_cost,

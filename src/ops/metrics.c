@@ -30,6 +30,8 @@ static dt_status top_hits_run(const dt_node *node, const dt_exec *exec)
 const dt_op dt_op_top_hits = {
     .name = "top_hits",
     .max_outputs = 1,
+    .wide_inputs = 1u << WEIGHT,
+    .wide_outputs = 1,
     .shape = top_hits_shape,
     .cost = top_hits_cost,
     .run = top_hits_run,
@@ -73,6 +75,8 @@ static dt_status sum_run(const dt_node *node, const dt_exec *exec)
 const dt_op dt_op_sum = {
     .name = "sum",
     .max_outputs = 1,
+    .wide_inputs = 1,
+    .wide_outputs = 1,
     .shape = sum_shape,
     .grad = sum_grad,
     .cost = sum_cost,

@@ -32,6 +32,8 @@ void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := valu
 typedef struct dt_matmul_attr {
     bool transpose_a, transpose_b;
     dt_activation act; /* forward: of the product; with input act_grad_of: whose derivative multiplies it */
+    bool wide;         /* c has the wide type of a and b: gradients of parameters */
+    bool tf32;         /* float32 inputs may be rounded to TF32 */
 } dt_matmul_attr;
 /* Inputs of the node, in this order: a, b, bias, residual, act_grad_of (NULL where absent); outputs: c, pre. c is made
  * from pre as it is stored, so that recomputation can make it again from there. */
@@ -122,6 +124,7 @@ typedef struct dt_update_attr {
 } dt_update_attr;
 typedef struct dt_update_inputs { /* all of one group; step values are float64 scalars */
     dt_tensor *value, *gradient, *moment1, *moment2, *scale, *finite, *lr, *correction1, *correction2;
+    dt_tensor *working; /* bfloat16 copy of the value; NULL: none */
 } dt_update_inputs;
 void dt_adamw(dt_graph *, const dt_update_inputs *, dt_update_attr);
 void dt_sgd(dt_graph *, const dt_update_inputs *, dt_update_attr); /* moment1 only */

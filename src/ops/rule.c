@@ -3,9 +3,23 @@
 
 #include "ops/ops.h"
 
+static bool is_wide(const dt_node *node, int i) { return (node->op->wide_inputs >> i) & 1u; }
+
+/* The first input in `mask` that is of the type that the operator computes in; if all are wide, the first of them. */
+static const dt_tensor *first_typed(const dt_node *node, unsigned mask)
+{
+    const dt_tensor *wide = NULL;
+    for (int i = 0; i < node->input_count; i++) {
+        if (!node->in[i] || !((mask >> i) & 1u)) continue;
+        if (!is_wide(node, i)) return node->in[i];
+        if (!wide) wide = node->in[i];
+    }
+    return wide;
+}
+
 bool dt_rule_types(dt_graph *graph, const dt_node *node, unsigned mask)
 {
-    const dt_tensor *first = NULL;
+    const dt_tensor *first = first_typed(node, mask);
     for (int i = 0; i < node->input_count; i++) {
         const dt_tensor *x = node->in[i];
         if (!x || !((mask >> i) & 1u)) continue;
@@ -14,8 +28,7 @@ bool dt_rule_types(dt_graph *graph, const dt_node *node, unsigned mask)
                           dt_dtype_name(x->dtype));
             return false;
         }
-        if (!first) first = x;
-        if (x->dtype != first->dtype) {
+        if (x->dtype != (is_wide(node, i) ? dt_dtype_wide(first->dtype) : first->dtype)) {
             dt_graph_fail(graph, "%s: inputs of types %s and %s", node->op->name, dt_dtype_name(first->dtype),
                           dt_dtype_name(x->dtype));
             return false;

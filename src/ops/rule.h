@@ -4,7 +4,8 @@
 
 #include "graph/op.h"
 
-/* The inputs in `mask` that are present have one common floating-point type. Fails the graph otherwise. */
+/* The inputs in `mask` that are present have one common floating-point type, or its wide type where the operator says
+ * so. Fails the graph otherwise. */
 bool dt_rule_types(dt_graph *, const dt_node *, unsigned mask);
 /* Input `i`, if present, has the type or shape given. `name` is what the message calls it; it shows input 0 too. */
 bool dt_rule_type(dt_graph *, const dt_node *, int i, const char *name, dt_dtype);

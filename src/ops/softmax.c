@@ -33,6 +33,7 @@ const dt_op dt_op_one_hot = {
     .name = "one_hot",
     .attr_size = sizeof(one_hot_attr),
     .max_outputs = 1,
+    .wide_outputs = 1,
     .shape = one_hot_shape,
     .cost = one_hot_cost,
     .run = one_hot_run,

@@ -91,6 +91,7 @@ static dt_status embed_grad_run(const dt_node *node, const dt_exec *exec)
 const dt_op dt_op_embed_tokens = {
     .name = "embed_tokens",
     .max_outputs = 1,
+    .wide_inputs = 1u << CLS | 1u << POSITION,
     .shape = embed_shape,
     .grad = embed_backward,
     .cost = embed_cost,
@@ -102,6 +103,7 @@ const dt_op dt_op_embed_tokens_grad = {
     .attr_size = sizeof(bool),
     .max_outputs = 3,
     .accumulates = 1u << DCLS | 1u << DPOSITION,
+    .wide_outputs = 1u << DCLS | 1u << DPOSITION,
     .shape = embed_grad_shape,
     .cost = embed_grad_cost,
     .workspace = embed_grad_workspace,

@@ -72,8 +72,18 @@ dt_grad_norm_out dt_grad_norm(dt_graph *graph, dt_tensor *const gradients[DT_GRO
 
 /* --- adamw (Loshchilov and Hutter, 2019) and sgd with momentum --- */
 
-enum { VALUE, GRADIENT, MOMENT1, UPDATE_SCALE, UPDATE_FINITE, LR, SGD_INPUTS };
+enum { VALUE, GRADIENT, MOMENT1, UPDATE_SCALE, UPDATE_FINITE, LR, WORKING, SGD_INPUTS };
 enum { MOMENT2 = SGD_INPUTS, CORRECTION1, CORRECTION2, ADAMW_INPUTS };
+
+static dt_dtype update_type(const dt_node *node, int i)
+{
+    switch (i) {
+    case VALUE: case GRADIENT: case MOMENT1: case MOMENT2: return node->in[VALUE]->dtype;
+    case WORKING: return DT_BF16;
+    case UPDATE_FINITE: return DT_I32;
+    default: return DT_F64;
+    }
+}
 
 /* Buffers alike, step values one float64 each. */
 static bool update_shape(dt_graph *graph, dt_node *node, unsigned wanted)
@@ -86,25 +96,26 @@ static bool update_shape(dt_graph *graph, dt_node *node, unsigned wanted)
         [UPDATE_SCALE] = "the scale",
         [UPDATE_FINITE] = "finite",
         [LR] = "the learning rate",
+        [WORKING] = "the working copy",
         [CORRECTION1] = "the first correction",
         [CORRECTION2] = "the second correction",
     };
     for (int i = 0; i < node->input_count; i++) {
-        bool buffer = i <= MOMENT1 || i == MOMENT2;
-        dt_dtype type = buffer ? node->in[VALUE]->dtype : i == UPDATE_FINITE ? DT_I32 : DT_F64;
+        bool buffer = i <= MOMENT1 || i == MOMENT2 || i == WORKING;
         int64_t count = buffer ? dt_rule_elements(node->in[VALUE]) : 1;
-        if (!dt_rule_type(graph, node, i, names[i], type) || !dt_rule_count(graph, node, i, names[i], count))
+        if (!dt_rule_type(graph, node, i, names[i], update_type(node, i)) || !dt_rule_count(graph, node, i, names[i], count))
             return false;
     }
     return true;
 }
 
-/* All buffers are read; all but the gradient are written. */
+/* All buffers are read; all but the gradient are written; the working copy is only written. */
 static dt_cost update_cost(const dt_node *node, double flops)
 {
     bool has_moment2 = node->input_count > MOMENT2;
     return (dt_cost){flops * (double)dt_rule_elements(node->in[VALUE]),
-                     (has_moment2 ? 7.0 : 5.0) * (double)dt_rule_bytes(node->in[VALUE])};
+                     (has_moment2 ? 7.0 : 5.0) * (double)dt_rule_bytes(node->in[VALUE]) +
+                         (node->in[WORKING] ? (double)dt_rule_bytes(node->in[WORKING]) : 0)};
 }
 
 static dt_cost adamw_cost(const dt_node *node) { return update_cost(node, 16); }
@@ -129,6 +140,7 @@ static dt_update_args describe(const dt_node *node)
         .nesterov = attr->nesterov,
         .value = node->in[VALUE]->data,
         .moment1 = node->in[MOMENT1]->data,
+        .working = dt_rule_data(node->in[WORKING]),
     };
 }
 
@@ -172,9 +184,10 @@ static void add_update(dt_graph *graph, const dt_op *op, const dt_update_inputs 
         [VALUE] = in->value,     [GRADIENT] = in->gradient,       [MOMENT1] = in->moment1,
         [MOMENT2] = in->moment2, [UPDATE_SCALE] = in->scale,      [UPDATE_FINITE] = in->finite,
         [LR] = in->lr,           [CORRECTION1] = in->correction1, [CORRECTION2] = in->correction2,
+        [WORKING] = in->working,
     };
     for (int i = 0; i < input_count; i++)
-        if (!all[i]) return;
+        if (!all[i] && i != WORKING) return;
     dt_node_add(graph, op, attr, all, input_count, 0);
 }
 

@@ -6,7 +6,7 @@
 #include "graph/program.h"
 #include "ops/ops.h"
 
-typedef enum dt_precision { DT_PRECISION_FP32, DT_PRECISION_FP64 } dt_precision;
+typedef enum dt_precision { DT_PRECISION_FP32, DT_PRECISION_FP64, DT_PRECISION_TF32, DT_PRECISION_BF16 } dt_precision;
 typedef enum dt_recompute { DT_RECOMPUTE_NONE, DT_RECOMPUTE_CHEAP, DT_RECOMPUTE_BLOCK } dt_recompute;
 
 typedef struct dt_pass_options {

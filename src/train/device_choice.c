@@ -1,6 +1,8 @@
 /* Chooses the back end of a run from the settings and from what is built and present. */
 #include "train/device_choice.h"
 
+#include <string.h>
+
 /* Is there a GPU for this binary? `why` says what is missing. */
 static bool cuda_ready(char why[160])
 {
@@ -21,9 +23,10 @@ dt_status dt_device_choose(const dt_settings *settings, dt_log *log, dt_backend 
     enum { AUTO, CPU, CUDA };
     int wish = dt_setting_choice(settings, "device");
     char why[160] = "";
-    bool cuda = wish != CPU && cuda_ready(why);
+    bool fp64 = !strcmp(dt_setting_text(settings, "precision.mode"), "fp64"); /* which only the CPU computes in */
+    bool cuda = wish != CPU && !(wish == AUTO && fp64) && cuda_ready(why);
     if (wish == CUDA && !cuda) return dt_setting_fail(settings, "device", "cuda cannot be used: %s", why);
-    if (wish == AUTO && !cuda && dt_backend_built(DT_CUDA)) dt_log_info(log, "computing on the CPU: %s", why);
+    if (wish == AUTO && !cuda && !fp64 && dt_backend_built(DT_CUDA)) dt_log_info(log, "computing on the CPU: %s", why);
     *out = cuda ? DT_CUDA : DT_CPU;
     return DT_OK;
 }

@@ -93,7 +93,8 @@ static dt_tensor *buffer(const dt_optimizer *optimizer, dt_graph *g, dt_group gr
     return (optimizer->entry->buffers >> kind) & 1u ? dt_buffer_tensor(g, group, kind) : NULL;
 }
 
-void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *scale, dt_tensor *finite)
+void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *scale, dt_tensor *finite,
+                        bool working)
 {
     dt_update_inputs in = {.scale = scale, .finite = finite, .lr = dt_input(g, "lr", DT_F64, DT_SCALAR)};
     if (optimizer->entry->inputs) optimizer->entry->inputs(g, &in);
@@ -101,6 +102,7 @@ void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *s
         if (!dt_store_count(dt_graph_store(g), (dt_group)group)) continue;
         in.value = dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_VALUE);
         in.gradient = dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_GRADIENT);
+        in.working = working && group == DT_GROUP_MATRIX ? dt_buffer_tensor(g, group, DT_BUFFER_WORKING) : NULL;
         in.moment1 = buffer(optimizer, g, (dt_group)group, DT_BUFFER_MOMENT1);
         in.moment2 = buffer(optimizer, g, (dt_group)group, DT_BUFFER_MOMENT2);
         optimizer->entry->update(g, &in, optimizer->attr[group]);

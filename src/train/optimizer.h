@@ -31,9 +31,9 @@ int64_t dt_optimizer_span_bytes(const dt_optimizer *);
  * span, and gaps between parameters belong to the span before them: their zeros stay zeros. */
 DT_MUST_USE dt_status dt_optimizer_span_table(const dt_store *, dt_group, dt_segment_span **out, int64_t *count);
 
-/* Adds the update of both groups to the graph. `scale` and `finite` come from dt_grad_norm; the learning rate and what
- * else depends on the step are inputs that dt_optimizer_values fills. */
-void dt_optimizer_build(const dt_optimizer *, dt_graph *, dt_tensor *scale, dt_tensor *finite);
+/* Adds the update of both groups to the graph, and where there are working copies, theirs. `scale` and `finite` come
+ * from dt_grad_norm; the learning rate and what else depends on the step are inputs that dt_optimizer_values fills. */
+void dt_optimizer_build(const dt_optimizer *, dt_graph *, dt_tensor *scale, dt_tensor *finite, bool working);
 /* The inputs' values for the update after `step` others; `put` is called once for each. */
 typedef void (*dt_optimizer_put)(void *context, const char *name, double value);
 void dt_optimizer_values(const dt_optimizer *, int64_t step, double lr, dt_optimizer_put, void *context);

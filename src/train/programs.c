@@ -127,7 +127,7 @@ dt_status dt_build_update(const dt_build *b, dt_graph **out)
     take_sum(g, state.hits, "hits");
     dt_tensor *count = take_sum(g, state.count, "count");
     dt_grad_norm_out norm = build_norm(b, g, count);
-    dt_optimizer_build(b->optimizer, g, norm.scale, norm.finite);
+    dt_optimizer_build(b->optimizer, g, norm.scale, norm.finite, b->recipe->working);
     if (b->recipe->ema > 0) build_average(b, g, norm.finite);
     commit_state(g, "samples_seen", count, norm.finite);
     return built(g, out);

@@ -1,16 +1,20 @@
 /* Reads and checks the settings that shape the programs. */
 #include "train/recipe.h"
 
-static dt_status read_precision(const dt_settings *settings, dt_recipe *r)
+static dt_status read_precision(const dt_settings *settings, dt_backend backend, dt_recipe *r)
 {
     enum { FP32, FP64, TF32, BF16 };
+    static const dt_precision precision[] = {[FP32] = DT_PRECISION_FP32, [FP64] = DT_PRECISION_FP64,
+                                             [TF32] = DT_PRECISION_TF32, [BF16] = DT_PRECISION_BF16};
     int mode = dt_setting_choice(settings, "precision.mode");
-    if (mode == TF32 || mode == BF16)
-        return dt_setting_fail(settings, "precision.mode", "%s needs kernels of the CUDA back end that are not there "
-                               "yet: use fp32", dt_setting_text(settings, "precision.mode"));
+    if (backend == DT_CPU && (mode == TF32 || mode == BF16))
+        return dt_setting_fail(settings, "precision.mode", "%s needs a GPU: on the CPU use fp32 or fp64",
+                               dt_setting_text(settings, "precision.mode"));
+    if (backend == DT_CUDA && mode == FP64)
+        return dt_setting_fail(settings, "precision.mode", "fp64 is computed on the CPU only: add device=cpu");
     r->type = mode == FP64 ? DT_F64 : DT_F32;
-    r->passes.precision = mode == FP64 ? DT_PRECISION_FP64 : DT_PRECISION_FP32;
-    r->passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute");
+    r->working = mode == BF16;
+    r->passes.precision = precision[mode];
     return DT_OK;
 }
 
@@ -50,14 +54,16 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)(share / fewest));
 }
 
-dt_status dt_recipe_read(dt_settings *settings, int ranks, dt_recipe *out)
+dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *out)
 {
     dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
                    .clip = dt_setting_real(settings, "train.clip_norm"),
-                   .ema = dt_setting_real(settings, "train.ema")};
+                   .ema = dt_setting_real(settings, "train.ema"),
+                   .direct = dt_setting_bool(settings, "debug.direct"),
+                   .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
     if (dt_setting_int(settings, "parallel.zero"))
         return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");
-    DT_TRY(read_precision(settings, &r));
+    DT_TRY(read_precision(settings, backend, &r));
     DT_TRY(read_batch(settings, ranks, &r));
     *out = r;
     return DT_OK;

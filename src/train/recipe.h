@@ -13,11 +13,13 @@ typedef struct dt_recipe {
     int64_t eval_batch;
     double smoothing, clip, ema;
     dt_dtype type; /* of the parameters */
+    bool working;  /* products read bfloat16 copies of the matrices */
+    bool direct;   /* programs are launched node by node */
     dt_pass_options passes;
 } dt_recipe;
 
 /* Checks what belongs together and derives eval.batch. */
-DT_MUST_USE dt_status dt_recipe_read(dt_settings *, int ranks, dt_recipe *out);
+DT_MUST_USE dt_status dt_recipe_read(dt_settings *, dt_backend, int ranks, dt_recipe *out);
 /* Says where train.micro_batch cuts the batch into far more passes than its size asks for. */
 void dt_recipe_warn(const dt_recipe *, const dt_settings *, int ranks, dt_log *);
 

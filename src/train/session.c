@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/kernels.h"
 #include "train/device_choice.h"
 
 /* --- programs --- */
@@ -22,7 +22,9 @@ static dt_status finish_program(dt_session *s, dt_program_id id, const char *nam
         dt_graph_free(g);
         return status;
     }
-    return dt_program_create(g, name, s->backend, &s->device_info, &(dt_plan_options){0}, &s->program[id]);
+    DT_TRY(dt_program_create(g, name, s->backend, &s->device_info, &(dt_plan_options){0}, &s->program[id]));
+    if (s->recipe.direct) dt_program_run_direct(s->program[id]);
+    return DT_OK;
 }
 
 static dt_status make_training(dt_session *s)
@@ -99,7 +101,7 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
     DT_TRY(open_device(s, settings, log));
-    DT_TRY(dt_recipe_read(settings, dt_comm_size(s->comm), &s->recipe));
+    DT_TRY(dt_recipe_read(settings, s->backend, dt_comm_size(s->comm), &s->recipe));
     dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
     if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
@@ -156,7 +158,7 @@ double dt_session_step_flops(const dt_session *s)
 json_t *dt_session_numerics(const dt_session *s)
 {
     return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", dt_backend_name(s->backend), "cpu_kernels",
-                     dt_cpu_kernels_best()->name, "threads", s->device_info.threads);
+                     dt_kernels_of(s->backend)->name, "threads", s->device_info.threads);
 }
 
 /* --- data --- */

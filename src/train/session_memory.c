@@ -28,8 +28,9 @@ void dt_session_measure(dt_session *s)
 
 static unsigned wanted_buffers(const dt_session *s)
 {
-    if (s->options.eval_only) return 1u << DT_BUFFER_VALUE;
-    return 1u << DT_BUFFER_VALUE | 1u << DT_BUFFER_GRADIENT | dt_optimizer_buffers(&s->optimizer) |
+    unsigned read = 1u << DT_BUFFER_VALUE | (unsigned)s->recipe.working << DT_BUFFER_WORKING;
+    if (s->options.eval_only) return read;
+    return read | 1u << DT_BUFFER_GRADIENT | dt_optimizer_buffers(&s->optimizer) |
            (dt_session_keeps_average(s) ? 1u << DT_BUFFER_EMA : 0);
 }
 
@@ -51,7 +52,7 @@ static int64_t state_bytes(const dt_session *s)
 int64_t dt_session_memory(const dt_session *s, dt_memory category)
 {
     switch (category) {
-    case DT_MEMORY_PARAMETERS: return buffer_bytes(s, DT_BUFFER_VALUE);
+    case DT_MEMORY_PARAMETERS: return buffer_bytes(s, DT_BUFFER_VALUE) + buffer_bytes(s, DT_BUFFER_WORKING);
     case DT_MEMORY_GRADIENTS: return buffer_bytes(s, DT_BUFFER_GRADIENT);
     case DT_MEMORY_OPTIMIZER:
         return buffer_bytes(s, DT_BUFFER_MOMENT1) + buffer_bytes(s, DT_BUFFER_MOMENT2) +

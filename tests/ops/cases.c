@@ -304,7 +304,7 @@ static dt_tensor *build_grad_norm(dt_graph *g, const op_case *c, const dt_segmen
 
 static dt_tensor *build_update(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    dt_update_inputs in;
+    dt_update_inputs in = {0};
     dt_grad_norm_out norm = build_gradient(g, c, &in.gradient);
     in.value = frozen(g, "value", shape_of(c));
     in.moment1 = frozen(g, "moment1", shape_of(c));
