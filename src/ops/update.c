@@ -52,6 +52,7 @@ const dt_op dt_op_grad_norm = {
     .name = "grad_norm",
     .attr_size = sizeof(dt_grad_norm_attr),
     .max_outputs = NORM_OUTPUTS,
+    .wide_inputs = (1u << NORM_INPUTS) - 1,
     .shape = grad_norm_shape,
     .cost = grad_norm_cost,
     .workspace = grad_norm_workspace,

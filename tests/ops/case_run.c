@@ -116,9 +116,18 @@ void case_close(case_run *run)
     trial_close(&run->trial);
 }
 
+static double from_bf16(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static double element(dt_dtype dtype, const void *data, int64_t i)
 {
     switch (dtype) {
+    case DT_BF16: return from_bf16(((const uint16_t *)data)[i]);
     case DT_F32: return ((const float *)data)[i];
     case DT_F64: return ((const double *)data)[i];
     case DT_I32: return ((const int32_t *)data)[i];

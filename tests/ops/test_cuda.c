@@ -1,81 +1,152 @@
-/* Every case on CUDA against the CPU in float32: values and gradients, from poisoned memory. */
+/* Every case on CUDA against the CPU in float32, on CUDA in float32 and in bfloat16: values and gradients, from poisoned
+ * memory; and the same bits when it runs again, recorded and replayed. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "ops/cases.h"
 
-static const trial_options options[DT_BACKENDS] = {[DT_CPU] = {.backend = DT_CPU}, [DT_CUDA] = {.backend = DT_CUDA}};
-static const double BOUND = 2e-5; /* of the largest value of a tensor */
+typedef struct mode {
+    const char *name;
+    trial_options options;
+    double bound; /* of the largest value of a tensor */
+} mode;
 
-static void open_and_step(case_run *run, const op_case *c, dt_backend backend)
+/* bfloat16 has 8 bits; what is compared went through several roundings and sums of rounded terms. */
+static const mode modes[] = {
+    {"f32", {.backend = DT_CUDA}, 2e-5},
+    {"bf16", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_BF16}, 4e-2},
+};
+enum { MODES = sizeof modes / sizeof *modes };
+static const trial_options on_cpu = {.backend = DT_CPU};
+
+typedef struct job {
+    const op_case *about;
+    const mode *mode;
+} job;
+
+static void step(case_run *run, const job *j)
 {
-    if (case_open(run, c, &options[backend]) || case_step(run, false))
-        fail_msg("%s: %s on %s: %s", c->op->name, c->name, dt_backend_name(backend), dt_error_message());
+    if (case_step(run, false))
+        fail_msg("%s: %s in %s: %s", j->about->op->name, j->about->name, j->mode->name, dt_error_message());
 }
 
-static void compare_values(const op_case *c, const case_run *cpu, const case_run *cuda)
+static void open_and_step(case_run *run, const job *j, const trial_options *options)
+{
+    if (case_open(run, j->about, options))
+        fail_msg("%s: %s in %s: %s", j->about->op->name, j->about->name, j->mode->name, dt_error_message());
+    step(run, j);
+}
+
+static void compare(const job *j, const char *what, const double *want, const double *have, int64_t count)
+{
+    double error = trial_error(want, have, (size_t)count);
+    if (!(error <= j->mode->bound))
+        fail_msg("%s: %s in %s: %s differ by %g of the largest", j->about->op->name, j->about->name, j->mode->name, what,
+                 error);
+}
+
+static double *values(const case_run *run, int64_t *count)
+{
+    double *result = case_result(run, count);
+    assert_non_null(result);
+    return result;
+}
+
+static void compare_values(const job *j, const case_run *cpu, const case_run *cuda)
 {
     int64_t count;
-    double *want = case_result(cpu, &count), *have = case_result(cuda, &count);
-    assert_non_null(want);
-    assert_non_null(have);
-    double error = trial_error(want, have, (size_t)count);
-    if (!(error <= BOUND)) fail_msg("%s: %s: the values differ by %g of the largest", c->op->name, c->name, error);
+    double *want = values(cpu, &count), *have = values(cuda, &count);
+    compare(j, "the values", want, have, count);
     free(want);
     free(have);
 }
 
-static void compare_gradient(const op_case *c, const case_run *cpu, const case_run *cuda, int p)
+static double *gradient(const case_run *run, int p)
 {
-    const dt_param *param = dt_store_param(cpu->trial.store, p);
-    double *want = malloc((size_t)param->count * sizeof *want), *have = malloc((size_t)param->count * sizeof *have);
-    assert_non_null(want);
-    assert_non_null(have);
-    assert_int_equal(dt_store_read(cpu->trial.store, param, DT_BUFFER_GRADIENT, DT_F64, want), DT_OK);
-    assert_int_equal(dt_store_read(cuda->trial.store, dt_store_param(cuda->trial.store, p), DT_BUFFER_GRADIENT, DT_F64,
-                                   have), DT_OK);
-    double error = trial_error(want, have, (size_t)param->count);
-    if (!(error <= BOUND))
-        fail_msg("%s: %s: the gradients of %s differ by %g of the largest", c->op->name, c->name, param->name, error);
-    free(want);
-    free(have);
+    const dt_param *param = dt_store_param(run->trial.store, p);
+    double *out = malloc((size_t)param->count * sizeof *out);
+    assert_non_null(out);
+    assert_int_equal(dt_store_read(run->trial.store, param, DT_BUFFER_GRADIENT, DT_F64, out), DT_OK);
+    return out;
 }
 
 static bool has_loss(const case_run *run) { return dt_graph_output_count(dt_program_graph(run->trial.program)) > 1; }
 
+static void compare_gradients(const job *j, const case_run *cpu, const case_run *cuda)
+{
+    for (int p = 0; has_loss(cpu) && p < dt_store_params(cpu->trial.store); p++) {
+        const dt_param *param = dt_store_param(cpu->trial.store, p);
+        if (param->frozen) continue;
+        double *want = gradient(cpu, p), *have = gradient(cuda, p);
+        compare(j, param->name, want, have, param->count);
+        free(want);
+        free(have);
+    }
+}
+
+/* The first run was launched directly, the second records, the third replays. */
+static void compare_repetitions(const job *j, case_run *cuda)
+{
+    int64_t count;
+    size_t bytes, again;
+    double *first = values(cuda, &count);
+    void *gradients = trial_gradients(&cuda->trial, &bytes);
+    for (int repetition = 0; repetition < 2; repetition++) {
+        step(cuda, j);
+        double *next = values(cuda, &count);
+        void *others = trial_gradients(&cuda->trial, &again);
+        assert_memory_equal(first, next, (size_t)count * sizeof *first);
+        if (has_loss(cuda)) assert_memory_equal(gradients, others, bytes);
+        free(next);
+        free(others);
+    }
+    free(first);
+    free(gradients);
+}
+
 static void cuda_matches_cpu(void **state)
 {
-    const op_case *c = *state;
+    const job *j = *state;
     case_run cpu, cuda;
-    open_and_step(&cpu, c, DT_CPU);
-    open_and_step(&cuda, c, DT_CUDA);
-    compare_values(c, &cpu, &cuda);
-    for (int p = 0; has_loss(&cpu) && p < dt_store_params(cpu.trial.store); p++)
-        if (!dt_store_param(cpu.trial.store, p)->frozen) compare_gradient(c, &cpu, &cuda, p);
+    open_and_step(&cpu, j, &on_cpu);
+    open_and_step(&cuda, j, &j->mode->options);
+    compare_values(j, &cpu, &cuda);
+    compare_gradients(j, &cpu, &cuda);
+    if (!(j->about->op->flags & DT_OP_EFFECT)) compare_repetitions(j, &cuda);
     case_close(&cuda);
     case_close(&cpu);
+}
+
+static struct CMUnitTest *make_tests(job *jobs, dt_arena *names)
+{
+    struct CMUnitTest *tests = calloc((size_t)op_case_count * MODES, sizeof *tests);
+    for (int i = 0; tests && i < op_case_count * MODES; i++) {
+        jobs[i] = (job){&op_cases[i / MODES], &modes[i % MODES]};
+        char *name = dt_arena_format(names, "%s: %s in %s", jobs[i].about->op->name, jobs[i].about->name,
+                                     jobs[i].mode->name);
+        tests[i] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, &jobs[i]};
+    }
+    return tests;
 }
 
 int main(void)
 {
     const char *why;
     if (!dt_backend_count(DT_CUDA, &why)) return printf("1..0 # SKIP %s\n", why) < 0;
-    struct CMUnitTest *tests = calloc((size_t)op_case_count, sizeof *tests);
     dt_arena *names = NULL;
-    if (!tests || dt_arena_create(&names)) return 1;
-    for (int i = 0; i < op_case_count; i++) {
-        const op_case *c = &op_cases[i];
-        char *name = dt_arena_format(names, "%s: %s", c->op->name, c->name);
-        tests[i] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, (void *)c};
-    }
-    int failed = _cmocka_run_group_tests("kernel", tests, (size_t)op_case_count, NULL, NULL);
+    job *jobs = calloc((size_t)op_case_count * MODES, sizeof *jobs);
+    if (!jobs || dt_arena_create(&names)) return 1;
+    struct CMUnitTest *tests = make_tests(jobs, names);
+    int failed = tests ? _cmocka_run_group_tests("kernel", tests, (size_t)op_case_count * MODES, NULL, NULL) : 1;
     dt_arena_free(names);
     free(tests);
+    free(jobs);
     return failed;
 }

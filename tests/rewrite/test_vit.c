@@ -189,6 +189,44 @@ static void test_rewrites(void **state)
     }
 }
 
+/* --- bfloat16: types only, the CPU does not compute in it --- */
+
+static void check_types(const dt_node *n, const char *kind)
+{
+    bool matmul = n->op == &dt_op_matmul;
+    if (matmul && (n->in[DT_MATMUL_A]->dtype != DT_BF16 || n->in[DT_MATMUL_B]->dtype != DT_BF16))
+        fail_msg("%s: a product in %s reads no bfloat16", kind, n->scope);
+    for (int i = 0; i < n->input_count; i++)
+        if (n->in[i] && n->in[i]->kind == DT_PARAM && n->in[i]->param->group == DT_GROUP_VECTOR)
+            assert_int_equal(n->in[i]->dtype, DT_F32);
+    for (int k = 0; k < n->output_count; k++)
+        if (n->out[k] && n->out[k]->kind == DT_GRADIENT) assert_int_equal(n->out[k]->dtype, DT_F32);
+}
+
+static int count_casts(const char *kind, dt_recompute recompute, bool no_fuse)
+{
+    vit v = open_vit(kind, "mean");
+    trial t;
+    int casts = 0;
+    trial_options options = {.passes = {DT_PRECISION_BF16, .recompute = recompute, .no_fuse = no_fuse}};
+    OK(trial_open(&t, build, &v, &options));
+    for (const dt_node *n = dt_graph_first(dt_program_graph(t.program)); n; n = n->next) {
+        check_types(n, kind);
+        casts += n->op == &dt_op_cast;
+    }
+    trial_close(&t);
+    close_vit(&v);
+    return casts;
+}
+
+static void test_bfloat16_types(void **state)
+{
+    for (int i = 0; i < KINDS; i++)
+        for (int level = DT_RECOMPUTE_NONE; level <= DT_RECOMPUTE_BLOCK; level++)
+            for (int no_fuse = 0; no_fuse < 2; no_fuse++)
+                assert_int_equal(count_casts(kinds[i], (dt_recompute)level, no_fuse), 0);
+}
+
 /* Each level of recomputation keeps clearly less memory than the one before: here 31, 26 and 19 KB. */
 static void test_recompute_saves_memory(void **state)
 {
@@ -211,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_gradients_class_pooling),
         cmocka_unit_test(test_rewrites),
+        cmocka_unit_test(test_bfloat16_types),
         cmocka_unit_test(test_recompute_saves_memory),
     };
     return cmocka_run_group_tests_name("vit", tests, NULL, NULL);

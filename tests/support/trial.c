@@ -30,7 +30,8 @@ dt_status trial_open(trial *t, trial_build build, void *context, const trial_opt
     DT_TRY(dt_store_create(&t->store));
     DT_TRY(build_program(t, build, context, options));
     DT_TRY(dt_store_layout(t->store, type));
-    DT_TRY(dt_store_alloc(t->store, t->device, 1u << DT_BUFFER_VALUE | 1u << DT_BUFFER_GRADIENT));
+    unsigned working = options->passes.precision == DT_PRECISION_BF16 ? 1u << DT_BUFFER_WORKING : 0;
+    DT_TRY(dt_store_alloc(t->store, t->device, 1u << DT_BUFFER_VALUE | 1u << DT_BUFFER_GRADIENT | working));
     DT_TRY(dt_store_initialise(t->store, 7));
     size_t arena = (size_t)dt_program_arena_bytes(t->program), feed = (size_t)dt_program_feed_bytes(t->program);
     DT_TRY(dt_device_alloc(t->device, DT_MEMORY_ARENA, arena, &t->arena));
