@@ -90,8 +90,9 @@ static dt_status run(dt_session *session, const dt_settings *settings, profile *
     dt_device *device = dt_session_device(session);
     bool cpu = dt_device_backend(device) == DT_CPU;
     DT_TRY(dt_store_initialise(dt_session_store(session), (uint64_t)dt_setting_int(settings, "seed")));
-    DT_TRY(dt_session_warm_step(session));
-    for (int i = 0; i < REPEATS; i++) DT_TRY(dt_session_profile_step(session, add_node, p));
+    DT_TRY(dt_session_load_step(session));
+    DT_TRY(dt_session_run_step(session, NULL, NULL));
+    for (int i = 0; i < REPEATS; i++) DT_TRY(dt_session_run_step(session, add_node, p));
     if (cpu) DT_TRY(dt_roof_measure(dt_device_pool(device), dt_cpu_kernels_best(), &roof));
     print_profile(p, cpu ? &roof : NULL);
     return DT_OK;

@@ -78,11 +78,11 @@ static void report(dt_trainer *t, const dt_flight *flight)
     dt_step_report line = {.step = step,
                            .epoch = dt_schedule_epoch(&t->schedule, flight->first + s->recipe.batch),
                            .lr = dt_schedule_lr(&t->schedule, flight->step),
-                           .mfu = NAN,
                            .memory_gib = (double)memory.peak / (1 << 30),
                            .skipped = t->progress.skipped,
                            .unit = "images"};
     dt_meter_report(&t->meter, &line);
+    line.mfu = dt_session_step_flops(s) * line.samples_per_s / (double)s->recipe.batch / dt_session_peak_flops(s);
     line.tokens_per_s = line.samples_per_s * (double)dt_model_tokens(s->model);
     dt_report_progress(t->report, &line);
     if (step % t->policy.log_every && step != t->schedule.steps) return;

@@ -1,9 +1,11 @@
 /* A session: device, model, store and programs of one run, in the order in which they depend on each other. */
 #include "train/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/peaks.h"
 #include "kernels/kernels.h"
 #include "train/device_choice.h"
 
@@ -153,6 +155,14 @@ double dt_session_step_flops(const dt_session *s)
     if (!s->program[DT_PROGRAM_PASS]) return 0;
     double forward = dt_program_cost(s->program[DT_PROGRAM_PASS], false).flops;
     return 3 * forward * (double)s->recipe.accumulate * dt_comm_size(s->comm);
+}
+
+double dt_session_peak_flops(const dt_session *s)
+{
+    static const dt_peak peak[] = {[DT_PRECISION_FP32] = DT_PEAK_F32, [DT_PRECISION_FP64] = DT_PEAK_F32,
+                                   [DT_PRECISION_TF32] = DT_PEAK_TF32, [DT_PRECISION_BF16] = DT_PEAK_BF16};
+    if (s->backend == DT_CPU) return NAN;
+    return dt_comm_size(s->comm) * dt_peak_flops(s->device_info.name, peak[s->recipe.passes.precision]);
 }
 
 json_t *dt_session_numerics(const dt_session *s)

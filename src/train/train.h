@@ -41,12 +41,13 @@ typedef struct dt_host_memory {
 DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settings *, dt_host_memory *out);
 /* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
 double dt_session_step_flops(const dt_session *);
+double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
 json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel set, library versions, threads */
 
-/* Runs one micro-batch of synthetic input and an update, for bench and for tests of the plan. */
-DT_MUST_USE dt_status dt_session_warm_step(dt_session *);
-/* The same node by node, each timed; NULL as timing: not timed. */
-DT_MUST_USE dt_status dt_session_profile_step(dt_session *, dt_node_timing timing, void *context);
+/* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and an
+ * update, as in training or, with `timing`, node by node, each timed. It waits for the end. */
+DT_MUST_USE dt_status dt_session_load_step(dt_session *);
+DT_MUST_USE dt_status dt_session_run_step(dt_session *, dt_node_timing timing, void *context);
 
 typedef struct dt_train_options {
     bool resume;

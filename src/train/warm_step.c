@@ -26,22 +26,20 @@ static dt_status run_program(dt_program *program, const char *slot, dt_node_timi
     return timing ? dt_program_profile(program, &run, timing, context) : dt_program_run(program, &run);
 }
 
-static dt_status run_step(dt_session *s, const char *image, dt_node_timing timing, void *context)
+dt_status dt_session_run_step(dt_session *s, dt_node_timing timing, void *context)
 {
-    DT_TRY(dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], image, (size_t)s->slot_bytes));
     DT_TRY(run_program(s->program[DT_PROGRAM_PASS], s->slot[0], timing, context));
     DT_TRY(run_program(s->program[DT_PROGRAM_UPDATE], s->slot[0] + s->update_offset, timing, context));
     return dt_device_sync(s->device, DT_STREAM_COMPUTE);
 }
 
-dt_status dt_session_profile_step(dt_session *s, dt_node_timing timing, void *context)
+dt_status dt_session_load_step(dt_session *s)
 {
     char *image = calloc(1, (size_t)s->slot_bytes);
     if (!image) return dt_fail_memory((size_t)s->slot_bytes, "a batch");
     fill_batch(s, image);
-    dt_status status = run_step(s, image, timing, context);
+    dt_status status = dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], image, (size_t)s->slot_bytes);
+    if (!status) status = dt_device_sync(s->device, DT_STREAM_COMPUTE);
     free(image);
     return status;
 }
-
-dt_status dt_session_warm_step(dt_session *s) { return dt_session_profile_step(s, NULL, NULL); }

@@ -107,7 +107,8 @@ static void assert_plan_holds(const char *const *words)
     OK(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &plan));
     OK(dt_session_create(settings, &(dt_session_options){0}, NULL, &real));
     OK(dt_store_initialise(dt_session_store(real), 1));
-    OK(dt_session_warm_step(real));
+    OK(dt_session_load_step(real));
+    OK(dt_session_run_step(real, NULL, NULL));
     dt_memory_use use;
     dt_device_memory(dt_session_device(real), &use);
     double planned = 0;
