@@ -124,27 +124,32 @@ static void cuda_matches_cpu(void **state)
     case_close(&cpu);
 }
 
-static struct CMUnitTest *make_tests(job *jobs, dt_arena *names)
+/* The tests of one operator, or with NULL of all. Returns how many. */
+static int make_tests(const char *op, struct CMUnitTest *tests, job *jobs, dt_arena *names)
 {
-    struct CMUnitTest *tests = calloc((size_t)op_case_count * MODES, sizeof *tests);
-    for (int i = 0; tests && i < op_case_count * MODES; i++) {
-        jobs[i] = (job){&op_cases[i / MODES], &modes[i % MODES]};
-        char *name = dt_arena_format(names, "%s: %s in %s", jobs[i].about->op->name, jobs[i].about->name,
-                                     jobs[i].mode->name);
-        tests[i] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, &jobs[i]};
+    int count = 0;
+    for (int i = 0; i < op_case_count * MODES; i++) {
+        const op_case *c = &op_cases[i / MODES];
+        if (op && strcmp(op, c->op->name)) continue;
+        jobs[count] = (job){c, &modes[i % MODES]};
+        char *name = dt_arena_format(names, "%s: %s in %s", c->op->name, c->name, modes[i % MODES].name);
+        tests[count] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, &jobs[count]};
+        count++;
     }
-    return tests;
+    return count;
 }
 
-int main(void)
+/* usage: test-ops-cuda [OPERATOR] */
+int main(int argc, char **argv)
 {
     const char *why;
     if (!dt_backend_count(DT_CUDA, &why)) return printf("1..0 # SKIP %s\n", why) < 0;
     dt_arena *names = NULL;
     job *jobs = calloc((size_t)op_case_count * MODES, sizeof *jobs);
-    if (!jobs || dt_arena_create(&names)) return 1;
-    struct CMUnitTest *tests = make_tests(jobs, names);
-    int failed = tests ? _cmocka_run_group_tests("kernel", tests, (size_t)op_case_count * MODES, NULL, NULL) : 1;
+    struct CMUnitTest *tests = calloc((size_t)op_case_count * MODES, sizeof *tests);
+    if (!jobs || !tests || dt_arena_create(&names)) return 1;
+    int count = make_tests(argc > 1 ? argv[1] : NULL, tests, jobs, names);
+    int failed = _cmocka_run_group_tests("kernel", tests, (size_t)count, NULL, NULL);
     dt_arena_free(names);
     free(tests);
     free(jobs);
