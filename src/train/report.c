@@ -40,7 +40,7 @@ static long long step_of_line(const char *line)
 }
 
 /* The length up to the first line that is beyond `last_step` or has no end (the process died while writing it), and
- * whether a line there is of an evaluation of that step. */
+ * whether a line there is of an evaluation of that step. -1, with errno: a line cannot be read. */
 static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
 {
     char *line = NULL;
@@ -52,8 +52,9 @@ static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
         kept += length;
         if (step_of_line(line) == last_step && strstr(line, ",\"eval")) *has_eval = true;
     }
+    bool failed = length < 0 && !feof(file);
     free(line);
-    return kept;
+    return failed ? -1 : kept;
 }
 
 static dt_status cut_metrics(dt_report *report, int64_t last_step)
@@ -62,7 +63,7 @@ static dt_status cut_metrics(dt_report *report, int64_t last_step)
     if (!file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
     off_t kept = kept_length(file, last_step, &report->has_eval);
     dt_status status = DT_OK;
-    if (ferror(file)) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
+    if (kept < 0) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
     else if (ftruncate(report->fd, kept) != 0)
         status = dt_fail(DT_ERR_IO, "cannot shorten '%s': %s", report->path, strerror(errno));
     fclose(file);
