@@ -36,8 +36,8 @@ DT_MUST_USE dt_status dt_report_create(const char *folder, int64_t resume_step, 
 void dt_report_free(dt_report *);
 /* Did an earlier process report an evaluation of `resume_step`? */
 bool dt_report_has_eval(const dt_report *);
-/* A line of metrics.jsonl and an event are whole or absent, also when the disk is full: one that fails does not keep the
- * log line or a later one from being written. Numbers that are not finite are left out.
+/* A line of metrics.jsonl and an event are whole or absent, also when the disk is full: one that fails does not keep
+ * the log line or a later one from being written. Numbers that are not finite are left out.
  *
  * One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */
 DT_MUST_USE dt_status dt_report_step(dt_report *, const dt_step_report *);

@@ -60,8 +60,8 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
     if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
     if (s.min_lr > s.lr)
-        return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g", s.min_lr,
-                               s.lr);
+        return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g",
+                               s.min_lr, s.lr);
     DT_TRY(read_epoch(settings, samples, &s));
     DT_TRY(read_steps(settings, &s));
     s.warmup = dt_schedule_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs");

@@ -59,8 +59,8 @@ DT_MUST_USE dt_status dt_trainer_dry_run(dt_trainer *);
 /* The feed from the data position on. */
 DT_MUST_USE dt_status dt_trainer_seek(dt_trainer *, int64_t samples);
 
-/* Takes in how a write of metrics, events or config.yaml ended. As checkpoint.on_error says, a failure is a warning, one
- * until writes work again, or ends the run behind the running step, which is saved first. */
+/* Takes in how a write of metrics, events or config.yaml ended. As checkpoint.on_error says, a failure is a warning,
+ * one until writes work again, or ends the run behind the running step, which is saved first. */
 void dt_trainer_reported(dt_trainer *, dt_status);
 void dt_trainer_flush(dt_trainer *); /* dt_report_flush, taken in likewise */
 
