@@ -117,15 +117,16 @@ static void a_parameter_can_be_read_from_two_buffers(void **state)
     assert_true(student->needs_grad);
     assert_false(teacher->needs_grad);
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE(2, 3), matrix));
-    expect_failure(f.g, "unit.w is [2, 3] here and [3, 2] in the first graph");
+    expect_failure(f.g, "unit: parameter w is [2, 3] here and [3, 2] in the first graph");
     close_graph(&f);
 }
 
 static void parameters_stand_in_units(void **state)
 {
     fixture f = open_graph();
+    dt_scope_begin(f.g, "mlp");
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE(2), matrix));
-    expect_failure(f.g, "w is declared outside any unit");
+    expect_failure(f.g, "mlp: parameter w is declared outside any unit");
     close_graph(&f);
 }
 
@@ -167,7 +168,7 @@ static void huge_parameters_are_refused(void **state)
     fixture f = open_graph();
     dt_unit_begin(f.g, "unit");
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE((int64_t)1 << 35), matrix));
-    expect_failure(f.g, "unit.w has 34359738368 numbers");
+    expect_failure(f.g, "unit: parameter w has 34359738368 numbers");
     close_graph(&f);
     f = open_graph();
     dt_unit_begin(f.g, "unit");
