@@ -83,7 +83,7 @@ static void report(dt_trainer *t, const dt_flight *flight)
                            .skipped = t->progress.skipped,
                            .unit = "images"};
     dt_meter_report(&t->meter, &line);
-    line.tokens_per_s = line.samples_per_s * (double)dt_model_tokens(s->model);
+    line.tokens_per_s = line.samples_per_s * (double)dt_model_dims_of(s->model).tokens;
     dt_report_progress(t->report, &line);
     if (step % t->policy.log_every && step != t->schedule.steps) return;
     dt_meter_start(&t->meter);
