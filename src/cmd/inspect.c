@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cmd/command.h"
+#include "cmd/foreign.h"
 #include "cmd/tensors.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_manifest.h"
@@ -55,9 +56,11 @@ static void print_files(const json_t *files)
     json_t *entry;
     char size[32];
     printf("files        %zu, %s\n", json_object_size(files), dt_text_bytes(size, total_bytes(files)));
-    json_object_foreach ((json_t *)files, name, entry)
-        printf("  %-36s %10s\n", name,
-               dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
+    json_object_foreach ((json_t *)files, name, entry) {
+        printf("  ");
+        dt_foreign_print(name, -1, 36);
+        printf(" %10s\n", dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
+    }
 }
 
 static void print_numerics(const json_t *manifest)
@@ -66,8 +69,12 @@ static void print_numerics(const json_t *manifest)
     json_t *value;
     printf("numerics\n");
     json_object_foreach (json_object_get(manifest, "numerics"), key, value) {
-        if (json_is_string(value)) printf("  %-12s %s\n", key, json_string_value(value));
-        else if (json_is_integer(value)) printf("  %-12s %lld\n", key, (long long)json_integer_value(value));
+        if (!json_is_string(value) && !json_is_integer(value)) continue;
+        printf("  ");
+        dt_foreign_print(key, -1, 13);
+        if (json_is_string(value)) dt_foreign_print(json_string_value(value), -1, 0);
+        else printf("%lld", (long long)json_integer_value(value));
+        printf("\n");
     }
 }
 
@@ -137,11 +144,13 @@ static dt_status print_checkpoint_row(const char *folder, const char *name, bool
     if (!status) status = verifies ? dt_checkpoint_verify(path.data) : DT_OK;
     if (!status) status = dt_checkpoint_manifest(path.data, &manifest);
     if (!status) status = dt_manifest_progress(manifest, path.data, newest);
+    printf("  ");
+    dt_foreign_print(name, -1, 20);
     if (!status)
-        printf("  %-20s %12lld samples %10s%s\n", name, (long long)newest->samples,
+        printf(" %12lld samples %10s%s\n", (long long)newest->samples,
                dt_text_bytes(size, total_bytes(json_object_get(manifest, "files"))),
                verifies ? "  verified" : "");
-    else printf("  %-20s not valid: %s\n", name, dt_error_message());
+    else printf(" not valid: %s\n", dt_error_message());
     json_decref(manifest);
     dt_text_free(&path);
     return status;
@@ -183,7 +192,11 @@ static void print_last_line(const char *label, const char *metrics, const char *
         last = line, last_room = room;
         line = before, room = before_room;
     }
-    if (last) printf("%-12s %s", label, last);
+    if (last) {
+        printf("%-12s ", label);
+        dt_foreign_print(last, (int)strlen(last) - 1, 0);
+        printf("\n");
+    }
     free(last);
     free(line);
     if (file) fclose(file);

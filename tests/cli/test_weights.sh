@@ -110,6 +110,12 @@ run inspect escape.safetensors
 [ "$code" = 0 ] && has out '?[2J.alpha' && has out '1.000000' && ! grep -q "$(printf '\033')" .out
 is 'inspect keeps the control characters of names off the terminal'
 
+mkdir -p forged/checkpoints/"$(printf 'step-\033[2J\n\302\233')"
+printf '{"step":1,"lr":1,"\033[2J"}\n' >forged/metrics.jsonl
+run inspect forged
+[ "$code" = 1 ] && has out 'step-?[2J??' && has out '"lr":1,"?[2J"}' && ! grep -q "$(printf '\033\|\302\233')" .out
+is 'inspect keeps those of a run off it too'
+
 head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors
 [ "$code" = 1 ] && has err 'short.safetensors'
