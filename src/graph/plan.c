@@ -3,15 +3,15 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/hash.h"
+#include "graph/space.h"
 
 /* A stretch of arena memory in use from position `first` to `last`: a root tensor or a node's workspace. */
 typedef struct block {
     int first, last;
-    int64_t bytes, offset;
-    int64_t *out; /* where the offset goes */
+    int64_t bytes;
+    int64_t *offset; /* where it goes */
     uint64_t key; /* order among equals, or the shuffle */
 } block;
 
@@ -93,51 +93,32 @@ static int by_key(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* The lowest gap between the placed blocks, sorted by offset, that live at the same time. */
-static int64_t lowest_gap(block *const *placed, int count, const block *b)
+/* The order in which blocks are placed: the largest first, or shuffled. */
+static void sort(block *blocks, int count, uint64_t shuffle)
 {
-    int64_t end = 0; /* of what was looked at */
-    for (int i = 0; i < count; i++) {
-        const block *other = placed[i];
-        if (other->first > b->last || b->first > other->last) continue;
-        if (other->offset - end >= b->bytes) break;
-        if (other->offset + other->bytes > end) end = other->offset + other->bytes;
-    }
-    return end;
-}
-
-/* Keeps `placed`, of `count` blocks, sorted by offset. */
-static void insert(block **placed, int count, block *b)
-{
-    int low = 0, high = count;
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        if (placed[middle]->offset <= b->offset) low = middle + 1;
-        else high = middle;
-    }
-    memmove(&placed[low + 1], &placed[low], (size_t)(count - low) * sizeof *placed);
-    placed[low] = b;
-}
-
-static dt_status place(block *blocks, int count, uint64_t shuffle, int64_t *total)
-{
-    block **placed = malloc(((size_t)count + 1) * sizeof *placed);
-    if (!placed) return dt_fail_memory(((size_t)count + 1) * sizeof *placed, "the memory plan");
     for (int i = 0; i < count; i++) {
         uint64_t key = (uint64_t)i;
         blocks[i].key = shuffle ? dt_hash_bytes(&key, sizeof key, shuffle) : key;
     }
     if (count) qsort(blocks, (size_t)count, sizeof *blocks, shuffle ? by_key : by_size);
+}
+
+/* Each block as low as it can lie beside those placed before. */
+static dt_status place(const block *blocks, int count, int positions, int64_t *total)
+{
+    dt_space space;
+    DT_TRY(dt_space_create(positions, &space));
+    dt_status status = DT_OK;
     *total = 0;
-    for (int i = 0; i < count && *total <= DT_MOST_BYTES; i++) {
-        block *b = &blocks[i];
-        b->offset = lowest_gap(placed, i, b);
-        insert(placed, i, b);
-        *b->out = b->offset;
-        if (b->offset + b->bytes > *total) *total = b->offset + b->bytes;
+    for (int i = 0; i < count && !status && *total <= DT_MOST_BYTES; i++) {
+        const block *b = &blocks[i];
+        int64_t offset = dt_space_find(&space, b->first, b->last, b->bytes), end = offset + b->bytes;
+        status = dt_space_take(&space, b->first, b->last, (dt_range){offset, end});
+        *b->offset = offset;
+        if (end > *total) *total = end;
     }
-    free(placed);
-    if (*total <= DT_MOST_BYTES) return DT_OK;
+    dt_space_free(&space);
+    if (status || *total <= DT_MOST_BYTES) return status;
     return dt_fail(DT_ERR_USAGE, "activations would be larger than any memory; choose a smaller batch, image or model");
 }
 
@@ -167,13 +148,12 @@ static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, 
     for (int i = 0; i < g->tensors.count; i++) {
         dt_tensor *t = g->tensors.at[i];
         if (t->kind == DT_VALUE && t->root == t)
-            blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), 0, &t->offset, 0};
+            blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), &t->offset, 0};
     }
     for (dt_node *n = g->first; n; n = n->next) {
         n->workspace_bytes = n->op->workspace ? n->op->workspace(n, info, backend) : 0;
         if (n->workspace_bytes)
-            blocks[count++] =
-                (block){n->position, n->position, align_up(n->workspace_bytes), 0, &n->workspace_offset, 0};
+            blocks[count++] = (block){n->position, n->position, align_up(n->workspace_bytes), &n->workspace_offset, 0};
     }
     return count;
 }
@@ -190,7 +170,8 @@ dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *in
     block *blocks = calloc(room, sizeof *blocks);
     if (!blocks) return dt_fail_memory(room * sizeof *blocks, "the memory plan");
     int count = collect(g, backend, info, blocks);
-    dt_status status = place(blocks, count, options->shuffle, &out->bytes);
+    sort(blocks, count, options->shuffle);
+    dt_status status = place(blocks, count, g->node_count, &out->bytes);
     if (!status) status = find_peak(blocks, count, g->node_count, &out->peak);
     free(blocks);
     return status;
