@@ -42,7 +42,7 @@ int64_t dt_shape_count(const dt_shape *);                 /* elements */
 int64_t dt_shape_rows(const dt_shape *);                  /* product of all dimensions but the last */
 int64_t dt_shape_last(const dt_shape *);                  /* the last dimension, 1 for a scalar */
 bool dt_shape_equal(const dt_shape *, const dt_shape *);
-const char *dt_shape_text(const dt_shape *, char out[96]); /* "[64, 17, 192]" */
+const char *dt_shape_text(const dt_shape *, char out[96]); /* "[64, 17, 192]"; what does not fit is "..." */
 
 typedef enum dt_tensor_kind {
     DT_VALUE,    /* made by a node; lives in the arena, or in persistent memory where `bound` says */
