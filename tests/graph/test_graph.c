@@ -1,4 +1,5 @@
 /* The graph and its store: readers, parameters and their layout, sizes that no memory holds, plans, and states. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
+#include "graph/space.h"
 #include "ops/ops.h"
 #include "support/trial.h"
 
@@ -152,6 +155,27 @@ static void a_huge_tensor_is_refused(void **state)
     }
 }
 
+static void shapes_are_shown_as_far_as_there_is_room(void **state)
+{
+    static const struct {
+        dt_shape shape;
+        const char *text;
+    } cases[] = {
+        {{0, {0}}, "[]"},
+        {{3, {64, 17, 192}}, "[64, 17, 192]"},
+        {{6, {999999999, 999999999, 999999999, 999999999, 999999999, 9}},
+         "[999999999, 999999999, 999999999, 999999999, 999999999, 9]"},
+        {{5, {INT64_MAX, INT64_MIN, INT64_MAX, 999999999999, INT64_MIN}},
+         "[9223372036854775807, -9223372036854775808, 9223372036854775807, 999999999999, ...]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[97];
+        text[96] = '#';
+        assert_string_equal(dt_shape_text(&cases[i].shape, text), cases[i].text);
+        assert_int_equal(text[96], '#');
+    }
+}
+
 static void a_huge_product_is_refused(void **state)
 {
     fixture f = open_graph();
@@ -240,6 +264,60 @@ static void shared_values_are_not_overwritten(void **state)
     dt_store_free(f.store);
 }
 
+/* --- placement --- */
+
+typedef struct placed {
+    int first, last;
+    dt_range range;
+} placed;
+
+static bool is_free(const placed *blocks, int count, const placed *b, int64_t offset)
+{
+    int64_t bytes = b->range.end - b->range.begin;
+    for (int i = 0; i < count; i++) {
+        const placed *other = &blocks[i];
+        bool together = other->first <= b->last && b->first <= other->last;
+        if (together && other->range.begin < offset + bytes && offset < other->range.end) return false;
+    }
+    return true;
+}
+
+/* The lowest place, by trying all: nothing, or the end of what lies below it. */
+static int64_t lowest_place(const placed *blocks, int count, const placed *b)
+{
+    int64_t lowest = is_free(blocks, count, b, 0) ? 0 : INT64_MAX;
+    for (int i = 0; i < count; i++) {
+        int64_t end = blocks[i].range.end;
+        if (end < lowest && is_free(blocks, count, b, end)) lowest = end;
+    }
+    return lowest;
+}
+
+static int draw(int below)
+{
+    static uint64_t draws;
+    return (int)(dt_random_word(3, DT_PURPOSE_SYNTHETIC, 0, 0, draws++) % (uint32_t)below);
+}
+
+static void blocks_get_the_lowest_free_place(void **state)
+{
+    enum { POSITIONS = 75, BLOCKS = 300 };
+    placed blocks[BLOCKS];
+    dt_space space;
+    assert_int_equal(dt_space_create(POSITIONS, &space), DT_OK);
+    for (int i = 0; i < BLOCKS; i++) {
+        placed *b = &blocks[i];
+        b->first = draw(POSITIONS);
+        b->last = i % 9 ? b->first + draw(POSITIONS - b->first) / (1 + i % 4) : INT_MAX; /* the graph's outputs */
+        b->range = (dt_range){0, i % 10 * 256}; /* empty ones too */
+        int64_t bytes = b->range.end, offset = dt_space_find(&space, b->first, b->last, bytes);
+        if (bytes) assert_int_equal(offset, lowest_place(blocks, i, b));
+        b->range = (dt_range){offset, offset + bytes};
+        assert_int_equal(dt_space_take(&space, b->first, b->last, b->range), DT_OK);
+    }
+    dt_space_free(&space);
+}
+
 /* --- states --- */
 
 /* The sum over gelu(x + s), with s written before its last reader was built: through a view of it, and by what
@@ -285,6 +363,39 @@ static void states_are_read_at_their_value_before_the_program(void **state)
     }
 }
 
+/* b takes the value that a had, although a is assigned, too, and a later node reads both. */
+static void a_state_may_be_assigned_from_another(void **state)
+{
+    fixture f = open_graph();
+    dt_tensor *a = dt_state_tensor(f.g, "a", DT_F32, DT_SHAPE(4), true);
+    dt_tensor *b = dt_state_tensor(f.g, "b", DT_F32, DT_SHAPE(4), true);
+    dt_assign(f.g, b, a);
+    const dt_node *to_b = dt_graph_first(f.g);
+    dt_assign(f.g, a, dt_fill(f.g, DT_F32, &DT_SHAPE(4), 1));
+    dt_tensor *sum = dt_add(f.g, a, b);
+    dt_graph_output(f.g, "sum", sum);
+    assert_int_equal(dt_pass_order(f.g), DT_OK);
+    dt_graph_number(f.g);
+    const dt_node *to_a = dt_graph_first(f.g);
+    while (to_a->next) to_a = to_a->next;
+    assert_ptr_equal(to_a->op, &dt_op_assign);
+    assert_ptr_equal(to_a->in[0], a);
+    assert_true(sum->maker->position < to_b->position);
+    close_graph(&f);
+}
+
+static void states_assigned_in_a_circle_are_refused(void **state)
+{
+    fixture f = open_graph();
+    dt_tensor *a = dt_state_tensor(f.g, "a", DT_F32, DT_SHAPE(4), true);
+    dt_tensor *b = dt_state_tensor(f.g, "b", DT_F32, DT_SHAPE(4), true);
+    dt_assign(f.g, a, b);
+    dt_assign(f.g, b, a);
+    assert_int_equal(dt_pass_order(f.g), DT_ERR_USAGE);
+    expect_failure(f.g, "in a circle");
+    close_graph(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,13 +404,17 @@ int main(void)
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
         cmocka_unit_test(parameters_stand_in_units),
+        cmocka_unit_test(shapes_are_shown_as_far_as_there_is_room),
         cmocka_unit_test(a_huge_tensor_is_refused),
         cmocka_unit_test(a_huge_product_is_refused),
         cmocka_unit_test(huge_parameters_are_refused),
         cmocka_unit_test(a_huge_arena_is_refused),
         cmocka_unit_test(the_peak_is_found),
         cmocka_unit_test(shared_values_are_not_overwritten),
+        cmocka_unit_test(blocks_get_the_lowest_free_place),
         cmocka_unit_test(states_are_read_at_their_value_before_the_program),
+        cmocka_unit_test(a_state_may_be_assigned_from_another),
+        cmocka_unit_test(states_assigned_in_a_circle_are_refused),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }
