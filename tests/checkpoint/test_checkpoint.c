@@ -229,7 +229,7 @@ static void find_passes_damage_over(void **state)
     toy_close(&t);
 }
 
-/* A file that cannot be read is not a damaged one: it may be readable again when the next save removes what is ahead. */
+/* A file that cannot be read is no damaged one: it may be readable again when the next save removes what is ahead. */
 static void find_does_not_pass_over_what_it_cannot_read(void **state)
 {
     toy t;
