@@ -132,7 +132,8 @@ static dt_param *param_declare(dt_graph *g, const char *name, const char *full, 
     if (g->unit < 0) return dt_graph_fail(g, "parameter %s is declared outside any unit", name);
     if (!dt_graph_check_size(g, DT_F64, shape)) return NULL;
     if (dt_shape_count(shape) > DT_PARAM_MOST)
-        return dt_graph_fail(g, "parameter %s has %lld numbers, more than the %lld that can be drawn", name,
+        return dt_graph_fail(g, "parameter %s has %lld numbers, more than the %lld that can be drawn; "
+                             "choose a smaller model", name,
                              (long long)dt_shape_count(shape), (long long)DT_PARAM_MOST);
     dt_status status = hash_reserve(store);
     dt_param *param = status ? NULL : param_create(g, full, shape, options);

@@ -42,8 +42,8 @@ static dt_status read_epoch(const dt_settings *settings, int64_t samples, dt_sch
     s->epoch_samples = samples - surplus;
     if (surplus && !dt_setting_bool(settings, "data.drop_last")) s->epoch_samples += s->batch;
     if (s->epoch_samples > 0) return DT_OK;
-    return dt_setting_fail(settings, "data.batch", "a batch of %lld is larger than the training set of %lld samples",
-                           (long long)s->batch, (long long)samples);
+    return dt_setting_fail(settings, "data.batch", "a batch of %lld is larger than the training set of %lld samples; "
+                           "lower it, or pad it with data.drop_last=false", (long long)s->batch, (long long)samples);
 }
 
 static dt_status read_steps(const dt_settings *settings, dt_schedule *s)
