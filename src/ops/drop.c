@@ -45,43 +45,27 @@ static dt_cpu_drop describe(const dt_node *node)
     };
 }
 
-static dt_status dropout_cpu(const dt_node *node, const dt_exec *exec)
-{
-    dt_cpu_drop args = describe(node);
-    exec->cpu->dropout(dt_device_pool(exec->device), node->in[X]->dtype, &args);
-    return DT_OK;
-}
-
-static dt_status drop_path_cpu(const dt_node *node, const dt_exec *exec)
-{
-    dt_cpu_drop args = describe(node);
-    exec->cpu->drop_path(dt_device_pool(exec->device), node->in[X]->dtype, &args);
-    return DT_OK;
-}
-
-const dt_op dt_op_dropout = {
-    .name = "dropout",
-    .attr_size = sizeof(dt_drop_attr),
-    .max_outputs = 1,
-    .flags = DT_OP_CHEAP,
-    .in_place = 1u << X,
-    .shape = drop_shape,
-    .grad = drop_grad,
-    .cost = drop_cost,
-    .kernel = {[DT_CPU] = dropout_cpu},
-};
-
-const dt_op dt_op_drop_path = {
-    .name = "drop_path",
-    .attr_size = sizeof(dt_drop_attr),
-    .max_outputs = 1,
-    .flags = DT_OP_CHEAP,
-    .in_place = 1u << X,
-    .shape = drop_shape,
-    .grad = drop_grad,
-    .cost = drop_cost,
-    .kernel = {[DT_CPU] = drop_path_cpu},
-};
+/* The two differ in the kernel alone. */
+#define DROP_OP(kind)                                                                    \
+    static dt_status kind##_cpu(const dt_node *node, const dt_exec *exec)                \
+    {                                                                                    \
+        dt_cpu_drop args = describe(node);                                               \
+        exec->cpu->kind(dt_device_pool(exec->device), node->in[X]->dtype, &args);        \
+        return DT_OK;                                                                    \
+    }                                                                                    \
+    const dt_op dt_op_##kind = {                                                         \
+        .name = #kind,                                                                   \
+        .attr_size = sizeof(dt_drop_attr),                                               \
+        .max_outputs = 1,                                                                \
+        .flags = DT_OP_CHEAP,                                                            \
+        .in_place = 1u << X,                                                             \
+        .shape = drop_shape,                                                             \
+        .grad = drop_grad,                                                               \
+        .cost = drop_cost,                                                               \
+        .kernel = {[DT_CPU] = kind##_cpu},                                               \
+    };
+DROP_OP(dropout)
+DROP_OP(drop_path)
 
 static dt_tensor *drop(dt_graph *graph, const dt_op *op, dt_tensor *const in[INPUTS], const dt_drop_attr *attr)
 {
