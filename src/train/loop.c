@@ -142,10 +142,10 @@ static dt_status leave_unreported(dt_trainer *t)
 }
 
 /* Evaluations and checkpoints do not count as training time. */
-static dt_status pause_for_milestone(dt_trainer *t)
+static dt_status pause_for(dt_trainer *t, dt_status (*what)(dt_trainer *))
 {
     dt_meter_pause(&t->meter);
-    dt_status status = dt_trainer_milestone(t);
+    dt_status status = what(t);
     dt_meter_resume(&t->meter);
     return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
 }
@@ -160,7 +160,7 @@ static int flight_after_launch(const dt_trainer *t)
 dt_status dt_trainer_loop(dt_trainer *t)
 {
     dt_meter_start(&t->meter);
-    if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for_milestone(t));
+    if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for(t, dt_trainer_make_up));
     while (t->progress.step < t->schedule.steps) {
         if (stopped(t)) return leave_on_signal(t);
         if (t->told) return leave_unreported(t);
@@ -168,7 +168,7 @@ dt_status dt_trainer_loop(dt_trainer *t)
         int64_t step = t->progress.step;
         DT_TRY(learn(t, flight_after_launch(t)));
         if (t->progress.step != step) continue; /* rolled back */
-        if (dt_trainer_pauses(t)) DT_TRY(pause_for_milestone(t));
+        if (dt_trainer_pauses(t)) DT_TRY(pause_for(t, dt_trainer_milestone));
     }
     return t->told ? leave_unreported(t) : DT_OK;
 }

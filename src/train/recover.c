@@ -17,19 +17,12 @@ static dt_status reload(dt_trainer *t)
 {
     char *path = NULL;
     DT_TRY(dt_trainer_finish_saving(t));
+    DT_TRY(dt_run_folder_check(t->folder));
     DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
     if (!status) status = dt_trainer_load(t, path);
     free(path);
     return status;
-}
-
-/* Lines of the steps that are taken back come again. */
-static dt_status rewind_report(dt_trainer *t)
-{
-    dt_report_free(t->report);
-    t->report = NULL;
-    return dt_report_create(dt_run_folder_path(t->folder), t->progress.step, t->schedule.steps, t->log, &t->report);
 }
 
 /* A step in flight behind the bad one is forgotten: its weights are gone, and its batch comes again. */
@@ -55,7 +48,7 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
     t->saved_step = -1;
     dt_log_warn(t->log, "rolled back to step %lld; the data goes on at sample %lld", (long long)t->progress.step,
                 (long long)t->progress.samples);
-    DT_TRY(rewind_report(t));
+    dt_trainer_reported(t, dt_report_rewind(t->report, t->progress.step));
     DT_TRY(dt_trainer_seek(t, t->progress.samples));
     dt_meter_start(&t->meter);
     return DT_OK;

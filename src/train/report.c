@@ -81,7 +81,7 @@ static dt_status open_metrics(dt_report *report, const char *folder, int64_t res
     return resume_step >= 0 ? cut_metrics(report, resume_step) : DT_OK;
 }
 
-/* Appends and frees a line. */
+/* Appends with one call, and frees. */
 static dt_status append_line(const dt_report *report, dt_text *line)
 {
     dt_status status = dt_text_status(line);
@@ -221,6 +221,12 @@ void dt_report_free(dt_report *report)
     free(report);
 }
 
+dt_status dt_report_rewind(dt_report *report, int64_t step)
+{
+    DT_TRY(cut_metrics(report, step));
+    return dt_tensorboard_restart(report->board, step + 1);
+}
+
 bool dt_report_has_eval(const dt_report *report) { return report->has_eval; }
 
 dt_status dt_report_step(dt_report *report, const dt_step_report *step)
@@ -248,21 +254,31 @@ dt_status dt_report_step(dt_report *report, const dt_step_report *step)
     return status ? status : event;
 }
 
-dt_status dt_report_eval(dt_report *report, const dt_eval_report *eval)
+/* The log line and the event of one set of weights; its line of metrics.jsonl is added to `line`. */
+static dt_status report_set(dt_report *report, const dt_eval_report *eval, dt_text *line)
 {
     const dt_scalar values[] = {{"loss", eval->loss}, {"top1", eval->top1}, {"top5", eval->top5}};
     const size_t count = sizeof values / sizeof values[0];
     const char *key = strcmp(eval->set, "ema") == 0 ? "eval_ema" : "eval";
-    dt_text line = {0};
-    dt_text_add(&line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
-    add_members(&line, values, count, "");
-    dt_text_add(&line, "}}\n");
+    dt_text_add(line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
+    add_members(line, values, count, "");
+    dt_text_add(line, "}}\n");
     char seconds[32];
     dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld samples in %s)",
                 (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
                 dt_text_duration(seconds, eval->seconds));
-    dt_status event = add_event(report, eval->step, key, values, count);
-    dt_status status = append_line(report, &line);
+    return add_event(report, eval->step, key, values, count);
+}
+
+dt_status dt_report_eval(dt_report *report, const dt_eval_report *sets, int count)
+{
+    dt_text lines = {0};
+    dt_status event = DT_OK;
+    for (int i = 0; i < count; i++) {
+        dt_status one = report_set(report, &sets[i], &lines);
+        if (!event) event = one;
+    }
+    dt_status status = append_line(report, &lines);
     return status ? status : event;
 }
 

@@ -69,6 +69,7 @@ bool dt_trainer_pauses(const dt_trainer *); /* is anything? */
 /* DT_ERR_STOPPED: a signal cut the evaluation off; nothing of it is reported, and a resumed run owes it. */
 DT_MUST_USE dt_status dt_trainer_milestone(dt_trainer *);
 bool dt_trainer_owes_evaluation(const dt_trainer *); /* of the step that the run was resumed at */
+DT_MUST_USE dt_status dt_trainer_make_up(dt_trainer *); /* evaluates it; DT_ERR_STOPPED as above */
 /* Saves this step unless it is saved already, and returns once that is durable. */
 DT_MUST_USE dt_status dt_trainer_save(dt_trainer *);
 /* Waits for a checkpoint under way. That it failed is an error or a warning, as checkpoint.on_error says. */

@@ -72,8 +72,8 @@ static void lines_have_the_documented_keys(void **state)
     dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8};
     dt_eval_report average = {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
-    assert_int_equal(dt_report_eval(report, &eval), DT_OK);
-    assert_int_equal(dt_report_eval(report, &average), DT_OK);
+    assert_int_equal(dt_report_eval(report, &eval, 1), DT_OK);
+    assert_int_equal(dt_report_eval(report, &average, 1), DT_OK);
     char *text = read_text(path_in_folder("metrics.jsonl")); /* before flush and free: a line is there at once */
     assert_string_equal(text,
                         "{\"step\":7,\"epoch\":0.5,\"loss\":1.25,\"lr\":0.001,\"grad_norm\":0.1,"
@@ -231,7 +231,7 @@ static void events_are_framed_and_tagged(void **state)
     dt_step_report step = example(7);
     dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1, .top1 = 87.5, .top5 = 99};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
-    assert_int_equal(dt_report_eval(report, &eval), DT_OK);
+    assert_int_equal(dt_report_eval(report, &eval, 1), DT_OK);
     dt_report_free(report);
     assert_int_equal(event_files(files), 1);
     assert_int_equal(check_records(files[0], payloads, sizeof payloads), 4);
