@@ -38,6 +38,10 @@ static bool improves(dt_trainer *t, const dt_eval_report *result)
     double value = is_loss ? result->loss : result->top1;
     if (!isfinite(value) || !isfinite(result->loss)) return false;
     if (isfinite(t->progress.best) && (is_loss ? value >= t->progress.best : value <= t->progress.best)) return false;
+    if (dt_trainer_has_best(t)) {
+        t->best_before = t->progress.best;
+        t->best_step_before = t->progress.best_step;
+    }
     t->progress.best = value;
     t->progress.best_step = t->progress.step;
     return true;
@@ -75,19 +79,24 @@ bool dt_trainer_owes_evaluation(const dt_trainer *t)
 
 /* --- checkpoints --- */
 
-/* What became of a save, as far as it is known. */
-static dt_status judge(dt_trainer *t, dt_status saved)
+/* What became of the save of `step`, as far as it is known. A best that is not saved is none: it would let the earlier
+ * one go, and keep later ones from being saved. */
+static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
 {
     if (!saved) return DT_OK;
     t->saved_step = -1;
+    if (t->progress.best_step == step) {
+        t->progress.best = t->best_before;
+        t->progress.best_step = t->best_step_before;
+    }
     if (!t->policy.go_on_unsaved) return saved;
     dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
     return DT_OK;
 }
 
-dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver)); }
+dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver), t->saved_step); }
 
-static dt_status start_saving(dt_trainer *t)
+static dt_status begin_save(dt_trainer *t)
 {
     DT_TRY(dt_run_folder_check(t->folder));
     dt_trainer_flush(t);
@@ -97,6 +106,8 @@ static dt_status start_saving(dt_trainer *t)
     return DT_OK;
 }
 
+static dt_status start_saving(dt_trainer *t) { return judge(t, begin_save(t), t->progress.step); }
+
 dt_status dt_trainer_save(dt_trainer *t)
 {
     if (dt_saver_wait(t->saver)) {
@@ -104,7 +115,7 @@ dt_status dt_trainer_save(dt_trainer *t)
         t->saved_step = -1;
     }
     if (t->saved_step == t->progress.step) return DT_OK;
-    DT_TRY(start_saving(t));
+    DT_TRY(begin_save(t));
     return dt_saver_wait(t->saver);
 }
 
@@ -128,17 +139,25 @@ bool dt_trainer_has_best(const dt_trainer *t)
 /* A save of skipped steps alone would only push older checkpoints out. The last step is saved in any case. */
 static bool has_news(const dt_trainer *t) { return t->committed || t->saved_step < 0 || is_last(t); }
 
+/* An evaluation must know whether the best so far is saved; what else is under way may be learnt of later. */
+static dt_status learn_of_save(dt_trainer *t)
+{
+    bool is_best = isfinite(t->progress.best) && t->progress.best_step == t->saved_step;
+    if (is_best && evaluation_due(t)) return dt_trainer_finish_saving(t);
+    return judge(t, dt_saver_poll(t->saver), t->saved_step);
+}
+
 dt_status dt_trainer_milestone(dt_trainer *t)
 {
     evaluation e = {0};
-    DT_TRY(judge(t, dt_saver_poll(t->saver)));
+    DT_TRY(learn_of_save(t));
     if (evaluation_due(t)) {
         DT_TRY(evaluate(t, &e));
         report_evaluation(t, &e);
     }
     if (!e.improved && !(checkpoint_due(t) && has_news(t))) return DT_OK;
     DT_TRY(dt_trainer_finish_saving(t));
-    return judge(t, start_saving(t));
+    return start_saving(t);
 }
 
 /* Lines beyond a checkpoint are taken back, so elsewhere they may come before it. Here the checkpoint is there: with its
@@ -148,7 +167,7 @@ dt_status dt_trainer_make_up(dt_trainer *t)
     evaluation e;
     DT_TRY(evaluate(t, &e));
     if (e.improved) {
-        DT_TRY(judge(t, start_saving(t)));
+        DT_TRY(start_saving(t));
         DT_TRY(dt_trainer_finish_saving(t));
     }
     report_evaluation(t, &e);

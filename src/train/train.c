@@ -79,7 +79,7 @@ static dt_status open_saver(dt_trainer *t)
                                      .keep = t->policy.keep,
                                      .compress = t->policy.compress,
                                      .file_bytes = t->policy.file_bytes};
-    if (t->saved_step >= 0 && dt_checkpoint_tidy(&t->progress, &options))
+    if (dt_checkpoint_tidy(&t->progress, &options))
         dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
     json_t *numerics = dt_session_numerics(t->session);
     if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
@@ -155,7 +155,7 @@ static void release(dt_trainer *t)
 
 dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, dt_log *log)
 {
-    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1};
+    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1, .best_before = NAN};
     dt_status status = train(&t);
     if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);

@@ -39,6 +39,8 @@ typedef struct dt_trainer {
     dt_progress progress;    /* counts launched steps; agrees with the weights when none is in flight */
     int64_t saved_step;      /* of the newest checkpoint, written or under way; -1: none, or it failed */
     bool committed;          /* a step since the newest save began */
+    double best_before;      /* progress.best before the newest improvement, and its step, if that is on the disk */
+    int64_t best_step_before;
     int64_t skipped_in_row;  /* newest steps that did not commit */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
