@@ -133,6 +133,28 @@ static void parameters_stand_in_units(void **state)
     close_graph(&f);
 }
 
+/* The second graph reads the parameter by its name, without its unit. */
+static void a_parameter_of_a_unit_that_is_not_open_is_reduced(void **state)
+{
+    fixture f = open_graph();
+    const dt_pass_options options = {.precision = DT_PRECISION_FP32};
+    for (int i = 0; i < 9; i++) {
+        dt_unit_begin(f.g, "%d", i);
+        assert_non_null(dt_param_tensor(f.g, "w", DT_SHAPE(4), bias));
+        dt_unit_end(f.g);
+    }
+    dt_graph_free(f.g);
+    assert_int_equal(dt_graph_create(f.store, true, &f.g), DT_OK);
+    dt_tensor *loss = dt_sum(f.g, dt_gelu(f.g, dt_param_tensor(f.g, "8.w", DT_SHAPE(4), bias), DT_ACT_GELU));
+    dt_graph_output(f.g, "loss", loss);
+    assert_int_equal(dt_passes_run(f.g, loss, &options), DT_OK);
+    const dt_node *last = dt_graph_first(f.g);
+    while (last->next) last = last->next;
+    assert_ptr_equal(last->op, &dt_op_all_reduce);
+    assert_string_equal(last->in[0]->name, "8.vectors.gradient");
+    close_graph(&f);
+}
+
 /* --- sizes that no memory holds --- */
 
 static const int64_t huge = (int64_t)1 << 46;
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
         cmocka_unit_test(parameters_stand_in_units),
+        cmocka_unit_test(a_parameter_of_a_unit_that_is_not_open_is_reduced),
         cmocka_unit_test(shapes_are_shown_as_far_as_there_is_room),
         cmocka_unit_test(a_huge_tensor_is_refused),
         cmocka_unit_test(a_huge_product_is_refused),
