@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "train/bar.h"
 #include "train/tensorboard.h"
 
 enum { MAX_VALUES = 16 };
@@ -137,25 +138,19 @@ static void add_known(dt_text *out, const char *format, double value)
     if (isfinite(value)) dt_text_add(out, format, value);
 }
 
-/* What the log line and the bar both say. */
-static void add_summary(dt_text *out, const dt_step_report *step)
-{
-    char memory[32];
-    add_known(out, "  loss %.4f", step->loss);
-    add_known(out, "  lr %.3g", step->lr);
-    if (isfinite(step->samples_per_s))
-        dt_text_add(out, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
-                    step->unit ? step->unit : "samples");
-    add_known(out, "  data wait %.1f %%", 100 * step->data_wait);
-    if (isfinite(step->memory_gib)) dt_text_add(out, "  %s", dt_text_bytes(memory, step->memory_gib * 0x1p30));
-}
-
 static void log_step(const dt_report *report, const dt_step_report *step)
 {
     dt_text line = {0};
+    char memory[32];
     dt_text_add(&line, "step %lld/%lld", (long long)step->step, (long long)report->total_steps);
     add_known(&line, "  epoch %.2f", step->epoch);
-    add_summary(&line, step);
+    add_known(&line, "  loss %.4f", step->loss);
+    add_known(&line, "  lr %.3g", step->lr);
+    if (isfinite(step->samples_per_s))
+        dt_text_add(&line, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
+                    step->unit ? step->unit : "samples");
+    add_known(&line, "  data wait %.1f %%", 100 * step->data_wait);
+    if (isfinite(step->memory_gib)) dt_text_add(&line, "  %s", dt_text_bytes(memory, step->memory_gib * 0x1p30));
     add_known(&line, "  top-1 %.1f %%", step->top1);
     add_known(&line, "  grad norm %.3g", step->grad_norm);
     add_known(&line, "  MFU %.1f %%", 100 * step->mfu);
@@ -170,25 +165,6 @@ static double remaining_seconds(const dt_report *report, int64_t step, double no
     int64_t done = step - report->first_step;
     if (report->first_step < 0 || done <= 0) return NAN;
     return (now - report->first_time) / (double)done * (double)(report->total_steps - step);
-}
-
-/* "[=====>    ]  45 %  900/2000" and the rest; the bar takes the columns that the rest leaves, if they are enough. */
-static void add_bar(dt_text *out, int64_t step, int64_t total, const dt_text *rest, int columns)
-{
-    enum { LEAST_CELLS = 5, MOST_CELLS = 30 };
-    double share = total > 0 ? (double)step / (double)total : 0;
-    char head[64];
-    int taken = snprintf(head, sizeof head, "%3.0f %%  %lld/%lld", floor(100 * share), (long long)step,
-                         (long long)total);
-    int cells = columns - 4 - taken - (int)rest->length;
-    if (cells > MOST_CELLS) cells = MOST_CELLS;
-    int filled = (int)(share * cells);
-    if (cells >= LEAST_CELLS) {
-        dt_text_add(out, "[");
-        for (int i = 0; i < cells; i++) dt_text_add_bytes(out, i < filled ? "=" : i == filled ? ">" : " ", 1);
-        dt_text_add(out, "] ");
-    }
-    dt_text_add(out, "%s%s", head, rest->data ? rest->data : "");
 }
 
 /* --- the report --- */
@@ -223,6 +199,7 @@ void dt_report_free(dt_report *report)
 
 dt_status dt_report_rewind(dt_report *report, int64_t step)
 {
+    report->first_step = -1; /* the time that the taken back steps took says nothing about those left */
     DT_TRY(cut_metrics(report, step));
     return dt_tensorboard_restart(report->board, step + 1);
 }
@@ -291,13 +268,10 @@ void dt_report_progress(dt_report *report, const dt_step_report *step)
         report->first_time = now;
     } else if (now - report->bar_time < 0.1) return;
     report->bar_time = now;
-    dt_text line = {0}, rest = {0};
-    char eta[32];
-    dt_text_add(&rest, "  ETA %s", dt_text_duration(eta, remaining_seconds(report, step->step, now)));
-    add_summary(&rest, step);
-    add_bar(&line, step->step, report->total_steps, &rest, dt_log_columns(report->log));
+    dt_text line = {0};
+    int columns = dt_log_columns(report->log) - 1; /* the log leaves the last one free */
+    dt_bar_print(&line, step, report->total_steps, remaining_seconds(report, step->step, now), columns);
     if (!line.failed) dt_log_status_line(report->log, line.data);
-    dt_text_free(&rest);
     dt_text_free(&line);
 }
 

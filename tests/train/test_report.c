@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "train/bar.h"
 #include "train/report.h"
 
 enum { FILE_LIMIT = 1 << 20 };
@@ -180,6 +181,27 @@ static void the_log_gets_a_line_for_people(void **state)
     fclose(stream);
 }
 
+static void assert_bar(int64_t step, double remaining, int columns, const char *wanted)
+{
+    dt_text line = {0};
+    dt_step_report report = example(step);
+    dt_bar_print(&line, &report, 2000, remaining, columns);
+    assert_string_equal(line.data ? line.data : "", wanted);
+    assert_true((int)line.length <= (columns > 0 ? columns : 0));
+    dt_text_free(&line);
+}
+
+static void a_terminals_line_holds_whole_fields(void **state)
+{
+    assert_bar(900, 3723, 105, "[====>     ]  45 %  ETA 1:02:03  loss 1.2500  lr 0.001  1774 images/s  wait 0.3 %  "
+                               "128 MiB  step 900/2000");
+    assert_bar(900, 3723, 79, " 45 % ETA 1:02:03 loss 1.2500 lr 0.001 1774 images/s wait 0.3 % 128 MiB");
+    assert_bar(900, NAN, 40, " 45 % ETA n/a loss 1.2500 lr 0.001");
+    assert_bar(2000, 0, 5, "100 %");
+    assert_bar(900, 1, 4, "");
+    assert_bar(900, 1, -1, "");
+}
+
 /* --- event files --- */
 
 static uint64_t little_endian(const unsigned char *bytes, int count)
@@ -294,6 +316,7 @@ int main(void)
         IN_FOLDER(resume_cuts_a_torn_line),
         IN_FOLDER(a_full_disk_leaves_whole_lines),
         IN_FOLDER(the_log_gets_a_line_for_people),
+        cmocka_unit_test(a_terminals_line_holds_whole_fields),
         IN_FOLDER(events_are_framed_and_tagged),
         IN_FOLDER(a_scalar_is_encoded_as_published),
         IN_FOLDER(a_resume_starts_an_event_file_behind_the_others),
