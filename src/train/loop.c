@@ -98,9 +98,13 @@ static dt_status learn_oldest(dt_trainer *t)
     t->flight[0] = t->flight[1];
     t->in_flight--;
     dt_meter_add(&t->meter, &numbers, t->session->recipe.batch);
-    if (!numbers.finite) return dt_trainer_recover(t, &flight, &numbers);
-    t->committed = true;
-    t->skipped_in_row = 0;
+    if (!numbers.finite) {
+        DT_TRY(dt_trainer_recover(t, &flight, &numbers));
+        if (t->policy.on_nonfinite == DT_NONFINITE_ROLLBACK) return DT_OK; /* the step comes again */
+    } else {
+        t->committed = true;
+        t->skipped_in_row = 0;
+    }
     report(t, &flight);
     return DT_OK;
 }

@@ -1,4 +1,5 @@
 /* What follows a step whose gradient is not finite. Nothing of it was committed: the update kernels saw the flag. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "train/trainer.h"
@@ -6,9 +7,10 @@
 static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers, const char *then)
 {
     int64_t last = bad->first + t->session->recipe.batch - 1;
+    double loss = fabs(numbers->loss / numbers->count), norm = fabs(numbers->norm); /* both may be -nan */
     dt_log_warn(t->log, "step %lld did not commit: loss %g, gradient norm %g; its batch is samples %lld to %lld of the "
-                "run, in epoch %lld; %s", (long long)bad->step + 1, numbers->loss / numbers->count, numbers->norm,
-                (long long)bad->first, (long long)last, (long long)bad->epoch + 1, then);
+                "run, in epoch %lld; %s", (long long)bad->step + 1, loss, norm, (long long)bad->first, (long long)last,
+                (long long)bad->epoch + 1, then);
 }
 
 /* --- rollback --- */

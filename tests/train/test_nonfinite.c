@@ -62,6 +62,13 @@ static void test_skip(void **state)
     assert_int_equal(end.step, STEPS);
     assert_int_equal(end.samples, 8 * STEPS);
     assert_int_equal(end.skipped, STEPS - 1);
+
+    char *metrics = tiny_file("skip", "metrics.jsonl"), *log = tiny_file("skip", "log.txt"), wanted[32];
+    snprintf(wanted, sizeof wanted, "{\"step\":%d,", STEPS); /* a line is due, although nothing was learnt */
+    assert_non_null(strstr(metrics, wanted));
+    assert_non_null(strstr(log, "loss nan, gradient norm nan"));
+    free(metrics);
+    free(log);
 }
 
 /* Neither endless nor silent; what is skipped is not saved, and no evaluation of lost weights is the best. */
