@@ -60,6 +60,9 @@ is 'import'
 run eval imported --json
 [ "$code" = 0 ] && has out "\"loss\":$loss"
 is 'imported weights have the same loss'
+run eval imported --ema
+[ "$code" = 1 ] && has err 'has no averaged weights'
+is 'eval --ema of a run without an average says so'
 run export imported again.safetensors
 run inspect again.safetensors
 cp .out again.txt
@@ -73,6 +76,9 @@ is 'import does not overwrite'
 run import weights.safetensors tiny.yaml other model.depth=3
 [ "$code" = 1 ] && has err 'blocks.2' && [ ! -e other ]
 is 'import into another model names what is missing, and leaves nothing'
+run import weights.safetensors tiny.yaml weights.safetensors/other
+[ "$code" = 1 ] && has err "cannot make folder" && ! has err 'is left'
+is 'import into a file that is no folder leaves nothing either'
 run import weights.safetensors tiny.yaml other data.classes=5
 [ "$code" = 1 ] && has err 'head.weight'
 is 'import with another shape names the tensor'
