@@ -7,9 +7,9 @@
 #include "base/hash.h"
 #include "graph/space.h"
 
-/* A stretch of arena memory in use from position `first` to `last`: a root tensor or a node's workspace. */
+/* Arena memory in use at some positions: a root tensor or a node's workspace. */
 typedef struct block {
-    int first, last;
+    dt_span at;
     int64_t bytes;
     int64_t *offset; /* where it goes */
     uint64_t key; /* order among equals, or the shuffle */
@@ -83,7 +83,7 @@ static int by_size(const void *a, const void *b)
 {
     const block *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    if (x->at.first != y->at.first) return x->at.first < y->at.first ? -1 : 1;
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
@@ -112,8 +112,8 @@ static dt_status place(const block *blocks, int count, int positions, int64_t *t
     *total = 0;
     for (int i = 0; i < count && !status && *total <= DT_MOST_BYTES; i++) {
         const block *b = &blocks[i];
-        int64_t offset = dt_space_find(&space, b->first, b->last, b->bytes), end = offset + b->bytes;
-        status = dt_space_take(&space, b->first, b->last, (dt_range){offset, end});
+        int64_t offset = dt_space_find(&space, b->at, b->bytes), end = offset + b->bytes;
+        status = dt_space_take(&space, b->at, (dt_range){offset, end});
         *b->offset = offset;
         if (end > *total) *total = end;
     }
@@ -128,8 +128,8 @@ static dt_status find_peak(const block *blocks, int count, int positions, int *o
     int64_t *change = calloc((size_t)positions + 1, sizeof *change), bytes = 0, most = 0;
     if (!change) return dt_fail_memory(((size_t)positions + 1) * sizeof *change, "the memory plan");
     for (int i = 0; i < count; i++) {
-        change[blocks[i].first] += blocks[i].bytes;
-        if (blocks[i].last < positions) change[blocks[i].last + 1] -= blocks[i].bytes;
+        change[blocks[i].at.first] += blocks[i].bytes;
+        if (blocks[i].at.last < positions) change[blocks[i].at.last + 1] -= blocks[i].bytes;
     }
     *out = 0;
     for (int position = 0; position < positions; position++) {
@@ -148,12 +148,13 @@ static int collect(dt_graph *g, dt_backend backend, const dt_device_info *info, 
     for (int i = 0; i < g->tensors.count; i++) {
         dt_tensor *t = g->tensors.at[i];
         if (t->kind == DT_VALUE && t->root == t)
-            blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), &t->offset, 0};
+            blocks[count++] = (block){{t->first, t->last}, align_up(dt_tensor_bytes(t)), &t->offset, 0};
     }
     for (dt_node *n = g->first; n; n = n->next) {
         n->workspace_bytes = n->op->workspace ? n->op->workspace(n, info, backend) : 0;
         if (n->workspace_bytes)
-            blocks[count++] = (block){n->position, n->position, align_up(n->workspace_bytes), &n->workspace_offset, 0};
+            blocks[count++] =
+                (block){{n->position, n->position}, align_up(n->workspace_bytes), &n->workspace_offset, 0};
     }
     return count;
 }

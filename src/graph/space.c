@@ -1,8 +1,7 @@
-/* Free stretches of the arena, by a segment tree: every span of positions is a few stretches and lies beside or inside
- * the others, and blocks that lie on one another merge into one range. */
+/* The space as a segment tree: every span of positions is made up of a few stretches. Ranges that touch are joined, so
+ * blocks that lie on one another and live at one time are one range. */
 #include "graph/space.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 dt_status dt_space_create(int positions, dt_space *out)
@@ -21,6 +20,8 @@ dt_status dt_space_create(int positions, dt_space *out)
 
 void dt_space_free(dt_space *s) { dt_arena_free(s->arena); }
 
+/* --- lists of ranges --- */
+
 /* The first of the ranges that ends behind `offset`. */
 static int first_behind(const dt_ranges *ranges, int64_t offset)
 {
@@ -38,27 +39,6 @@ static int64_t pass_over(const dt_ranges *ranges, int64_t offset, int64_t bytes)
 {
     for (int i = first_behind(ranges, offset); i < ranges->count && ranges->at[i].begin < offset + bytes; i++)
         offset = ranges->at[i].end;
-    return offset;
-}
-
-/* The stretch `index` reaches from `low` to `high`. */
-static int64_t find(const dt_space *s, int index, int low, int high, int first, int last, int64_t offset, int64_t bytes)
-{
-    if (last < low || high < first) return offset;
-    if (first <= low && high <= last) return pass_over(&s->stretch[index].somewhere, offset, bytes);
-    int middle = low + (high - low) / 2;
-    offset = pass_over(&s->stretch[index].throughout, offset, bytes);
-    offset = find(s, 2 * index, low, middle, first, last, offset, bytes);
-    return find(s, 2 * index + 1, middle + 1, high, first, last, offset, bytes);
-}
-
-int64_t dt_space_find(const dt_space *s, int first, int last, int64_t bytes)
-{
-    int64_t offset = 0, before;
-    do {
-        before = offset;
-        offset = find(s, 1, 0, s->positions - 1, first, last, offset, bytes);
-    } while (offset != before); /* one stretch may have moved it into a range of another */
     return offset;
 }
 
@@ -89,18 +69,43 @@ static dt_status add(dt_arena *arena, dt_ranges *ranges, dt_range range)
     return DT_OK;
 }
 
-static dt_status take(dt_space *s, int index, int low, int high, int first, int last, dt_range range)
+/* --- the tree; the stretch `index` is the positions of `here` --- */
+
+static dt_span whole(const dt_space *s) { return (dt_span){0, s->positions - 1}; }
+static dt_span first_half(dt_span here) { return (dt_span){here.first, here.first + (here.last - here.first) / 2}; }
+static dt_span second_half(dt_span here) { return (dt_span){first_half(here).last + 1, here.last}; }
+static bool are_apart(dt_span a, dt_span b) { return a.last < b.first || b.last < a.first; }
+static bool is_inside(dt_span a, dt_span b) { return b.first <= a.first && a.last <= b.last; }
+
+static int64_t find(const dt_space *s, int index, dt_span here, dt_span at, int64_t offset, int64_t bytes)
 {
-    if (last < low || high < first) return DT_OK;
-    DT_TRY(add(s->arena, &s->stretch[index].somewhere, range));
-    if (first <= low && high <= last) return add(s->arena, &s->stretch[index].throughout, range);
-    int middle = low + (high - low) / 2;
-    DT_TRY(take(s, 2 * index, low, middle, first, last, range));
-    return take(s, 2 * index + 1, middle + 1, high, first, last, range);
+    if (are_apart(here, at)) return offset;
+    if (is_inside(here, at)) return pass_over(&s->stretch[index].somewhere, offset, bytes);
+    offset = pass_over(&s->stretch[index].throughout, offset, bytes);
+    offset = find(s, 2 * index, first_half(here), at, offset, bytes);
+    return find(s, 2 * index + 1, second_half(here), at, offset, bytes);
 }
 
-dt_status dt_space_take(dt_space *s, int first, int last, dt_range range)
+int64_t dt_space_find(const dt_space *s, dt_span at, int64_t bytes)
 {
-    if (range.begin == range.end) return DT_OK;
-    return take(s, 1, 0, s->positions - 1, first, last, range);
+    int64_t offset = 0, before;
+    do {
+        before = offset;
+        offset = find(s, 1, whole(s), at, offset, bytes);
+    } while (offset != before); /* one stretch may have moved it into a range of another */
+    return offset;
+}
+
+static dt_status take(dt_space *s, int index, dt_span here, dt_span at, dt_range range)
+{
+    if (are_apart(here, at)) return DT_OK;
+    DT_TRY(add(s->arena, &s->stretch[index].somewhere, range));
+    if (is_inside(here, at)) return add(s->arena, &s->stretch[index].throughout, range);
+    DT_TRY(take(s, 2 * index, first_half(here), at, range));
+    return take(s, 2 * index + 1, second_half(here), at, range);
+}
+
+dt_status dt_space_take(dt_space *s, dt_span at, dt_range range)
+{
+    return range.begin < range.end ? take(s, 1, whole(s), at, range) : DT_OK;
 }

@@ -1,5 +1,5 @@
-/* Which bytes of the arena are taken when: a binary tree over the positions of the ordered list. Placing a block costs
- * about the square of the tree's height, whatever number of blocks is placed already. */
+/* Which bytes of the arena are taken when. Finding a place for a block looks at a few lists of ranges, not at all the
+ * blocks that were placed before. */
 #ifndef DT_GRAPH_SPACE_H
 #define DT_GRAPH_SPACE_H
 
@@ -9,6 +9,10 @@
 typedef struct dt_range { /* of bytes */
     int64_t begin, end;
 } dt_range;
+
+typedef struct dt_span { /* of positions in the ordered list, both included */
+    int first, last;
+} dt_span;
 
 typedef struct dt_ranges { /* apart from one another, ascending */
     dt_range *at;
@@ -29,9 +33,9 @@ typedef struct dt_space {
 
 DT_MUST_USE dt_status dt_space_create(int positions, dt_space *out);
 void dt_space_free(dt_space *);
-/* The lowest offset from which on `bytes` bytes are free from position `first` to `last`. */
-int64_t dt_space_find(const dt_space *, int first, int last, int64_t bytes);
-/* Takes the range at these positions; nothing of it is taken there. */
-DT_MUST_USE dt_status dt_space_take(dt_space *, int first, int last, dt_range);
+/* The lowest offset from which on `bytes` bytes are free at these positions. */
+int64_t dt_space_find(const dt_space *, dt_span, int64_t bytes);
+/* Takes the range at these positions. */
+DT_MUST_USE dt_status dt_space_take(dt_space *, dt_span, dt_range);
 
 #endif

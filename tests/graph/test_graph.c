@@ -289,7 +289,7 @@ static void shared_values_are_not_overwritten(void **state)
 /* --- placement --- */
 
 typedef struct placed {
-    int first, last;
+    dt_span at;
     dt_range range;
 } placed;
 
@@ -298,7 +298,7 @@ static bool is_free(const placed *blocks, int count, const placed *b, int64_t of
     int64_t bytes = b->range.end - b->range.begin;
     for (int i = 0; i < count; i++) {
         const placed *other = &blocks[i];
-        bool together = other->first <= b->last && b->first <= other->last;
+        bool together = other->at.first <= b->at.last && b->at.first <= other->at.last;
         if (together && other->range.begin < offset + bytes && offset < other->range.end) return false;
     }
     return true;
@@ -329,13 +329,13 @@ static void blocks_get_the_lowest_free_place(void **state)
     assert_int_equal(dt_space_create(POSITIONS, &space), DT_OK);
     for (int i = 0; i < BLOCKS; i++) {
         placed *b = &blocks[i];
-        b->first = draw(POSITIONS);
-        b->last = i % 9 ? b->first + draw(POSITIONS - b->first) / (1 + i % 4) : INT_MAX; /* the graph's outputs */
+        int first = draw(POSITIONS), last = first + draw(POSITIONS - first) / (1 + i % 4);
+        b->at = (dt_span){first, i % 9 ? last : INT_MAX}; /* as outputs of the graph have it */
         b->range = (dt_range){0, i % 10 * 256}; /* empty ones too */
-        int64_t bytes = b->range.end, offset = dt_space_find(&space, b->first, b->last, bytes);
+        int64_t bytes = b->range.end, offset = dt_space_find(&space, b->at, bytes);
         if (bytes) assert_int_equal(offset, lowest_place(blocks, i, b));
         b->range = (dt_range){offset, offset + bytes};
-        assert_int_equal(dt_space_take(&space, b->first, b->last, b->range), DT_OK);
+        assert_int_equal(dt_space_take(&space, b->at, b->range), DT_OK);
     }
     dt_space_free(&space);
 }
