@@ -418,6 +418,24 @@ static void states_assigned_in_a_circle_are_refused(void **state)
     close_graph(&f);
 }
 
+static void a_state_keeps_its_type(void **state)
+{
+    fixture f = open_graph();
+    dt_device *device;
+    assert_non_null(dt_state_tensor(f.g, "s", DT_F32, DT_SHAPE(4), true));
+    dt_graph_free(f.g);
+    assert_int_equal(dt_graph_create(f.store, true, &f.g), DT_OK);
+    dt_graph_output(f.g, "twice", dt_scale(f.g, dt_state_tensor(f.g, "s", DT_F64, DT_SHAPE(4), true), 2));
+    dt_program *program = plan(f.g);
+    assert_int_equal(dt_device_open(DT_CPU, 0, 1, &device), DT_OK);
+    assert_int_equal(dt_store_alloc(f.store, device, 0), DT_OK);
+    assert_int_equal(dt_program_bind(program, device, NULL, NULL), DT_ERR_USAGE);
+    assert_non_null(strstr(dt_error_message(), "takes state s for f64, but an earlier one made it f32"));
+    dt_program_free(program);
+    dt_store_free(f.store);
+    dt_device_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +454,7 @@ int main(void)
         cmocka_unit_test(shared_values_are_not_overwritten),
         cmocka_unit_test(blocks_get_the_lowest_free_place),
         cmocka_unit_test(states_are_read_at_their_value_before_the_program),
+        cmocka_unit_test(a_state_keeps_its_type),
         cmocka_unit_test(a_state_may_be_assigned_from_another),
         cmocka_unit_test(states_assigned_in_a_circle_are_refused),
     };
