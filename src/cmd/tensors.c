@@ -29,6 +29,7 @@ static moments measure(const double *values, int64_t count)
         m.most = fmax(m.most, values[i]);
     }
     m.mean = m.finite ? sum / (double)m.finite : NAN;
+    if (!m.finite) m.least = m.most = NAN;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(values[i])) spread += (values[i] - m.mean) * (values[i] - m.mean);
     m.deviation = m.finite ? sqrt(spread / (double)m.finite) : NAN;

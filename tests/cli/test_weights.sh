@@ -115,6 +115,10 @@ header='{"\u001b[2J.alpha":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 run inspect escape.safetensors
 [ "$code" = 0 ] && has out '?[2J.alpha' && has out '1.000000' && ! grep -q "$(printf '\033')" .out
 is 'inspect keeps the control characters of names off the terminal'
+{ head -c -4 escape.safetensors && printf '\0\0\300\177'; } >nan.safetensors
+run inspect nan.safetensors
+[ "$code" = 0 ] && has out '1 not finite' && ! has out inf
+is 'inspect of a tensor without a finite value has no range'
 
 mkdir -p forged/checkpoints/"$(printf 'step-\033[2J\n\302\233')"
 printf '{"step":1,"lr":1,"\033[2J"}\n' >forged/metrics.jsonl
