@@ -184,8 +184,8 @@ dt_status dt_trainer_dry_run(dt_trainer *t)
     DT_TRY(launch_step(t));
     DT_TRY(dt_outbox_receive(t->outbox, &n));
     DT_TRY(dt_run_folder_name(t->settings, &folder));
-    dt_log_info(t->log, "dry run: one step of %g samples: loss %.4f, gradient norm %.4g; nothing was written to %s",
-                n.count, n.loss / n.count, n.norm, folder.data);
+    dt_log_info(t->log, "dry run: one step of %g sample%s: loss %.4f, gradient norm %.4g; nothing was written to %s",
+                n.count, n.count == 1 ? "" : "s", n.loss / n.count, n.norm, folder.data);
     dt_text_free(&folder);
     if (n.finite) return DT_OK;
     return dt_fail(DT_ERR_NUMERIC, "the gradient of the first step is not finite; debug.nonfinite=true names the "

@@ -241,9 +241,9 @@ static dt_status report_set(dt_report *report, const dt_eval_report *eval, dt_te
     add_members(line, values, count, "");
     dt_text_add(line, "}}\n");
     char seconds[32];
-    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld samples in %s)",
+    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld sample%s in %s)",
                 (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
-                dt_text_duration(seconds, eval->seconds));
+                eval->samples == 1 ? "" : "s", dt_text_duration(seconds, eval->seconds));
     return add_event(report, eval->step, key, values, count);
 }
 
