@@ -39,11 +39,12 @@ static dt_status write_folder(const char *folder, const dt_snapshot *from, const
     return dt_folder_sync(folder);
 }
 
-/* For file systems that cannot exchange two names: the old folder steps aside under a name that is cleaned up later. */
+/* For file systems that cannot exchange two names: the old folder steps aside under a name from which it is
+ * put back where a kill comes before the new one is in place. */
 static dt_status move_aside(const char *path)
 {
     char *aside;
-    if (asprintf(&aside, "%s.old.tmp", path) < 0) return dt_fail_memory(strlen(path), "a path");
+    if (asprintf(&aside, "%s%s", path, DT_STEP_ASIDE) < 0) return dt_fail_memory(strlen(path), "a path");
     dt_status status = dt_path_move(path, aside);
     free(aside);
     return status;

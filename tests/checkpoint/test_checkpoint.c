@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "toy_store.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_folder.h"
 
 static const toy_options full = {DT_F32, .ema = true, .moments = true, .states = true, .classes = 4};
 static const dt_checkpoint_options plain = {.folder = "checkpoints"};
@@ -295,6 +296,21 @@ static void tidies_up_behind_a_kill(void **state)
     toy_close(&t);
 }
 
+/* Where two names cannot be exchanged, a kill may come between the two renames. */
+static void one_that_stepped_aside_comes_back(void **state)
+{
+    toy t;
+    toy_open(&t, full);
+    OK(save_step(&t, 3, NAN, 0, &plain));
+    assert_int_equal(rename("checkpoints/step-00000003", "checkpoints/step-00000003.old.tmp"), 0);
+    OK(dt_step_clean("checkpoints"));
+    assert_found("checkpoints/step-00000003");
+    OK(dt_folder_make("checkpoints/step-00000003.old.tmp/x"));
+    OK(dt_step_clean("checkpoints"));
+    assert_steps("03");
+    toy_close(&t);
+}
+
 /* A checkpoint is saved, whether an older one lets itself be removed or not. */
 static void a_removal_that_fails_is_no_failed_save(void **state)
 {
@@ -468,6 +484,7 @@ int main(void)
         TEST(counts_out_of_range_are_refused), TEST(find_passes_damage_over),
         TEST(find_does_not_pass_over_what_it_cannot_read), TEST(tidies_up_behind_a_kill),
         TEST(keeps_the_newest_and_the_best), TEST(a_removal_that_fails_is_no_failed_save),
+        TEST(one_that_stepped_aside_comes_back),
         TEST(a_full_disk_leaves_the_old_ones),
         TEST(weights_that_cannot_be_put_in_place_go),
         TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
