@@ -79,16 +79,21 @@ bool dt_trainer_owes_evaluation(const dt_trainer *t)
 
 /* --- checkpoints --- */
 
-/* What became of the save of `step`, as far as it is known. A best that is not saved is none: it would let the earlier
- * one go, and keep later ones from being saved. */
+/* The save of `step` failed. A best that is not saved is none: it would let the earlier one go, and keep later ones from
+ * being saved. */
+static void forget_save(dt_trainer *t, int64_t step)
+{
+    t->saved_step = -1;
+    if (t->progress.best_step != step) return;
+    t->progress.best = t->best_before;
+    t->progress.best_step = t->best_step_before;
+}
+
+/* What became of the save of `step`, as far as it is known. */
 static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
 {
     if (!saved) return DT_OK;
-    t->saved_step = -1;
-    if (t->progress.best_step == step) {
-        t->progress.best = t->best_before;
-        t->progress.best_step = t->best_step_before;
-    }
+    forget_save(t, step);
     if (!t->policy.go_on_unsaved) return saved;
     dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
     return DT_OK;
@@ -112,7 +117,7 @@ dt_status dt_trainer_save(dt_trainer *t)
 {
     if (dt_saver_wait(t->saver)) {
         dt_log_warn(t->log, "%s", dt_error_message()); /* what matters now is whether this step is saved */
-        t->saved_step = -1;
+        forget_save(t, t->saved_step);
     }
     if (t->saved_step == t->progress.step) return DT_OK;
     DT_TRY(begin_save(t));
