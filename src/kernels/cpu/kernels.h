@@ -91,7 +91,7 @@ typedef struct dt_cpu_point_norm_grad {
  * lse[batch, heads, tokens] is the log of each row's sum of exponentials. Tiled: no tokens x tokens array. */
 typedef struct dt_cpu_attention {
     int64_t batch, tokens, heads, size;
-    bool causal;
+    bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there */
     double scale;
     const void *qkv;
     void *out, *lse;
