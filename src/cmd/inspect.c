@@ -12,6 +12,7 @@
 #include "cmd/foreign.h"
 #include "cmd/tensors.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_folder.h"
 #include "train/checkpoint_manifest.h"
 #include "train/weight_set.h"
 
@@ -135,45 +136,40 @@ static dt_status inspect_index(const char *path)
 
 /* --- a run --- */
 
-static dt_status print_checkpoint_row(const char *folder, const char *name, bool verifies, dt_progress *newest)
+static dt_status print_checkpoint_row(const char *folder, int64_t step, bool verifies, dt_progress *newest)
 {
-    dt_text path = {0};
+    char *path, size[32];
     json_t *manifest = NULL;
-    char size[32];
-    dt_status status = join_path(&path, folder, name);
-    if (!status) status = verifies ? dt_checkpoint_verify(path.data) : DT_OK;
-    if (!status) status = dt_checkpoint_manifest(path.data, &manifest);
-    if (!status) status = dt_manifest_progress(manifest, path.data, newest);
-    printf("  ");
-    dt_foreign_print(name, -1, 20);
+    DT_TRY(dt_step_path(folder, step, "", &path));
+    dt_status status = verifies ? dt_checkpoint_verify(path) : DT_OK;
+    if (!status) status = dt_checkpoint_manifest(path, &manifest);
+    if (!status) status = dt_manifest_progress(manifest, path, newest);
+    printf("  step-%08lld       ", (long long)step);
     if (!status)
         printf(" %12lld samples %10s%s\n", (long long)newest->samples,
                dt_text_bytes(size, total_bytes(json_object_get(manifest, "files"))),
                verifies ? "  verified" : "");
     else printf(" not valid: %s\n", dt_error_message());
     json_decref(manifest);
-    dt_text_free(&path);
+    free(path);
     return status;
 }
 
-/* Every checkpoint is listed; the first that is not valid makes the status. */
+/* Every checkpoint is listed, one that is being written is none yet; the first that is not valid makes the status. */
 static dt_status print_checkpoints(const char *folder, bool verifies)
 {
-    char **names;
+    int64_t *steps;
     size_t count;
-    int found = 0;
     dt_progress newest = {.best = NAN};
     dt_status status = DT_OK;
-    DT_TRY(dt_folder_list(folder, &names, &count));
+    DT_TRY(dt_step_list(folder, &steps, &count));
     printf("checkpoints\n");
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(names[i], "step-", 5) != 0) continue;
-        found++;
-        dt_status one = print_checkpoint_row(folder, names[i], verifies, &newest);
+        dt_status one = print_checkpoint_row(folder, steps[i], verifies, &newest);
         if (!status) status = one;
     }
-    dt_folder_list_free(names, count);
-    if (!found) printf("  none\n");
+    free(steps);
+    if (!count) printf("  none\n");
     if (isfinite(newest.best)) printf("best         %.6g at step %lld\n", newest.best, (long long)newest.best_step);
     return status;
 }
