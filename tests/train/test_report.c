@@ -70,11 +70,10 @@ static void lines_have_the_documented_keys(void **state)
 {
     dt_report *report = create(-1, NULL);
     dt_step_report step = example(7);
-    dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8};
-    dt_eval_report average = {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8};
+    dt_eval_report sets[] = {{.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8},
+                             {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8}};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
-    assert_int_equal(dt_report_eval(report, &eval, 1), DT_OK);
-    assert_int_equal(dt_report_eval(report, &average, 1), DT_OK);
+    assert_int_equal(dt_report_eval(report, sets, 2), DT_OK);
     char *text = read_text(path_in_folder("metrics.jsonl")); /* before flush and free: a line is there at once */
     assert_string_equal(text,
                         "{\"step\":7,\"epoch\":0.5,\"loss\":1.25,\"lr\":0.001,\"grad_norm\":0.1,"
@@ -298,6 +297,27 @@ static void a_resume_starts_an_event_file_behind_the_others(void **state)
     assert_non_null(memmem(payloads, sizeof payloads, start, sizeof start));
 }
 
+static void what_is_taken_back_comes_again(void **state)
+{
+    char payloads[4096] = "", files[4][256];
+    static const unsigned char start[] = {0x10, 11, 0x3A, 2, 0x08, 1}; /* step 11, session_log {status: START} */
+    static const int64_t steps[] = {10, 20};
+    dt_report *report = create(-1, NULL);
+    for (int i = 0; i < 2; i++) {
+        dt_step_report step = {.step = steps[i], .epoch = NAN, .loss = 1, .lr = NAN, .grad_norm = NAN, .mfu = NAN,
+                               .samples_per_s = NAN, .tokens_per_s = NAN, .data_wait = NAN, .memory_gib = NAN};
+        assert_int_equal(dt_report_step(report, &step), DT_OK);
+    }
+    assert_int_equal(dt_report_rewind(report, 10), DT_OK);
+    dt_report_free(report);
+    char *text = read_text(path_in_folder("metrics.jsonl"));
+    assert_string_equal(text, "{\"step\":10,\"loss\":1}\n");
+    free(text);
+    assert_int_equal(event_files(files), 1);
+    assert_int_equal(check_records(files[0], payloads, sizeof payloads), 5);
+    assert_non_null(memmem(payloads, sizeof payloads, start, sizeof start));
+}
+
 static void a_missing_folder_is_an_error(void **state)
 {
     dt_report *report;
@@ -320,6 +340,7 @@ int main(void)
         IN_FOLDER(events_are_framed_and_tagged),
         IN_FOLDER(a_scalar_is_encoded_as_published),
         IN_FOLDER(a_resume_starts_an_event_file_behind_the_others),
+        IN_FOLDER(what_is_taken_back_comes_again),
         cmocka_unit_test(a_missing_folder_is_an_error),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
