@@ -214,8 +214,8 @@ static const dt_norm_site *point_site(const dt_nn *nn)
     return found;
 }
 
-/* Width 384 is the smallest of the paper. Measured at 128 (docs/init.md): with N(0, 0.02) DyT loses 3 to 5 points. Figure
- * 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
+/* Width 384 is the smallest of the paper. Measured at 128 (docs/init.md): with N(0, 0.02) DyT loses 3 to 5 points.
+ * Figure 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
 static void vit_warn(const dt_model *model, dt_log *log)
 {
     const vit *m = (const vit *)model;
