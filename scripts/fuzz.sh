@@ -24,8 +24,7 @@ if [ $# -eq 0 ]; then
 fi
 
 if [ ! -f build-fuzz/build.ninja ]; then
-    CC=clang meson setup build-fuzz -Dfuzz=true -Dcuda=disabled -Dwerror=false -Db_lundef=false \
-        -Db_sanitize=address,undefined
+    CC=clang meson setup build-fuzz -Dfuzz=true -Dcuda=disabled -Db_lundef=false -Db_sanitize=address,undefined
 fi
 ninja -C build-fuzz $(printf 'tests/fuzz/fuzz-%s ' "$@")
 

@@ -39,6 +39,8 @@ DT_MUST_USE dt_status dt_file_sync_close(int fd, const char *path);
  * (the message gives its pid). */
 typedef struct dt_lock dt_lock;
 DT_MUST_USE dt_status dt_lock_take(const char *path, dt_lock **out);
+/* Is the file of this name still the one that was locked? Not when it was removed, or another was put in its place. */
+bool dt_lock_holds(const dt_lock *, const char *path);
 void dt_lock_free(dt_lock *);
 
 #endif

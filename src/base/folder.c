@@ -70,7 +70,8 @@ dt_status dt_folder_remove(const char *path)
     enum { OPEN_FOLDERS = 16 };
     int result = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
     if (result != -1) return (dt_status)result;
-    return errno == ENOENT ? DT_OK : dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
+    if (errno == ENOENT || errno == ENOTDIR) return DT_OK; /* there is none */
+    return dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
 }
 
 dt_status dt_folder_discard(const char *path, dt_status failed)

@@ -25,6 +25,18 @@ dt_status dt_json_read(const char *path, size_t limit, json_t **out)
     return status;
 }
 
+static int add_bytes(const char *bytes, size_t count, void *out)
+{
+    dt_text_add_bytes(out, bytes, count);
+    return ((const dt_text *)out)->failed ? -1 : 0;
+}
+
+dt_status dt_json_print(const json_t *value, size_t flags, dt_text *out)
+{
+    if (json_dump_callback(value, add_bytes, out, flags)) return dt_fail_memory(out->length, "a JSON text");
+    return dt_text_status(out); /* a failed append that jansson passed over */
+}
+
 static const char *type_name(json_type type)
 {
     switch (type) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -53,6 +54,13 @@ failed:
     if (lock->fd >= 0) close(lock->fd);
     free(lock);
     return status;
+}
+
+bool dt_lock_holds(const dt_lock *lock, const char *path)
+{
+    struct stat ours, there;
+    if (fstat(lock->fd, &ours) != 0 || stat(path, &there) != 0) return false;
+    return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 void dt_lock_free(dt_lock *lock)

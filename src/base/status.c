@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { MESSAGE_ROOM = 4096 };
 
 static _Thread_local char kept_message[MESSAGE_ROOM];
@@ -12,12 +14,13 @@ static _Thread_local char kept_message[MESSAGE_ROOM];
 /* Messages quote foreign words; a control character in one must not reach a terminal. */
 static void keep(const char *message)
 {
-    size_t i = 0;
-    for (; message[i] && i + 1 < MESSAGE_ROOM; i++) {
-        unsigned char c = (unsigned char)message[i];
-        kept_message[i] = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : (char)c;
+    char *to = kept_message, *last = kept_message + MESSAGE_ROOM - 1;
+    while (*message && to < last) {
+        int control = *message == '\n' || *message == '\t' ? 0 : dt_text_control(message);
+        *to++ = control ? '?' : *message;
+        message += control ? control : 1;
     }
-    kept_message[i] = '\0';
+    *to = '\0';
 }
 
 dt_status dt_fail(dt_status code, const char *format, ...)

@@ -65,6 +65,13 @@ void dt_text_free(dt_text *text)
     *text = (dt_text){0};
 }
 
+int dt_text_control(const char *text)
+{
+    unsigned char c = (unsigned char)text[0], next = c ? (unsigned char)text[1] : 0;
+    if (c == 0xC2 && next >= 0x80 && next < 0xA0) return 2; /* U+0080 to U+009F, of which one begins escapes */
+    return c && (c < 0x20 || c == 0x7F);
+}
+
 enum { WORD_LIMIT = 96 }; /* longer words are not worth a suggestion */
 
 static int least(int a, int b) { return a < b ? a : b; }

@@ -26,6 +26,9 @@ void dt_text_free(dt_text *);
 /* The candidate nearest to `word` by edit distance, or NULL where none is near enough to be worth suggesting. */
 const char *dt_text_nearest(const char *word, const char *const *candidates, size_t count);
 
+/* How many bytes the control character has that `text` begins with, as a terminal reads UTF-8: 0 (none), 1, or 2. */
+int dt_text_control(const char *text);
+
 /* "1.50 GiB", "17.6 GFLOP", "86.6 M" (an empty unit): `out` holds at least 32 bytes; returns out. */
 char *dt_text_bytes(char *out, double bytes);
 char *dt_text_count(char *out, double count, const char *unit);

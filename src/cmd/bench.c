@@ -6,19 +6,19 @@
 #include "cmd/command.h"
 #include "cmd/table.h"
 
-/* The shapes of a config's model, known once a session derived them. */
+/* The shapes of a config's model, which a session knows. */
 static dt_status read_shapes(dt_settings *settings, dt_log *log, dt_bench_shapes *out)
 {
     dt_session *session;
     DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
-    int64_t channels = dt_setting_int(settings, "model.width");
+    dt_model_dims dims = dt_model_dims_of(dt_session_model(session));
     *out = (dt_bench_shapes){
         .batch = dt_session_micro_batch(session),
-        .tokens = dt_model_tokens(dt_session_model(session)),
-        .channels = channels,
-        .heads = dt_setting_int(settings, "model.heads"),
-        .hidden = (int64_t)(dt_setting_real(settings, "model.mlp_ratio") * (double)channels),
-        .classes = dt_setting_int(settings, "model.classes"),
+        .tokens = dims.tokens,
+        .channels = dims.width,
+        .heads = dims.heads,
+        .hidden = dims.hidden,
+        .classes = dims.classes,
     };
     dt_session_free(session);
     return DT_OK;

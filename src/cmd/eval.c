@@ -34,27 +34,25 @@ static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *repor
     return DT_OK;
 }
 
+static dt_status evaluate_loaded(const dt_loaded *loaded, bool as_json)
+{
+    dt_eval_report report;
+    DT_TRY(dt_evaluate(loaded->session, loaded->settings, loaded->log, &report));
+    report.step = loaded->progress.step;
+    report.set = loaded->averaged ? "ema" : "eval";
+    if (as_json) return print_json(loaded, &report);
+    print_table(loaded, &report);
+    return DT_OK;
+}
+
 static dt_status evaluate(const dt_arguments *args)
 {
+    dt_loaded loaded;
+    DT_TRY(dt_loaded_open(args, &loaded));
     dt_status status;
-    dt_log *log = NULL;
-    dt_loaded loaded = {0};
-    dt_eval_report report = {0};
-    bool averaged = dt_arguments_has(args, "--ema");
-    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
-    DT_TRY_GOTO(dt_loaded_open(args, args->words[0], averaged, log, &loaded), done);
-    if (dt_arguments_has(args, "--print-config")) {
-        DT_TRY_GOTO(dt_table_print_config(loaded.settings, log), done);
-        goto done;
-    }
-    DT_TRY_GOTO(dt_evaluate(loaded.session, loaded.settings, log, &report), done);
-    report.step = loaded.progress.step;
-    report.set = averaged ? "ema" : "eval";
-    if (dt_arguments_has(args, "--json")) status = print_json(&loaded, &report);
-    else print_table(&loaded, &report);
-done:
+    if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(loaded.settings, loaded.log);
+    else status = evaluate_loaded(&loaded, dt_arguments_has(args, "--json"));
     dt_loaded_close(&loaded);
-    dt_log_free(log);
     return status;
 }
 

@@ -24,7 +24,7 @@ static dt_status write_run(const dt_session *session, const dt_settings *setting
     DT_TRY_GOTO(dt_file_replace(config.data, yaml.data, yaml.length), done);
     dt_progress start = {.best = NAN};
     dt_checkpoint_options options = {.folder = folder.data, .file_bytes = INT64_MAX};
-    status = dt_checkpoint_save(dt_session_store(session), &start, yaml.data, numerics, &options);
+    status = dt_checkpoint_save(dt_session_store(session), &start, yaml.data, numerics, &options, NULL);
 done:
     json_decref(numerics);
     dt_text_free(&folder);

@@ -9,8 +9,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cmd/command.h"
+#include "cmd/foreign.h"
 #include "cmd/tensors.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_folder.h"
 #include "train/checkpoint_manifest.h"
 #include "train/weight_set.h"
 
@@ -55,9 +57,11 @@ static void print_files(const json_t *files)
     json_t *entry;
     char size[32];
     printf("files        %zu, %s\n", json_object_size(files), dt_text_bytes(size, total_bytes(files)));
-    json_object_foreach ((json_t *)files, name, entry)
-        printf("  %-36s %10s\n", name,
-               dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
+    json_object_foreach ((json_t *)files, name, entry) {
+        printf("  ");
+        dt_foreign_print(name, -1, 36);
+        printf(" %10s\n", dt_text_bytes(size, (double)json_integer_value(json_object_get(entry, "bytes"))));
+    }
 }
 
 static void print_numerics(const json_t *manifest)
@@ -66,8 +70,12 @@ static void print_numerics(const json_t *manifest)
     json_t *value;
     printf("numerics\n");
     json_object_foreach (json_object_get(manifest, "numerics"), key, value) {
-        if (json_is_string(value)) printf("  %-12s %s\n", key, json_string_value(value));
-        else if (json_is_integer(value)) printf("  %-12s %lld\n", key, (long long)json_integer_value(value));
+        if (!json_is_string(value) && !json_is_integer(value)) continue;
+        printf("  ");
+        dt_foreign_print(key, -1, 13);
+        if (json_is_string(value)) dt_foreign_print(json_string_value(value), -1, 0);
+        else printf("%lld", (long long)json_integer_value(value));
+        printf("\n");
     }
 }
 
@@ -128,43 +136,40 @@ static dt_status inspect_index(const char *path)
 
 /* --- a run --- */
 
-static dt_status print_checkpoint_row(const char *folder, const char *name, bool verifies, dt_progress *newest)
+static dt_status print_checkpoint_row(const char *folder, int64_t step, bool verifies, dt_progress *newest)
 {
-    dt_text path = {0};
+    char *path, size[32];
     json_t *manifest = NULL;
-    char size[32];
-    dt_status status = join_path(&path, folder, name);
-    if (!status) status = verifies ? dt_checkpoint_verify(path.data) : DT_OK;
-    if (!status) status = dt_checkpoint_manifest(path.data, &manifest);
-    if (!status) status = dt_manifest_progress(manifest, path.data, newest);
+    DT_TRY(dt_step_path(folder, step, "", &path));
+    dt_status status = verifies ? dt_checkpoint_verify(path) : DT_OK;
+    if (!status) status = dt_checkpoint_manifest(path, &manifest);
+    if (!status) status = dt_manifest_progress(manifest, path, newest);
+    printf("  step-%08lld       ", (long long)step);
     if (!status)
-        printf("  %-20s %12lld samples %10s%s\n", name, (long long)newest->samples,
+        printf(" %12lld samples %10s%s\n", (long long)newest->samples,
                dt_text_bytes(size, total_bytes(json_object_get(manifest, "files"))),
                verifies ? "  verified" : "");
-    else printf("  %-20s not valid: %s\n", name, dt_error_message());
+    else printf(" not valid: %s\n", dt_error_message());
     json_decref(manifest);
-    dt_text_free(&path);
+    free(path);
     return status;
 }
 
-/* Every checkpoint is listed; the first that is not valid makes the status. */
+/* Every checkpoint is listed, one that is being written is none yet; the first that is not valid makes the status. */
 static dt_status print_checkpoints(const char *folder, bool verifies)
 {
-    char **names;
+    int64_t *steps;
     size_t count;
-    int found = 0;
     dt_progress newest = {.best = NAN};
     dt_status status = DT_OK;
-    DT_TRY(dt_folder_list(folder, &names, &count));
+    DT_TRY(dt_step_list(folder, &steps, &count));
     printf("checkpoints\n");
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(names[i], "step-", 5) != 0) continue;
-        found++;
-        dt_status one = print_checkpoint_row(folder, names[i], verifies, &newest);
+        dt_status one = print_checkpoint_row(folder, steps[i], verifies, &newest);
         if (!status) status = one;
     }
-    dt_folder_list_free(names, count);
-    if (!found) printf("  none\n");
+    free(steps);
+    if (!count) printf("  none\n");
     if (isfinite(newest.best)) printf("best         %.6g at step %lld\n", newest.best, (long long)newest.best_step);
     return status;
 }
@@ -183,7 +188,11 @@ static void print_last_line(const char *label, const char *metrics, const char *
         last = line, last_room = room;
         line = before, room = before_room;
     }
-    if (last) printf("%-12s %s", label, last);
+    if (last) {
+        printf("%-12s ", label);
+        dt_foreign_print(last, (int)strlen(last) - 1, 0);
+        printf("\n");
+    }
     free(last);
     free(line);
     if (file) fclose(file);

@@ -51,20 +51,22 @@ static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
     return status;
 }
 
-static dt_status open_loaded(const dt_arguments *args, const char *word, bool averaged, dt_log *log, dt_loaded *loaded)
+static dt_status open_loaded(const dt_arguments *args, dt_loaded *loaded)
 {
-    DT_TRY(dt_find_checkpoint(word, log, &loaded->path));
+    loaded->averaged = dt_arguments_has(args, "--ema");
+    DT_TRY(dt_arguments_log(args, &loaded->log));
+    DT_TRY(dt_find_checkpoint(args->words[0], loaded->log, &loaded->path));
     DT_TRY(load_settings(args, loaded));
-    dt_session_options options = {.eval_only = true, .eval_ema = averaged};
-    DT_TRY(dt_session_create(loaded->settings, &options, log, &loaded->session));
-    dt_weights_options weights = {.use_ema = averaged};
-    return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, log);
+    dt_session_options options = {.eval_only = true, .eval_ema = loaded->averaged};
+    DT_TRY(dt_session_create(loaded->settings, &options, loaded->log, &loaded->session));
+    dt_weights_options weights = {.use_ema = loaded->averaged};
+    return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
 }
 
-dt_status dt_loaded_open(const dt_arguments *args, const char *word, bool averaged, dt_log *log, dt_loaded *out)
+dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out)
 {
     *out = (dt_loaded){0};
-    dt_status status = open_loaded(args, word, averaged, log, out);
+    dt_status status = open_loaded(args, out);
     if (status) dt_loaded_close(out);
     return status;
 }
@@ -73,6 +75,7 @@ void dt_loaded_close(dt_loaded *loaded)
 {
     dt_session_free(loaded->session);
     dt_settings_free(loaded->settings);
+    dt_log_free(loaded->log);
     free(loaded->path);
     *loaded = (dt_loaded){0};
 }

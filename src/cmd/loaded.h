@@ -6,6 +6,8 @@
 #include "train/train.h"
 
 typedef struct dt_loaded {
+    dt_log *log;           /* of the command */
+    bool averaged;         /* --ema: the weights of ema.safetensors */
     char *path;            /* of the checkpoint */
     dt_progress progress;  /* when it was saved */
     dt_settings *settings; /* as the manifest keeps them, under the command line's path=value words */
@@ -15,8 +17,8 @@ typedef struct dt_loaded {
 /* The checkpoint that `word` names: a checkpoint folder itself, or the newest valid one of a run folder. `*path` is
  * freed with free(). */
 DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
-/* `averaged`: the weights of ema.safetensors. */
-DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, const char *word, bool averaged, dt_log *, dt_loaded *out);
+/* The log, and the model that the first word names. */
+DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_loaded *out);
 void dt_loaded_close(dt_loaded *); /* one that is all zero is allowed */
 
 #endif

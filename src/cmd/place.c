@@ -1,3 +1,4 @@
+/* Folds the numbers in a scope. */
 #include "cmd/place.h"
 
 #include <ctype.h>

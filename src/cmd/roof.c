@@ -1,3 +1,4 @@
+/* Measures matrix products and copies, each a few times. */
 #include "cmd/roof.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Counts the first signal and leaves at the second. */
 #include "cmd/signal.h"
 
 #include <signal.h>
@@ -17,6 +18,7 @@ volatile const int *dt_signal_watch(void)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
     struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(&action.sa_mask, numbers[i]);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaction(numbers[i], &action, NULL);
     return &received;

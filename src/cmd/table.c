@@ -1,3 +1,4 @@
+/* Joins the rows of all rooms, and prints them or the settings made of them. */
 #include "cmd/table.h"
 
 #include <stdio.h>

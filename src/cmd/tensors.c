@@ -1,3 +1,4 @@
+/* Prints a safetensors file's tensors with their moments. */
 #include "cmd/tensors.h"
 
 #include <math.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cmd/foreign.h"
 #include "train/safetensors.h"
 
 typedef struct moments {
@@ -27,6 +29,7 @@ static moments measure(const double *values, int64_t count)
         m.most = fmax(m.most, values[i]);
     }
     m.mean = m.finite ? sum / (double)m.finite : NAN;
+    if (!m.finite) m.least = m.most = NAN;
     for (int64_t i = 0; i < count; i++)
         if (isfinite(values[i])) spread += (values[i] - m.mean) * (values[i] - m.mean);
     m.deviation = m.finite ? sqrt(spread / (double)m.finite) : NAN;
@@ -52,22 +55,12 @@ static dt_status read_values(const dt_safetensors *file, const dt_safetensor *te
     return status;
 }
 
-/* A file's own words, left-aligned: a control character in one must not reach a terminal. */
-static void print_foreign(const char *text, int length, int width)
-{
-    for (int i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
-    }
-    printf("%*s", width > length ? width - length : 0, "");
-}
-
 static dt_status print_tensor(const dt_safetensors *file, const dt_safetensor *tensor, int width)
 {
     char shape[96];
     double *values;
     int64_t count = dt_shape_count(&tensor->shape);
-    print_foreign(tensor->name, (int)strlen(tensor->name), width);
+    dt_foreign_print(tensor->name, -1, width);
     printf(" %-5s %-20s", tensor->type, dt_shape_text(&tensor->shape, shape));
     if (is_float(tensor) && count > 0) {
         DT_TRY(read_values(file, tensor, &values));
@@ -103,7 +96,7 @@ static dt_status print_alphas(const dt_safetensors *file, const dt_safetensor *c
         if (!any) printf("\nalpha by site\n");
         any = true;
         printf("  ");
-        print_foreign(sorted[i]->name, (int)(strlen(sorted[i]->name) - strlen(".alpha")), 32);
+        dt_foreign_print(sorted[i]->name, (int)(strlen(sorted[i]->name) - strlen(".alpha")), 32);
         printf(" %10.6f\n", alpha);
     }
     return DT_OK;
@@ -120,7 +113,9 @@ static dt_status print_sorted(const dt_safetensors *file, const dt_safetensor **
         if (length > width && length <= 64) width = length;
     }
     qsort(sorted, (size_t)count, sizeof *sorted, by_name);
-    printf("\n%s: %d tensors, %lld elements\n", dt_safetensors_path(file), count, (long long)elements);
+    printf("\n");
+    dt_foreign_print(dt_safetensors_path(file), -1, 0);
+    printf(": %d tensors, %lld elements\n", count, (long long)elements);
     printf("%-*s %-5s %-20s %11s %11s %11s %11s %11s\n", width, "name", "type", "shape", "mean", "deviation", "least",
            "most", "norm");
     for (int i = 0; i < count; i++) DT_TRY(print_tensor(file, sorted[i], width));

@@ -34,6 +34,7 @@ static const char *base_path(dt_arena *arena, const chain *from, const char *bas
 static dt_status follow_base(loader *l, const dt_yaml *base, const chain *from)
 {
     char found[DT_YAML_DESCRIBE_ROOM];
+    if (dt_value_is_null(base)) return DT_OK;
     if (base->kind != DT_YAML_SCALAR || !base->text[0])
         return dt_place_fail(base->place, "base", "must be the path of a file, not %s", dt_yaml_describe(base, found));
     int depth = 0;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { FACT_ROOM = 1024 };
 
 dt_status dt_place_fail(dt_place place, const char *path, const char *format, ...)
@@ -28,7 +30,7 @@ char *dt_place_quote(char out[DT_QUOTE_ROOM], const char *text)
     bool cut = length == DT_QUOTE_ROOM;
     if (cut) length = room;
     while (cut && length && ((unsigned char)text[length] & 0xC0) == 0x80) length--; /* not inside a UTF-8 sequence */
-    memcpy(out, text, length);
+    for (size_t i = 0; i < length; i++) out[i] = dt_text_control(text + i) == 1 ? '?' : text[i];
     strcpy(out + length, cut ? dots : "");
     return out;
 }

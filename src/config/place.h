@@ -13,7 +13,7 @@ typedef struct dt_place {
 DT_MUST_USE DT_PRINTF(3, 4) dt_status dt_place_fail(dt_place, const char *path, const char *format, ...);
 
 enum { DT_QUOTE_ROOM = 80 };
-/* `text` as messages quote it: cut when long. Returns `out`. */
+/* `text` as messages quote it: cut when long, on one line. Returns `out`. */
 char *dt_place_quote(char out[DT_QUOTE_ROOM], const char *text);
 
 #endif

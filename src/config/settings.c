@@ -87,6 +87,8 @@ bool dt_setting_bool_for(const dt_settings *settings, const char *path, const ch
     return read_typed(settings, path, name, DT_SETTING_BOOL)->truth;
 }
 
+void dt_setting_unread(const dt_settings *settings, const char *path) { find(settings, path)->read = false; }
+
 static dt_status fail_name(const dt_named_value *named, const char *path, const char *const *names, size_t count)
 {
     dt_text known = {0};

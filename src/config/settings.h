@@ -81,6 +81,8 @@ size_t dt_setting_reals(const dt_settings *, const char *path, double *out, size
 double dt_setting_real_for(const dt_settings *, const char *path, const char *name);
 int dt_setting_choice_for(const dt_settings *, const char *path, const char *name);
 bool dt_setting_bool_for(const dt_settings *, const char *path, const char *name);
+/* What was read made no difference after all: it counts as not read. */
+void dt_setting_unread(const dt_settings *, const char *path);
 /* Are the names given under a named row all among `names`? Otherwise an error naming the nearest. */
 DT_MUST_USE dt_status dt_setting_check_names(const dt_settings *, const char *path, const char *const *names,
                                              size_t count);

@@ -27,6 +27,10 @@ const dt_image_info *dt_dataset_info(const dt_dataset *);
 /* Shapes for planning without opening any file: from the kind's table entry and the settings. */
 DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_image_info *out);
 
+/* Positions of an epoch over `samples` training samples: whole batches of data.batch; what is left at the end is left
+ * out, or padded to one more batch, as data.drop_last says. DT_ERR_USAGE where that is nothing. */
+DT_MUST_USE dt_status dt_epoch_positions(const dt_settings *, int64_t samples, int64_t *out);
+
 /* Host memory that both splits take while open: images and labels of kinds that keep them there. As published, without
  * opening any file. */
 DT_MUST_USE dt_status dt_dataset_memory(const dt_settings *, int64_t *out);
@@ -61,9 +65,8 @@ typedef struct dt_batch {
 } dt_batch;
 
 typedef struct dt_loader dt_loader;
-/* Train: an endless permuted stream over epochs. An epoch has count / data.batch whole batches with data.drop_last,
- * which is the default, else one more, padded, where something is left; positions count padding too, so that position
- * and epoch follow from the number of updates alone. Eval: one pass in file order per dt_loader_rewind. The data set
+/* Train: an endless permuted stream over epochs of dt_epoch_positions; these count padding too, so that position and
+ * epoch follow from the number of updates alone. Eval: one pass in file order per dt_loader_rewind. The data set
  * and the log (may be NULL) must outlive the loader. */
 DT_MUST_USE dt_status dt_loader_create(dt_dataset *, const dt_settings *, const dt_loader_options *, dt_log *,
                                        dt_loader **out);

@@ -9,29 +9,32 @@ enum { MOST_REPLACEMENTS = 100 };
 
 static int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
+dt_status dt_epoch_positions(const dt_settings *settings, int64_t samples, int64_t *out)
+{
+    int64_t batch = dt_setting_int(settings, "data.batch");
+    *out = dt_setting_bool(settings, "data.drop_last") ? samples / batch * batch : round_up(samples, batch);
+    if (*out) return DT_OK;
+    return dt_setting_fail(settings, "data.batch", "a batch of %lld is larger than the training set of %lld samples; "
+                           "lower it, or pad it with data.drop_last=false", (long long)batch, (long long)samples);
+}
+
 dt_status dt_filler_init(dt_filler *filler, dt_dataset *dataset, const dt_settings *settings,
                          const dt_loader_options *options, dt_log *log)
 {
     int64_t count = dataset->info.count, batch = dt_setting_int(settings, "data.batch");
-    bool train = options->split == DT_SPLIT_TRAIN;
     *filler = (dt_filler){.dataset = dataset, .options = *options, .log = log};
     filler->stride = options->batch * options->ranks;
-    if (!train) {
+    if (options->split == DT_SPLIT_EVAL) {
         filler->options.start = 0;
         filler->epoch_length = round_up(count, filler->stride);
         filler->batches = filler->epoch_length / filler->stride;
         return DT_OK;
     }
-    bool drop_last = dt_setting_bool(settings, "data.drop_last");
     if (batch % filler->stride)
         return dt_setting_fail(settings, "data.batch", "%lld samples cannot be cut into micro-batches of %lld",
                                (long long)batch, (long long)filler->stride);
-    if (drop_last && count < batch)
-        return dt_setting_fail(settings, "data.batch", "%lld is more than the %lld training samples; lower it or set "
-                                                       "data.drop_last=false",
-                               (long long)batch, (long long)count);
+    DT_TRY(dt_epoch_positions(settings, count, &filler->epoch_length));
     filler->augment = dt_augment_read(settings);
-    filler->epoch_length = drop_last ? count / batch * batch : round_up(count, batch);
     filler->batches = INT64_MAX;
     return DT_OK;
 }

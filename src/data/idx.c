@@ -34,8 +34,8 @@ static dt_status read_sizes(dt_unpack *file, const char *path, int dims, const i
         size[d] = big_endian(bytes);
         if (!size[d]) return dt_fail(DT_ERR_DATA, "'%s' is empty: dimension %d of its header is 0", path, d);
         if (d < dims && size[d] > most[d])
-            return dt_fail(DT_ERR_DATA, "'%s' cannot be true: dimension %d of its header is %lld, more than %lld", path, d,
-                           (long long)size[d], (long long)most[d]);
+            return dt_fail(DT_ERR_DATA, "'%s' cannot be true: dimension %d of its header is %lld, more than %lld", path,
+                           d, (long long)size[d], (long long)most[d]);
         *total *= size[d];
     }
     return DT_OK;

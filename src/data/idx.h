@@ -14,8 +14,9 @@ typedef struct dt_idx {
     uint8_t *bytes;            /* free with free() */
 } dt_idx;
 
-/* Reads a file that must have `dims` dimensions (1 .. 3), none of them 0 or above `most` [dims] (whose
- * product is no more than 2^62), and exactly the bytes that they claim. Sizes are refused before the bytes are read: a small gzip file can hold very many. */
+/* Reads a file that must have `dims` dimensions (1 .. 3), none of them 0 or above `most` [dims] (whose product is no
+ * more than 2^62), and exactly the bytes that they claim. Sizes are refused before the bytes are read: a small gzip
+ * file can hold very many. */
 DT_MUST_USE dt_status dt_idx_read(const char *path, int dims, const int64_t *most, dt_idx *out);
 
 #endif

@@ -153,8 +153,8 @@ dt_status dt_unpack_read_new(dt_unpack *unpack, int64_t bytes, uint8_t **out)
     if (bytes > INT64_MAX - unpack->done) bytes = INT64_MAX - unpack->done; /* as implausible */
     int64_t wanted = unpack->done + bytes;
     if (!is_plausible(unpack, wanted))
-        return dt_fail(DT_ERR_DATA, "'%s' is truncated: with the header it should have %lld bytes, more than its %lld%s "
-                       "can hold", unpack->path, (long long)wanted, (long long)unpack->size,
+        return dt_fail(DT_ERR_DATA, "'%s' is truncated: with the header it should have %lld bytes, more than its "
+                       "%lld%s can hold", unpack->path, (long long)wanted, (long long)unpack->size,
                        unpack->gzip ? " packed ones" : "");
     uint8_t *data = NULL;
     dt_status status = DT_OK;

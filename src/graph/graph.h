@@ -42,7 +42,7 @@ int64_t dt_shape_count(const dt_shape *);                 /* elements */
 int64_t dt_shape_rows(const dt_shape *);                  /* product of all dimensions but the last */
 int64_t dt_shape_last(const dt_shape *);                  /* the last dimension, 1 for a scalar */
 bool dt_shape_equal(const dt_shape *, const dt_shape *);
-const char *dt_shape_text(const dt_shape *, char out[96]); /* "[64, 17, 192]" */
+const char *dt_shape_text(const dt_shape *, char out[96]); /* "[64, 17, 192]"; what does not fit is "..." */
 
 typedef enum dt_tensor_kind {
     DT_VALUE,    /* made by a node; lives in the arena, or in persistent memory where `bound` says */
@@ -94,7 +94,7 @@ struct dt_node {
     bool backward;                /* emitted by differentiation */
     const dt_node *again_of;      /* makes outputs of this node again, for the backward pass */
     dt_stream stream;
-    unsigned accumulates;         /* bit k: output k is a gradient slot, added to unless this is the first micro-batch */
+    unsigned accumulates;         /* bit k: output k is a gradient slot, added to but in the first micro-batch */
     void *workspace;              /* set by the plan and the binding */
     int64_t workspace_bytes, workspace_offset;
     dt_node *prev, *next;         /* the ordered list */

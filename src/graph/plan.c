@@ -3,16 +3,16 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/hash.h"
+#include "graph/space.h"
 #include "kernels/kernels.h"
 
-/* A stretch of arena memory in use from position `first` to `last`: a root tensor or a node's workspace. */
+/* Arena memory in use at some positions: a root tensor or a node's workspace. */
 typedef struct block {
-    int first, last;
-    int64_t bytes, offset;
-    int64_t *out; /* where the offset goes */
+    dt_span at;
+    int64_t bytes;
+    int64_t *offset; /* where it goes */
     uint64_t key; /* order among equals, or the shuffle */
 } block;
 
@@ -84,7 +84,7 @@ static int by_size(const void *a, const void *b)
 {
     const block *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    if (x->at.first != y->at.first) return x->at.first < y->at.first ? -1 : 1;
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
@@ -94,51 +94,32 @@ static int by_key(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* The lowest gap between the placed blocks, sorted by offset, that live at the same time. */
-static int64_t lowest_gap(block *const *placed, int count, const block *b)
+/* The order in which blocks are placed: the largest first, or shuffled. */
+static void sort(block *blocks, int count, uint64_t shuffle)
 {
-    int64_t end = 0; /* of what was looked at */
-    for (int i = 0; i < count; i++) {
-        const block *other = placed[i];
-        if (other->first > b->last || b->first > other->last) continue;
-        if (other->offset - end >= b->bytes) break;
-        if (other->offset + other->bytes > end) end = other->offset + other->bytes;
-    }
-    return end;
-}
-
-/* Keeps `placed`, of `count` blocks, sorted by offset. */
-static void insert(block **placed, int count, block *b)
-{
-    int low = 0, high = count;
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        if (placed[middle]->offset <= b->offset) low = middle + 1;
-        else high = middle;
-    }
-    memmove(&placed[low + 1], &placed[low], (size_t)(count - low) * sizeof *placed);
-    placed[low] = b;
-}
-
-static dt_status place(block *blocks, int count, uint64_t shuffle, int64_t *total)
-{
-    block **placed = malloc(((size_t)count + 1) * sizeof *placed);
-    if (!placed) return dt_fail_memory(((size_t)count + 1) * sizeof *placed, "the memory plan");
     for (int i = 0; i < count; i++) {
         uint64_t key = (uint64_t)i;
         blocks[i].key = shuffle ? dt_hash_bytes(&key, sizeof key, shuffle) : key;
     }
     if (count) qsort(blocks, (size_t)count, sizeof *blocks, shuffle ? by_key : by_size);
+}
+
+/* Each block as low as it can lie beside those placed before. */
+static dt_status place(const block *blocks, int count, int positions, int64_t *total)
+{
+    dt_space space;
+    DT_TRY(dt_space_create(positions, &space));
+    dt_status status = DT_OK;
     *total = 0;
-    for (int i = 0; i < count && *total <= DT_MOST_BYTES; i++) {
-        block *b = &blocks[i];
-        b->offset = lowest_gap(placed, i, b);
-        insert(placed, i, b);
-        *b->out = b->offset;
-        if (b->offset + b->bytes > *total) *total = b->offset + b->bytes;
+    for (int i = 0; i < count && !status && *total <= DT_MOST_BYTES; i++) {
+        const block *b = &blocks[i];
+        int64_t offset = dt_space_find(&space, b->at, b->bytes), end = offset + b->bytes;
+        status = dt_space_take(&space, b->at, (dt_range){offset, end});
+        *b->offset = offset;
+        if (end > *total) *total = end;
     }
-    free(placed);
-    if (*total <= DT_MOST_BYTES) return DT_OK;
+    dt_space_free(&space);
+    if (status || *total <= DT_MOST_BYTES) return status;
     return dt_fail(DT_ERR_USAGE, "activations would be larger than any memory; choose a smaller batch, image or model");
 }
 
@@ -148,8 +129,8 @@ static dt_status find_peak(const block *blocks, int count, int positions, int *o
     int64_t *change = calloc((size_t)positions + 1, sizeof *change), bytes = 0, most = 0;
     if (!change) return dt_fail_memory(((size_t)positions + 1) * sizeof *change, "the memory plan");
     for (int i = 0; i < count; i++) {
-        change[blocks[i].first] += blocks[i].bytes;
-        if (blocks[i].last < positions) change[blocks[i].last + 1] -= blocks[i].bytes;
+        change[blocks[i].at.first] += blocks[i].bytes;
+        if (blocks[i].at.last < positions) change[blocks[i].at.last + 1] -= blocks[i].bytes;
     }
     *out = 0;
     for (int position = 0; position < positions; position++) {
@@ -168,13 +149,13 @@ static int collect(dt_graph *g, const dt_kernels *kernels, const dt_device_info 
     for (int i = 0; i < g->tensors.count; i++) {
         dt_tensor *t = g->tensors.at[i];
         if (t->kind == DT_VALUE && t->root == t)
-            blocks[count++] = (block){t->first, t->last, align_up(dt_tensor_bytes(t)), 0, &t->offset, 0};
+            blocks[count++] = (block){{t->first, t->last}, align_up(dt_tensor_bytes(t)), &t->offset, 0};
     }
     for (dt_node *n = g->first; n; n = n->next) {
         n->workspace_bytes = n->op->workspace ? n->op->workspace(n, kernels, info) : 0;
         if (n->workspace_bytes)
             blocks[count++] =
-                (block){n->position, n->position, align_up(n->workspace_bytes), 0, &n->workspace_offset, 0};
+                (block){{n->position, n->position}, align_up(n->workspace_bytes), &n->workspace_offset, 0};
     }
     return count;
 }
@@ -191,7 +172,8 @@ dt_status dt_plan_make(dt_graph *g, dt_backend backend, const dt_device_info *in
     block *blocks = calloc(room, sizeof *blocks);
     if (!blocks) return dt_fail_memory(room * sizeof *blocks, "the memory plan");
     int count = collect(g, dt_kernels_of(backend), info, blocks);
-    dt_status status = place(blocks, count, options->shuffle, &out->bytes);
+    sort(blocks, count, options->shuffle);
+    dt_status status = place(blocks, count, g->node_count, &out->bytes);
     if (!status) status = find_peak(blocks, count, g->node_count, &out->peak);
     free(blocks);
     return status;

@@ -29,9 +29,11 @@ bool dt_shape_equal(const dt_shape *a, const dt_shape *b)
 
 const char *dt_shape_text(const dt_shape *shape, char out[96])
 {
-    int length = snprintf(out, 96, "[");
-    for (int i = 0; i < shape->rank && length < 80; i++)
-        length += snprintf(out + length, 96 - (size_t)length, i ? ", %lld" : "%lld", (long long)shape->dim[i]);
-    snprintf(out + length, 96 - (size_t)length, "]");
+    enum { ROOM = 96, LONGEST = 22, END = sizeof ", ...]" }; /* ", -9223372036854775808" is the longest dimension */
+    int length = snprintf(out, ROOM, "["), shown = 0;
+    for (; shown < shape->rank && length + LONGEST + END <= ROOM; shown++)
+        length += snprintf(out + length, ROOM - (size_t)length, shown ? ", %lld" : "%lld",
+                           (long long)shape->dim[shown]);
+    snprintf(out + length, ROOM - (size_t)length, shown < shape->rank ? ", ...]" : "]");
     return out;
 }

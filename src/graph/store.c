@@ -122,18 +122,21 @@ static dt_param *param_create(dt_graph *g, const char *name, const dt_shape *sha
     return param;
 }
 
-/* Inside a unit, parameters keep the order in which they were declared. */
-static dt_param *param_declare(dt_graph *g, const char *name, const dt_shape *shape, const dt_param_options *options)
+/* Inside a unit, parameters keep the order in which they were declared. Messages take the name in its scope, with which
+ * they begin anyway. */
+static dt_param *param_declare(dt_graph *g, const char *name, const char *full, const dt_shape *shape,
+                               const dt_param_options *options)
 {
     dt_store *store = g->store;
     if (store->laid_out) return dt_graph_fail(g, "parameter %s is not in the first graph of this run", name);
     if (g->unit < 0) return dt_graph_fail(g, "parameter %s is declared outside any unit", name);
     if (!dt_graph_check_size(g, DT_F64, shape)) return NULL;
     if (dt_shape_count(shape) > DT_PARAM_MOST)
-        return dt_graph_fail(g, "parameter %s has %lld numbers, more than the %lld that can be drawn", name,
+        return dt_graph_fail(g, "parameter %s has %lld numbers, more than the %lld that can be drawn; "
+                             "choose a smaller model", name,
                              (long long)dt_shape_count(shape), (long long)DT_PARAM_MOST);
     dt_status status = hash_reserve(store);
-    dt_param *param = status ? NULL : param_create(g, name, shape, options);
+    dt_param *param = status ? NULL : param_create(g, full, shape, options);
     if (!status) status = param ? dt_list_add(&store->params, param) : DT_ERR_MEMORY;
     if (status) return dt_graph_fail_status(g, status);
     *hash_place(store, param->name) = param;
@@ -169,11 +172,11 @@ dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_par
     const char *full = dt_graph_full_name(g, name);
     if (!full) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     dt_param *param = dt_store_find(g->store, full);
-    if (!param) param = param_declare(g, full, &shape, &options);
+    if (!param) param = param_declare(g, name, full, &shape, &options);
     if (!param) return NULL;
     char here[96], there[96];
     if (!dt_shape_equal(&param->shape, &shape))
-        return dt_graph_fail(g, "parameter %s is %s here and %s in the first graph", full, dt_shape_text(&shape, here),
+        return dt_graph_fail(g, "parameter %s is %s here and %s in the first graph", name, dt_shape_text(&shape, here),
                              dt_shape_text(&param->shape, there));
     dt_tensor *t = tensor_of_param(g, param, g->read_buffer, DT_PARAM, DT_F32);
     if (t) t->needs_grad = !param->frozen && t->buffer == DT_BUFFER_VALUE;

@@ -79,7 +79,8 @@ typedef struct dt_param_options {
 } dt_param_options;
 dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_param_options);
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
-/* NULL as name: there was no memory to write it. */
+/* Graphs that name one state must agree on its shape and, once cast, on its type, which dt_program_bind checks. NULL as
+ * name: there was no memory to write it. */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
 dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
 /* One unit's range of a group's gradients, gaps included, of the type that the slots have: what the unit's all-reduce

@@ -100,7 +100,7 @@ typedef struct dt_point_norm_grad_args {
  * lse[batch, heads, tokens] is the log of each row's sum of exponentials. Tiled: no tokens x tokens array. */
 typedef struct dt_attention_args {
     int64_t batch, tokens, heads, size;
-    bool causal;
+    bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there */
     double scale;
     const void *qkv;
     void *out, *lse;

@@ -56,6 +56,6 @@ dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model
 }
 
 void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(model, log); }
-int64_t dt_model_tokens(const dt_model *model) { return model->entry->tokens(model); }
+dt_model_dims dt_model_dims_of(const dt_model *model) { return model->entry->dims(model); }
 const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
 void dt_model_describe(const dt_model *model, dt_text *out) { model->entry->describe(model, out); }

@@ -27,7 +27,11 @@ dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 
 /* Warns where a choice of norm needs another setting that was left as it is: each coupling is named with its remedy. */
 void dt_model_warn(const dt_model *, dt_log *);
-int64_t dt_model_tokens(const dt_model *); /* per sample, for tokens_per_s */
+/* Per sample, or of one block: what rates and benchmarks are told in. 0 where the network has no such thing. */
+typedef struct dt_model_dims {
+    int64_t tokens, width, heads, hidden, classes; /* hidden: of a block's MLP */
+} dt_model_dims;
+dt_model_dims dt_model_dims_of(const dt_model *);
 const char *dt_model_arch(const dt_model *);
 /* One line that a person understands: "vit, width 64, depth 4, 2 heads, patch 7: 16 tokens + class token". */
 void dt_model_describe(const dt_model *, dt_text *out);
@@ -40,7 +44,7 @@ typedef struct dt_model_entry {
     dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
     dt_tensor *(*build)(const dt_model *, dt_nn_graph *, dt_tensor *images);
     void (*warn)(const dt_model *, dt_log *);
-    int64_t (*tokens)(const dt_model *);
+    dt_model_dims (*dims)(const dt_model *);
     void (*describe)(const dt_model *, dt_text *out);
 } dt_model_entry;
 

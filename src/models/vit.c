@@ -1,6 +1,7 @@
 /* The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021) as timm builds it and the DyT
  * paper trains it: pre-norm blocks, a class token that the mean pooling leaves out, the final norm on the pooled
  * vector. Parameters have timm's names and shapes. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "models/model.h"
@@ -79,16 +80,20 @@ static dt_status derive(dt_settings *settings, const char *path, int64_t value)
     return dt_setting_has(settings, path) ? DT_OK : dt_setting_derive_int(settings, path, value);
 }
 
+/* A size of which nothing is left, as all it gives is set otherwise, counts as not read. */
 static dt_status derive_size(dt_settings *settings)
 {
-    static const struct {
-        int64_t width, depth, heads;
-    } sizes[] = {{384, 12, 6}, {768, 12, 12}, {1024, 24, 16}}; /* S, B, L */
+    static const char *const paths[] = {"model.width", "model.depth", "model.heads"};
+    static const int64_t sizes[][3] = {{384, 12, 6}, {768, 12, 12}, {1024, 24, 16}}; /* S, B, L */
     if (!dt_setting_has(settings, "model.size")) return DT_OK;
-    int size = dt_setting_choice(settings, "model.size");
-    DT_TRY(derive(settings, "model.width", sizes[size].width));
-    DT_TRY(derive(settings, "model.depth", sizes[size].depth));
-    return derive(settings, "model.heads", sizes[size].heads);
+    const int64_t *size = sizes[dt_setting_choice(settings, "model.size")];
+    bool used = false;
+    for (int i = 0; i < 3; i++) {
+        DT_TRY(derive(settings, paths[i], size[i]));
+        used |= dt_setting_int(settings, paths[i]) == size[i];
+    }
+    if (!used) dt_setting_unread(settings, "model.size");
+    return DT_OK;
 }
 
 static dt_status read_dimension(const dt_settings *settings, const char *path, int64_t *out)
@@ -117,8 +122,8 @@ static dt_status read_width(const dt_settings *settings, vit *m)
                                (long long)m->heads, (long long)m->width,
                                (long long)common_divisor(m->width, m->width, m->heads));
     double hidden = dt_setting_real(settings, "model.mlp_ratio") * (double)m->width;
-    m->hidden = (int64_t)hidden;
-    if (m->hidden < 1 || (double)m->hidden != hidden)
+    m->hidden = llround(hidden);
+    if (m->hidden < 1 || fabs(hidden - (double)m->hidden) > 1e-12 * hidden) /* 2.3 x 100 is a little less than 230 */
         return dt_setting_fail(settings, "model.mlp_ratio", "gives the MLP a width of %g, which is not a whole number",
                                hidden);
     return DT_OK;
@@ -163,6 +168,7 @@ static dt_status read_all(dt_settings *settings, const dt_model_input *input, vi
 {
     DT_TRY(derive_size(settings));
     DT_TRY(read_width(settings, m));
+    if (m->depth == 1) dt_setting_unread(settings, "model.drop_path"); /* it is 0 in the first block */
     DT_TRY(read_image(settings, input, m));
     DT_TRY(read_head(settings, input, m));
     m->qkv_bias = dt_setting_bool(settings, "model.qkv_bias");
@@ -180,10 +186,11 @@ static dt_status vit_create(dt_settings *settings, const dt_model_input *input, 
     return status;
 }
 
-static int64_t vit_tokens(const dt_model *model)
+static dt_model_dims vit_dims(const dt_model *model)
 {
     const vit *m = (const vit *)model;
-    return m->patches + m->class_token;
+    return (dt_model_dims){.tokens = m->patches + m->class_token, .width = m->width, .heads = m->heads,
+                           .hidden = m->hidden, .classes = m->classes};
 }
 
 static void vit_describe(const dt_model *model, dt_text *out)
@@ -207,8 +214,8 @@ static const dt_norm_site *point_site(const dt_nn *nn)
     return found;
 }
 
-/* Width 384 is the smallest of the paper. Measured at 128 (docs/init.md): with N(0, 0.02) DyT loses 3 to 5 points. Figure
- * 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
+/* Width 384 is the smallest of the paper. Measured at 128 (docs/init.md): with N(0, 0.02) DyT loses 3 to 5 points.
+ * Figure 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
 static void vit_warn(const dt_model *model, dt_log *log)
 {
     const vit *m = (const vit *)model;
@@ -228,6 +235,6 @@ const dt_model_entry dt_model_vit = {
     .create = vit_create,
     .build = vit_build,
     .warn = vit_warn,
-    .tokens = vit_tokens,
+    .dims = vit_dims,
     .describe = vit_describe,
 };

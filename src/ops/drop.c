@@ -45,41 +45,26 @@ static dt_drop_args describe(const dt_node *node)
     };
 }
 
-static dt_status dropout_run(const dt_node *node, const dt_exec *exec)
-{
-    dt_drop_args args = describe(node);
-    return exec->kernels->dropout(exec->queue, node->in[X]->dtype, &args);
-}
-
-static dt_status drop_path_run(const dt_node *node, const dt_exec *exec)
-{
-    dt_drop_args args = describe(node);
-    return exec->kernels->drop_path(exec->queue, node->in[X]->dtype, &args);
-}
-
-const dt_op dt_op_dropout = {
-    .name = "dropout",
-    .attr_size = sizeof(dt_drop_attr),
-    .max_outputs = 1,
-    .flags = DT_OP_CHEAP,
-    .in_place = 1u << X,
-    .shape = drop_shape,
-    .grad = drop_grad,
-    .cost = drop_cost,
-    .run = dropout_run,
-};
-
-const dt_op dt_op_drop_path = {
-    .name = "drop_path",
-    .attr_size = sizeof(dt_drop_attr),
-    .max_outputs = 1,
-    .flags = DT_OP_CHEAP,
-    .in_place = 1u << X,
-    .shape = drop_shape,
-    .grad = drop_grad,
-    .cost = drop_cost,
-    .run = drop_path_run,
-};
+/* The two differ in the kernel alone. */
+#define DROP_OP(kind)                                                                    \
+    static dt_status kind##_run(const dt_node *node, const dt_exec *exec)                \
+    {                                                                                    \
+        dt_drop_args args = describe(node);                                              \
+        return exec->kernels->kind(exec->queue, node->in[X]->dtype, &args);              \
+    }                                                                                    \
+    const dt_op dt_op_##kind = {                                                         \
+        .name = #kind,                                                                   \
+        .attr_size = sizeof(dt_drop_attr),                                               \
+        .max_outputs = 1,                                                                \
+        .flags = DT_OP_CHEAP,                                                            \
+        .in_place = 1u << X,                                                             \
+        .shape = drop_shape,                                                             \
+        .grad = drop_grad,                                                               \
+        .cost = drop_cost,                                                               \
+        .run = kind##_run,                                                               \
+    };
+DROP_OP(dropout)
+DROP_OP(drop_path)
 
 static dt_tensor *drop(dt_graph *graph, const dt_op *op, dt_tensor *const in[INPUTS], const dt_drop_attr *attr)
 {

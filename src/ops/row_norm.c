@@ -1,24 +1,17 @@
 /* Norms with row statistics over the last dimension, y = gamma (x - mean) rstd + beta: LayerNorm (Ba, Kiros and Hinton,
  * 2016), and without centring RMSNorm (Zhang and Sennrich, 2019), both optionally of x + residual. */
-#include "ops/ops.h"
-#include "ops/rule.h"
+#include "ops/norm.h"
 
 enum { FLOPS = 8, GRAD_FLOPS = 16 }; /* per element */
 enum { ROW_NORM_INPUTS = DT_NORM_BETA + 1 };
 
-/* The kernel always writes what it normalises, if that is a sum, and its statistics, so they are always made. */
+/* The kernel always writes the statistics, so they are always made. */
 static bool row_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_row_norm_attr *attr = node->attr;
     const dt_tensor *x = node->in[DT_NORM_X];
-    dt_shape channels = DT_SHAPE(dt_shape_last(&x->shape)), rows = DT_SHAPE(dt_shape_rows(&x->shape));
-    if (!dt_rule_types(graph, node, (1u << ROW_NORM_INPUTS) - 1) ||
-        !dt_rule_shape(graph, node, DT_NORM_RESIDUAL, "the residual", &x->shape) ||
-        !dt_rule_shape(graph, node, DT_NORM_GAMMA, "gamma", &channels) ||
-        !dt_rule_shape(graph, node, DT_NORM_BETA, "beta", &channels))
-        return false;
-    return dt_node_output(graph, node, DT_NORM_Y, x->dtype, &x->shape) &&
-           (!node->in[DT_NORM_RESIDUAL] || dt_node_output(graph, node, DT_NORM_SUM, x->dtype, &x->shape)) &&
+    dt_shape rows = DT_SHAPE(dt_shape_rows(&x->shape));
+    return dt_norm_shape(graph, node) &&
            (!attr->center || dt_node_output(graph, node, DT_NORM_MEAN, x->dtype, &rows)) &&
            dt_node_output(graph, node, DT_NORM_RSTD, x->dtype, &rows);
 }
@@ -51,82 +44,67 @@ static dt_status row_norm_run(const dt_node *node, const dt_exec *exec)
 
 /* --- the gradient --- */
 
-enum { DY, DSUM, X, GAMMA, MEAN, RSTD, GRAD_INPUTS };
-enum { DX, DGAMMA, DBETA };
+enum { MEAN = DT_NORM_GRAD_MORE, RSTD, GRAD_INPUTS };
 
-/* x and residual enter by their sum alone, so they share one gradient. Without dy, only dsum reaches them. */
+/* Without dy, only dsum reaches x and residual. */
 static void row_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    dt_tensor *residual = node->in[DT_NORM_RESIDUAL], *dx = dout[DT_NORM_SUM];
+    dt_tensor *dx = dout[DT_NORM_SUM];
     bool wants_x = dt_rule_wants(node, DT_NORM_X) || dt_rule_wants(node, DT_NORM_RESIDUAL);
     if (dout[DT_NORM_Y]) {
         dt_tensor *const in[GRAD_INPUTS] = {
-            [DY] = dout[DT_NORM_Y],
-            [DSUM] = dout[DT_NORM_SUM],
-            [X] = residual ? node->out[DT_NORM_SUM] : node->in[DT_NORM_X],
-            [GAMMA] = node->in[DT_NORM_GAMMA],
+            [DT_NORM_DY] = dout[DT_NORM_Y],
+            [DT_NORM_DSUM] = dout[DT_NORM_SUM],
+            [DT_NORM_GRAD_X] = dt_norm_operand(node),
+            [DT_NORM_GRAD_GAMMA] = node->in[DT_NORM_GAMMA],
             [MEAN] = node->out[DT_NORM_MEAN],
             [RSTD] = node->out[DT_NORM_RSTD],
         };
-        unsigned wanted = (unsigned)wants_x << DX | (unsigned)dt_rule_wants(node, DT_NORM_GAMMA) << DGAMMA |
-                          (unsigned)dt_rule_wants(node, DT_NORM_BETA) << DBETA;
+        unsigned wanted = (unsigned)wants_x << DT_NORM_DX |
+                          (unsigned)dt_rule_wants(node, DT_NORM_GAMMA) << DT_NORM_DGAMMA |
+                          (unsigned)dt_rule_wants(node, DT_NORM_BETA) << DT_NORM_DBETA;
         dt_node *grad = dt_node_add(graph, &dt_op_row_norm_grad, node->attr, in, GRAD_INPUTS, wanted);
         if (!grad) return;
-        dx = grad->out[DX];
-        din[DT_NORM_GAMMA] = grad->out[DGAMMA];
-        din[DT_NORM_BETA] = grad->out[DBETA];
+        dx = grad->out[DT_NORM_DX];
+        din[DT_NORM_GAMMA] = grad->out[DT_NORM_DGAMMA];
+        din[DT_NORM_BETA] = grad->out[DT_NORM_DBETA];
     }
-    if (dt_rule_wants(node, DT_NORM_X)) din[DT_NORM_X] = dx;
-    if (dt_rule_wants(node, DT_NORM_RESIDUAL)) din[DT_NORM_RESIDUAL] = dx;
+    dt_norm_share_dx(node, dx, din);
 }
 
 static bool row_norm_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
-    const dt_tensor *dy = node->in[DY];
+    const dt_tensor *dy = node->in[DT_NORM_DY];
     dt_shape channels = DT_SHAPE(dt_shape_last(&dy->shape));
-    if (!dt_rule_types(graph, node, (1u << GRAD_INPUTS) - 1) ||
-        !dt_rule_shape(graph, node, DSUM, "the sum's gradient", &dy->shape) ||
-        !dt_rule_shape(graph, node, X, "x", &dy->shape))
-        return false;
-    for (int k = DX; k <= DBETA; k++)
-        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, dy->dtype, k == DX ? &dy->shape : &channels))
-            return false;
+    if (!dt_norm_grad_check(graph, node)) return false;
+    for (int k = DT_NORM_DX; k <= DT_NORM_DBETA; k++) {
+        const dt_shape *shape = k == DT_NORM_DX ? &dy->shape : &channels;
+        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, dy->dtype, shape)) return false;
+    }
     return true;
 }
 
 static dt_cost row_norm_grad_cost(const dt_node *node)
 {
-    return dt_rule_cost(node, GRAD_FLOPS * (double)dt_rule_elements(node->in[DY]));
+    return dt_rule_cost(node, GRAD_FLOPS * (double)dt_rule_elements(node->in[DT_NORM_DY]));
 }
 
 static int64_t row_norm_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const dt_tensor *dy = node->in[DY];
+    const dt_tensor *dy = node->in[DT_NORM_DY];
     return kernels->row_norm_grad_scratch(info, dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
 }
 
 static dt_status row_norm_grad_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_row_norm_attr *attr = node->attr;
-    const dt_tensor *dy = node->in[DY];
     const dt_row_norm_grad_args args = {
-        .rows = dt_shape_rows(&dy->shape),
-        .channels = dt_shape_last(&dy->shape),
+        DT_NORM_GRAD_ARGS(node, exec),
         .center = attr->center,
-        .x = node->in[X]->data,
-        .gamma = dt_rule_data(node->in[GAMMA]),
         .mean = dt_rule_data(node->in[MEAN]),
         .rstd = node->in[RSTD]->data,
-        .dy = dy->data,
-        .dsum = dt_rule_data(node->in[DSUM]),
-        .dx = dt_rule_data(node->out[DX]),
-        .dgamma = dt_rule_data(node->out[DGAMMA]),
-        .dbeta = dt_rule_data(node->out[DBETA]),
-        .accumulate_gamma = dt_node_adds(node, exec, DGAMMA),
-        .accumulate_beta = dt_node_adds(node, exec, DBETA),
-        .scratch = node->workspace,
     };
-    return exec->kernels->row_norm_grad(exec->queue, dy->dtype, &args);
+    return exec->kernels->row_norm_grad(exec->queue, node->in[DT_NORM_DY]->dtype, &args);
 }
 
 /* --- the table entries --- */
@@ -147,11 +125,11 @@ const dt_op dt_op_row_norm = {
 const dt_op dt_op_row_norm_grad = {
     .name = "row_norm_grad",
     .attr_size = sizeof(dt_row_norm_attr),
-    .max_outputs = DBETA + 1,
-    .in_place = 1u << DY | 1u << DSUM,
-    .accumulates = 1u << DGAMMA | 1u << DBETA,
-    .wide_inputs = 1u << GAMMA | 1u << MEAN | 1u << RSTD,
-    .wide_outputs = 1u << DGAMMA | 1u << DBETA,
+    .max_outputs = DT_NORM_DBETA + 1,
+    .in_place = 1u << DT_NORM_DY | 1u << DT_NORM_DSUM,
+    .accumulates = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA,
+    .wide_inputs = 1u << DT_NORM_GRAD_GAMMA | 1u << MEAN | 1u << RSTD,
+    .wide_outputs = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA,
     .shape = row_norm_grad_shape,
     .cost = row_norm_grad_cost,
     .workspace = row_norm_grad_workspace,

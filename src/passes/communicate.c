@@ -28,13 +28,14 @@ static void reduce_unit(dt_graph *g, dt_node *last, const dt_tensor *slot)
 dt_status dt_pass_communicate(dt_graph *g)
 {
     DT_TRY(dt_graph_status(g));
-    dt_node **last = calloc((size_t)dt_graph_units(g) + 1, sizeof *last); /* contributor, by unit */
-    if (!last) return dt_fail_memory(((size_t)dt_graph_units(g) + 1) * sizeof *last, "the communicate pass");
+    int units = dt_graph_store(g) ? dt_store_units(dt_graph_store(g)) : 0; /* a graph may read others than it opens */
+    dt_node **last = calloc((size_t)units + 1, sizeof *last); /* contributor, by unit */
+    if (!last) return dt_fail_memory(((size_t)units + 1) * sizeof *last, "the communicate pass");
     for (dt_node *n = dt_graph_first(g); n; n = n->next) {
         const dt_tensor *slot = slot_of(n);
         if (slot) last[slot->param->unit] = n;
     }
-    for (int unit = 0; unit < dt_graph_units(g); unit++)
+    for (int unit = 0; unit < units; unit++)
         if (last[unit]) reduce_unit(g, last[unit], slot_of(last[unit]));
     free(last);
     return dt_graph_status(g);

@@ -16,9 +16,10 @@ static dt_node *last_reader(const dt_tensor *t, dt_node *last)
     return last;
 }
 
-dt_status dt_pass_order(dt_graph *g)
+/* Moves each assign behind the last reader of its state; was any moved? */
+static bool move_assigns(dt_graph *g)
 {
-    DT_TRY(dt_graph_status(g));
+    bool moved = false;
     dt_graph_number(g);
     for (dt_node *n = dt_graph_first(g), *next; n; n = next) {
         next = n->next;
@@ -26,6 +27,28 @@ dt_status dt_pass_order(dt_graph *g)
         if (last == n) continue;
         dt_graph_move_behind(g, n, last);
         n->position = last->position; /* the walk meets it again and leaves it there */
+        moved = true;
     }
-    return DT_OK;
+    return moved;
+}
+
+static int count_assigns(const dt_graph *g)
+{
+    int count = 0;
+    for (const dt_node *n = dt_graph_first(g); n; n = n->next) count += n->op == &dt_op_assign;
+    return count;
+}
+
+/* An assign may read the state of another one. Where k assigns so wait for one another in a row, the k-th stands right
+ * after k rounds. */
+dt_status dt_pass_order(dt_graph *g)
+{
+    DT_TRY(dt_graph_status(g));
+    int rounds = count_assigns(g);
+    while (move_assigns(g))
+        if (rounds-- == 0) {
+            dt_graph_fail(g, "states are assigned from one another in a circle; assign from a copy of one of them");
+            break;
+        }
+    return dt_graph_status(g);
 }

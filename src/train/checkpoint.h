@@ -29,9 +29,10 @@ typedef struct dt_checkpoint_options {
 
 /* Saves step-%08d; then removes what `keep` does not cover. On failure the temporary folder is removed, older
  * checkpoints stay, and the error says so. Steps beyond the one saved (damaged, or from before a rollback) are removed.
+ * What should go and cannot is told to the log (may be NULL).
  * `settings_yaml` and `numerics` go into the manifest; numerics is borrowed and may be NULL. */
 DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, const char *settings_yaml,
-                                         const json_t *numerics, const dt_checkpoint_options *);
+                                         const json_t *numerics, const dt_checkpoint_options *, dt_log *);
 /* Removes what a save that was killed left to remove: half-written folders, and checkpoints up to the step of the
  * progress that `keep` does not cover. */
 DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoint_options *);

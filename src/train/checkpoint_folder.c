@@ -46,13 +46,28 @@ dt_status dt_step_list(const char *folder, int64_t **steps, size_t *count)
     return status;
 }
 
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), tail = strlen(suffix);
+    return length > tail && strcmp(name + length - tail, suffix) == 0;
+}
+
+/* `path` ends in DT_STEP_ASIDE. The kill came before another folder stood in its place: it is the checkpoint. */
+static dt_status put_back(const char *path)
+{
+    char *place = strndup(path, strlen(path) - strlen(DT_STEP_ASIDE));
+    if (!place) return dt_fail_memory(strlen(path), "a path");
+    dt_status status = dt_path_missing(place) ? dt_path_move(path, place) : dt_folder_remove(path);
+    free(place);
+    return status;
+}
+
 static dt_status clean_one(const char *folder, const char *name)
 {
-    size_t length = strlen(name);
-    if (strncmp(name, "step-", 5) != 0 || length < 4 || strcmp(name + length - 4, ".tmp") != 0) return DT_OK;
+    if (strncmp(name, "step-", 5) != 0 || !ends_with(name, ".tmp")) return DT_OK;
     char *path;
     DT_TRY(dt_path_join(folder, name, &path));
-    dt_status status = dt_folder_remove(path);
+    dt_status status = ends_with(name, DT_STEP_ASIDE) ? put_back(path) : dt_folder_remove(path);
     free(path);
     return status;
 }

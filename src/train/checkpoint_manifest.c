@@ -30,12 +30,12 @@ static dt_status own_checksum(json_t *manifest, uint64_t *out)
 {
     json_t *kept = json_incref(json_object_get(manifest, "checksum"));
     json_object_del(manifest, "checksum");
-    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+    dt_text text = {0};
+    dt_status status = dt_json_print(manifest, JSON_COMPACT | JSON_SORT_KEYS, &text);
     if (kept) json_object_set_new(manifest, "checksum", kept);
-    if (!text) return dt_fail_memory(0, "the manifest of a checkpoint");
-    *out = dt_hash_text(text);
-    free(text);
-    return DT_OK;
+    if (!status) *out = dt_hash_text(text.data);
+    dt_text_free(&text);
+    return status;
 }
 
 /* --- writing --- */
@@ -57,20 +57,22 @@ static json_t *progress_json(const dt_progress *p)
                      "best_step", (json_int_t)p->best_step);
 }
 
-static dt_status to_text(json_t *manifest, char **out)
+static dt_status to_text(json_t *manifest, dt_text *out)
 {
     char hash[17];
     uint64_t sum;
     DT_TRY(own_checksum(manifest, &sum));
     hash_text(sum, hash);
-    if (!json_object_set_new(manifest, "checksum", json_string(hash))) *out = json_dumps(manifest, JSON_INDENT(2));
-    return *out ? DT_OK : dt_fail_memory(sizeof hash, "the manifest of a checkpoint");
+    if (json_object_set_new(manifest, "checksum", json_string(hash)))
+        return dt_fail_memory(sizeof hash, "the manifest of a checkpoint");
+    return dt_json_print(manifest, JSON_INDENT(2), out);
 }
 
 dt_status dt_manifest_write(const char *folder, json_t *files, dt_dtype type, const dt_progress *progress,
                             const char *settings_yaml, const json_t *numerics)
 {
-    char *path = NULL, *text = NULL;
+    char *path = NULL;
+    dt_text text = {0};
     dt_status status = DT_OK;
     json_t *record = numerics ? json_deep_copy(numerics) : json_object();
     json_t *manifest = json_pack("{s:s, s:i, s:s, s:o, s:s, s:o, s:o}", "format", FORMAT, "version", (int)VERSION,
@@ -83,11 +85,11 @@ dt_status dt_manifest_write(const char *folder, json_t *files, dt_dtype type, co
     }
     DT_TRY_GOTO(to_text(manifest, &text), done);
     DT_TRY_GOTO(dt_path_join(folder, "manifest.json", &path), done);
-    status = dt_outfile_write(path, text, strlen(text), NULL);
+    status = dt_outfile_write(path, text.data, text.length, NULL);
 done:
     json_decref(manifest);
     free(path);
-    free(text);
+    dt_text_free(&text);
     return status;
 }
 

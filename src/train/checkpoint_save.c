@@ -39,11 +39,12 @@ static dt_status write_folder(const char *folder, const dt_snapshot *from, const
     return dt_folder_sync(folder);
 }
 
-/* For file systems that cannot exchange two names: the old folder steps aside under a name that is cleaned up later. */
+/* For file systems that cannot exchange two names: the old folder steps aside under a name from which it is
+ * put back where a kill comes before the new one is in place. */
 static dt_status move_aside(const char *path)
 {
     char *aside;
-    if (asprintf(&aside, "%s.old.tmp", path) < 0) return dt_fail_memory(strlen(path), "a path");
+    if (asprintf(&aside, "%s%s", path, DT_STEP_ASIDE) < 0) return dt_fail_memory(strlen(path), "a path");
     dt_status status = dt_path_move(path, aside);
     free(aside);
     return status;
@@ -53,10 +54,7 @@ static dt_status move_aside(const char *path)
 static dt_status put_in_place(const char *temporary, const char *path, const char *parent)
 {
     if (dt_file_exists(path)) {
-        if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) == 0) {
-            DT_TRY(dt_folder_sync(parent));
-            return dt_folder_remove(temporary);
-        }
+        if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) == 0) return dt_folder_sync(parent);
         DT_TRY(move_aside(path));
     }
     return dt_path_move(temporary, path);
@@ -75,7 +73,7 @@ static dt_status remove_step(const char *folder, int64_t step)
     return status;
 }
 
-/* With `ahead_too`, steps beyond that of `progress` go as well. */
+/* With `ahead_too`, steps beyond that of `progress` go as well. One that cannot go does not keep the others. */
 static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_options *options, bool ahead_too)
 {
     int64_t *steps;
@@ -83,23 +81,27 @@ static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_opt
     DT_TRY(dt_step_list(options->folder, &steps, &count));
     dt_status status = DT_OK;
     int newer = 0;
-    for (size_t i = count; i-- > 0 && !status;) {
+    for (size_t i = count; i-- > 0;) {
         bool ahead = steps[i] > progress->step;
         bool best = isfinite(progress->best) && steps[i] == progress->best_step;
         if (!ahead) newer++;
         bool surplus = options->keep > 0 && newer > options->keep && !best;
-        if ((ahead && ahead_too) || surplus) status = remove_step(options->folder, steps[i]);
+        if (!(ahead && ahead_too) && !surplus) continue;
+        dt_status one = remove_step(options->folder, steps[i]);
+        if (!status) status = one;
     }
     free(steps);
     return status;
 }
 
 /* Steps beyond the one just saved are damaged or belong to a course that was rolled back: the newest valid checkpoint
- * must be the one just saved. */
-static dt_status remove_others(const dt_progress *saved, const dt_checkpoint_options *options)
+ * must be the one just saved. It is durable by now, whatever becomes of the others. */
+static void remove_others(const dt_progress *saved, const dt_checkpoint_options *options, dt_log *log)
 {
-    dt_status status = remove_old(saved, options, true);
-    return status ? dt_fail_in(status, "the checkpoint is saved, but an earlier one is not removed") : DT_OK;
+    dt_status cleaned = dt_step_clean(options->folder);
+    if (cleaned || remove_old(saved, options, true))
+        dt_log_warn(log, "the checkpoint of step %lld is saved, but an earlier one is not removed: %s",
+                    (long long)saved->step, dt_error_message());
 }
 
 dt_status dt_checkpoint_tidy(const dt_progress *progress, const dt_checkpoint_options *options)
@@ -119,18 +121,18 @@ static dt_status give_up(dt_status status, const char *temporary, int64_t step)
 }
 
 dt_status dt_checkpoint_write(const dt_snapshot *from, const dt_progress *progress, const char *settings_yaml,
-                              const json_t *numerics, const dt_checkpoint_options *options)
+                              const json_t *numerics, const dt_checkpoint_options *options, dt_log *log)
 {
     char *path = NULL, *temporary = NULL;
     dt_status status = dt_step_path(options->folder, progress->step, "", &path);
     if (!status) status = dt_step_path(options->folder, progress->step, ".tmp", &temporary);
     if (!status) status = dt_folder_make(options->folder);
-    if (!status) status = dt_step_clean(options->folder);
+    if (!status) status = dt_folder_remove(temporary);
     if (status) goto done;
     status = write_folder(temporary, from, progress, settings_yaml, numerics, options);
     if (!status) status = put_in_place(temporary, path, options->folder);
     if (status) status = give_up(status, temporary, progress->step);
-    else status = remove_others(progress, options);
+    else remove_others(progress, options, log);
 done:
     free(temporary);
     free(path);
@@ -138,12 +140,12 @@ done:
 }
 
 dt_status dt_checkpoint_save(const dt_store *store, const dt_progress *progress, const char *settings_yaml,
-                             const json_t *numerics, const dt_checkpoint_options *options)
+                             const json_t *numerics, const dt_checkpoint_options *options, dt_log *log)
 {
     dt_snapshot *snapshot;
     DT_TRY(dt_snapshot_create(store, DT_CHECKPOINT_BUFFERS, &snapshot));
     dt_status status = dt_snapshot_take(snapshot);
-    if (!status) status = dt_checkpoint_write(snapshot, progress, settings_yaml, numerics, options);
+    if (!status) status = dt_checkpoint_write(snapshot, progress, settings_yaml, numerics, options, log);
     dt_snapshot_free(snapshot);
     return status;
 }

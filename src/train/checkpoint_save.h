@@ -13,6 +13,6 @@ enum {
 
 /* As dt_checkpoint_save says. */
 DT_MUST_USE dt_status dt_checkpoint_write(const dt_snapshot *, const dt_progress *, const char *settings_yaml,
-                                          const json_t *numerics, const dt_checkpoint_options *);
+                                          const json_t *numerics, const dt_checkpoint_options *, dt_log *);
 
 #endif

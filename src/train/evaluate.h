@@ -6,8 +6,8 @@
 
 typedef struct dt_evaluator dt_evaluator;
 
-/* Opens the eval split; its loader starts with the first evaluation. `signal` may be NULL: once it is not 0, evaluations
- * stop before their next batch. */
+/* Opens the eval split; its loader starts with the first evaluation. `signal` may be NULL: once it is not 0,
+ * evaluations stop before their next batch. */
 DT_MUST_USE dt_status dt_evaluator_create(dt_session *, const dt_settings *, volatile const int *signal, dt_log *,
                                           dt_evaluator **out);
 void dt_evaluator_free(dt_evaluator *); /* NULL is allowed */

@@ -83,7 +83,7 @@ static void report(dt_trainer *t, const dt_flight *flight)
                            .unit = "images"};
     dt_meter_report(&t->meter, &line);
     line.mfu = dt_session_step_flops(s) * line.samples_per_s / (double)s->recipe.batch / dt_session_peak_flops(s);
-    line.tokens_per_s = line.samples_per_s * (double)dt_model_tokens(s->model);
+    line.tokens_per_s = line.samples_per_s * (double)dt_model_dims_of(s->model).tokens;
     dt_report_progress(t->report, &line);
     if (step % t->policy.log_every && step != t->schedule.steps) return;
     dt_meter_start(&t->meter);
@@ -98,9 +98,13 @@ static dt_status learn_oldest(dt_trainer *t)
     t->flight[0] = t->flight[1];
     t->in_flight--;
     dt_meter_add(&t->meter, &numbers, t->session->recipe.batch);
-    if (!numbers.finite) return dt_trainer_recover(t, &flight, &numbers);
-    t->committed = true;
-    t->skipped_in_row = 0;
+    if (!numbers.finite) {
+        DT_TRY(dt_trainer_recover(t, &flight, &numbers));
+        if (t->policy.on_nonfinite == DT_NONFINITE_ROLLBACK) return DT_OK; /* the step comes again */
+    } else {
+        t->committed = true;
+        t->skipped_in_row = 0;
+    }
     report(t, &flight);
     return DT_OK;
 }
@@ -142,10 +146,10 @@ static dt_status leave_unreported(dt_trainer *t)
 }
 
 /* Evaluations and checkpoints do not count as training time. */
-static dt_status pause_for_milestone(dt_trainer *t)
+static dt_status pause_for(dt_trainer *t, dt_status (*what)(dt_trainer *))
 {
     dt_meter_pause(&t->meter);
-    dt_status status = dt_trainer_milestone(t);
+    dt_status status = what(t);
     dt_meter_resume(&t->meter);
     return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
 }
@@ -160,7 +164,7 @@ static int flight_after_launch(const dt_trainer *t)
 dt_status dt_trainer_loop(dt_trainer *t)
 {
     dt_meter_start(&t->meter);
-    if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for_milestone(t));
+    if (dt_trainer_owes_evaluation(t)) DT_TRY(pause_for(t, dt_trainer_make_up));
     while (t->progress.step < t->schedule.steps) {
         if (stopped(t)) return leave_on_signal(t);
         if (t->told) return leave_unreported(t);
@@ -168,7 +172,7 @@ dt_status dt_trainer_loop(dt_trainer *t)
         int64_t step = t->progress.step;
         DT_TRY(learn(t, flight_after_launch(t)));
         if (t->progress.step != step) continue; /* rolled back */
-        if (dt_trainer_pauses(t)) DT_TRY(pause_for_milestone(t));
+        if (dt_trainer_pauses(t)) DT_TRY(pause_for(t, dt_trainer_milestone));
     }
     return t->told ? leave_unreported(t) : DT_OK;
 }
@@ -180,8 +184,8 @@ dt_status dt_trainer_dry_run(dt_trainer *t)
     DT_TRY(launch_step(t));
     DT_TRY(dt_outbox_receive(t->outbox, &n));
     DT_TRY(dt_run_folder_name(t->settings, &folder));
-    dt_log_info(t->log, "dry run: one step of %g samples: loss %.4f, gradient norm %.4g; nothing was written to %s",
-                n.count, n.loss / n.count, n.norm, folder.data);
+    dt_log_info(t->log, "dry run: one step of %g sample%s: loss %.4f, gradient norm %.4g; nothing was written to %s",
+                n.count, n.count == 1 ? "" : "s", n.loss / n.count, n.norm, folder.data);
     dt_text_free(&folder);
     if (n.finite) return DT_OK;
     return dt_fail(DT_ERR_NUMERIC, "the gradient of the first step is not finite; debug.nonfinite=true names the "

@@ -38,26 +38,37 @@ static bool improves(dt_trainer *t, const dt_eval_report *result)
     double value = is_loss ? result->loss : result->top1;
     if (!isfinite(value) || !isfinite(result->loss)) return false;
     if (isfinite(t->progress.best) && (is_loss ? value >= t->progress.best : value <= t->progress.best)) return false;
+    if (dt_trainer_has_best(t)) {
+        t->best_before = t->progress.best;
+        t->best_step_before = t->progress.best_step;
+    }
     t->progress.best = value;
     t->progress.best_step = t->progress.step;
     return true;
 }
 
-/* Of the trained weights and of their average; reports both or, where one is cut off, neither. */
-static dt_status evaluate(dt_trainer *t, bool *improved)
+typedef struct evaluation {
+    dt_eval_report sets[2]; /* of the trained weights and of their average */
+    int count;
+    bool improved;
+} evaluation;
+
+/* Of all sets or, where a signal cuts one off, of none. */
+static dt_status evaluate(dt_trainer *t, evaluation *out)
 {
-    dt_eval_report results[2];
-    int count = 0;
+    *out = (evaluation){0};
     for (int id = DT_PROGRAM_EVAL; id <= DT_PROGRAM_EVAL_EMA; id++) {
         if (!t->session->program[id]) continue;
-        results[count] = (dt_eval_report){.step = t->progress.step};
-        DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &results[count++]));
+        out->sets[out->count] = (dt_eval_report){.step = t->progress.step};
+        DT_TRY(dt_evaluator_run(t->evaluator, (dt_program_id)id, &out->sets[out->count++]));
     }
-    for (int i = 0; i < count; i++) {
-        dt_trainer_reported(t, dt_report_eval(t->report, &results[i]));
-        *improved = improves(t, &results[i]) || *improved;
-    }
+    for (int i = 0; i < out->count; i++) out->improved = improves(t, &out->sets[i]) || out->improved;
     return DT_OK;
+}
+
+static void report_evaluation(dt_trainer *t, const evaluation *e)
+{
+    dt_trainer_reported(t, dt_report_eval(t->report, e->sets, e->count));
 }
 
 /* Checkpoints are written behind the evaluation of their step, unless a signal cut that off. */
@@ -68,20 +79,31 @@ bool dt_trainer_owes_evaluation(const dt_trainer *t)
 
 /* --- checkpoints --- */
 
-/* What became of a save, as far as it is known. */
-static dt_status judge(dt_trainer *t, dt_status saved)
+/* The save of `step` failed. A best that is not saved is none: it would let the earlier one go, and keep later ones from
+ * being saved. */
+static void forget_save(dt_trainer *t, int64_t step)
+{
+    t->saved_step = -1;
+    if (t->progress.best_step != step) return;
+    t->progress.best = t->best_before;
+    t->progress.best_step = t->best_step_before;
+}
+
+/* What became of the save of `step`, as far as it is known. */
+static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
 {
     if (!saved) return DT_OK;
-    t->saved_step = -1;
+    forget_save(t, step);
     if (!t->policy.go_on_unsaved) return saved;
     dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
     return DT_OK;
 }
 
-dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver)); }
+dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver), t->saved_step); }
 
-static dt_status start_saving(dt_trainer *t)
+static dt_status begin_save(dt_trainer *t)
 {
+    DT_TRY(dt_run_folder_check(t->folder));
     dt_trainer_flush(t);
     DT_TRY(dt_saver_start(t->saver, &t->progress));
     t->saved_step = t->progress.step;
@@ -89,11 +111,16 @@ static dt_status start_saving(dt_trainer *t)
     return DT_OK;
 }
 
+static dt_status start_saving(dt_trainer *t) { return judge(t, begin_save(t), t->progress.step); }
+
 dt_status dt_trainer_save(dt_trainer *t)
 {
-    DT_TRY(dt_trainer_finish_saving(t));
+    if (dt_saver_wait(t->saver)) {
+        dt_log_warn(t->log, "%s", dt_error_message()); /* what matters now is whether this step is saved */
+        forget_save(t, t->saved_step);
+    }
     if (t->saved_step == t->progress.step) return DT_OK;
-    DT_TRY(start_saving(t));
+    DT_TRY(begin_save(t));
     return dt_saver_wait(t->saver);
 }
 
@@ -117,12 +144,37 @@ bool dt_trainer_has_best(const dt_trainer *t)
 /* A save of skipped steps alone would only push older checkpoints out. The last step is saved in any case. */
 static bool has_news(const dt_trainer *t) { return t->committed || t->saved_step < 0 || is_last(t); }
 
+/* An evaluation must know whether the best so far is saved; what else is under way may be learnt of later. */
+static dt_status learn_of_save(dt_trainer *t)
+{
+    bool is_best = isfinite(t->progress.best) && t->progress.best_step == t->saved_step;
+    if (is_best && evaluation_due(t)) return dt_trainer_finish_saving(t);
+    return judge(t, dt_saver_poll(t->saver), t->saved_step);
+}
+
 dt_status dt_trainer_milestone(dt_trainer *t)
 {
-    bool improved = false;
-    DT_TRY(judge(t, dt_saver_poll(t->saver)));
-    if (evaluation_due(t)) DT_TRY(evaluate(t, &improved));
-    if (!improved && !(checkpoint_due(t) && has_news(t))) return DT_OK;
+    evaluation e = {0};
+    DT_TRY(learn_of_save(t));
+    if (evaluation_due(t)) {
+        DT_TRY(evaluate(t, &e));
+        report_evaluation(t, &e);
+    }
+    if (!e.improved && !(checkpoint_due(t) && has_news(t))) return DT_OK;
     DT_TRY(dt_trainer_finish_saving(t));
-    return judge(t, start_saving(t));
+    return start_saving(t);
+}
+
+/* Lines beyond a checkpoint are taken back, so elsewhere they may come before it. Here the checkpoint is there: with its
+ * line this evaluation is no longer owed, so its best must be saved by then. */
+dt_status dt_trainer_make_up(dt_trainer *t)
+{
+    evaluation e;
+    DT_TRY(evaluate(t, &e));
+    if (e.improved) {
+        DT_TRY(start_saving(t));
+        DT_TRY(dt_trainer_finish_saving(t));
+    }
+    report_evaluation(t, &e);
+    return DT_OK;
 }

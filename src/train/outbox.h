@@ -1,5 +1,5 @@
-/* What updates tell the host. The numbers of step s are copied out behind its update and, on a GPU, read while step s + 1
- * runs, so that the device never waits for the host. */
+/* What updates tell the host. The numbers of step s are copied out behind its update and, on a GPU, read while step
+ * s + 1 runs, so that the device never waits for the host. */
 #ifndef DT_TRAIN_OUTBOX_H
 #define DT_TRAIN_OUTBOX_H
 

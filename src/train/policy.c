@@ -3,6 +3,14 @@
 
 #include <string.h>
 
+static dt_status read_best_metric(const dt_settings *settings, dt_policy *p)
+{
+    p->best_metric = dt_setting_text(settings, "checkpoint.best_metric");
+    if (strncmp(p->best_metric, "eval_ema.", 9) != 0 || dt_setting_real(settings, "train.ema") > 0) return DT_OK;
+    return dt_setting_fail(settings, "checkpoint.best_metric", "%s is of averaged weights, and there are none: set "
+                           "train.ema", p->best_metric);
+}
+
 static void read_checkpoints(const dt_settings *settings, dt_policy *p)
 {
     p->save_every = dt_setting_int(settings, "checkpoint.every_steps");
@@ -11,7 +19,6 @@ static void read_checkpoints(const dt_settings *settings, dt_policy *p)
     p->compress = dt_setting_bool(settings, "checkpoint.compress");
     p->file_bytes = (int64_t)(dt_setting_real(settings, "checkpoint.file_gib") * (1 << 30));
     p->go_on_unsaved = !strcmp(dt_setting_text(settings, "checkpoint.on_error"), "continue");
-    p->best_metric = dt_setting_text(settings, "checkpoint.best_metric");
 }
 
 static void read_evaluations(const dt_settings *settings, const dt_schedule *schedule, dt_policy *p)
@@ -20,7 +27,7 @@ static void read_evaluations(const dt_settings *settings, const dt_schedule *sch
     p->eval_every = dt_schedule_length(settings, schedule, "eval.every_steps", "eval.every_epochs");
 }
 
-void dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt_policy *out)
+dt_status dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt_policy *out)
 {
     *out = (dt_policy){.log_every = dt_setting_int(settings, "log.every_steps"),
                        .on_nonfinite = (dt_nonfinite)dt_setting_choice(settings, "train.on_nonfinite"),
@@ -30,4 +37,5 @@ void dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt
     if (out->on_nonfinite == DT_NONFINITE_SKIP) out->skip_limit = dt_setting_int(settings, "train.skip_limit");
     read_evaluations(settings, schedule, out);
     read_checkpoints(settings, out);
+    return read_best_metric(settings, out);
 }

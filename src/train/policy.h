@@ -19,6 +19,6 @@ typedef struct dt_policy { /* periods in steps; 0: never */
     bool check_every_tensor;
 } dt_policy;
 
-void dt_policy_read(const dt_settings *, const dt_schedule *, dt_policy *out);
+DT_MUST_USE dt_status dt_policy_read(const dt_settings *, const dt_schedule *, dt_policy *out);
 
 #endif

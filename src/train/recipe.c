@@ -48,10 +48,10 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
     int64_t share = r->batch / ranks, most = dt_setting_int(settings, "train.micro_batch");
     int64_t fewest = (share + most - 1) / most;
     if (r->accumulate < 2 * fewest) return;
-    dt_log_warn(log, "a batch of %lld cut into equal parts of at most train.micro_batch=%lld takes %lld passes of %lld; "
-                "data.batch=%lld would take %lld of %lld", (long long)r->batch, (long long)most, (long long)r->accumulate,
-                (long long)r->micro, (long long)(share / fewest * fewest * ranks), (long long)fewest,
-                (long long)(share / fewest));
+    dt_log_warn(log, "a batch of %lld cut into equal parts of at most train.micro_batch=%lld takes %lld passes of "
+                "%lld; data.batch=%lld would take %lld of %lld", (long long)r->batch, (long long)most,
+                (long long)r->accumulate, (long long)r->micro, (long long)(share / fewest * fewest * ranks),
+                (long long)fewest, (long long)(share / fewest));
 }
 
 dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *out)

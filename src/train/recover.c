@@ -1,4 +1,5 @@
 /* What follows a step whose gradient is not finite. Nothing of it was committed: the update kernels saw the flag. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "train/trainer.h"
@@ -6,9 +7,10 @@
 static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers, const char *then)
 {
     int64_t last = bad->first + t->session->recipe.batch - 1;
+    double loss = fabs(numbers->loss / numbers->count), norm = fabs(numbers->norm); /* both may be -nan */
     dt_log_warn(t->log, "step %lld did not commit: loss %g, gradient norm %g; its batch is samples %lld to %lld of the "
-                "run, in epoch %lld; %s", (long long)bad->step + 1, numbers->loss / numbers->count, numbers->norm,
-                (long long)bad->first, (long long)last, (long long)bad->epoch + 1, then);
+                "run, in epoch %lld; %s", (long long)bad->step + 1, loss, norm, (long long)bad->first, (long long)last,
+                (long long)bad->epoch + 1, then);
 }
 
 /* --- rollback --- */
@@ -17,19 +19,12 @@ static dt_status reload(dt_trainer *t)
 {
     char *path = NULL;
     DT_TRY(dt_trainer_finish_saving(t));
+    DT_TRY(dt_run_folder_check(t->folder));
     DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
     if (!status) status = dt_trainer_load(t, path);
     free(path);
     return status;
-}
-
-/* Lines of the steps that are taken back come again. */
-static dt_status rewind_report(dt_trainer *t)
-{
-    dt_report_free(t->report);
-    t->report = NULL;
-    return dt_report_create(dt_run_folder_path(t->folder), t->progress.step, t->schedule.steps, t->log, &t->report);
 }
 
 /* A step in flight behind the bad one is forgotten: its weights are gone, and its batch comes again. */
@@ -55,7 +50,7 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
     t->saved_step = -1;
     dt_log_warn(t->log, "rolled back to step %lld; the data goes on at sample %lld", (long long)t->progress.step,
                 (long long)t->progress.samples);
-    DT_TRY(rewind_report(t));
+    dt_trainer_reported(t, dt_report_rewind(t->report, t->progress.step));
     DT_TRY(dt_trainer_seek(t, t->progress.samples));
     dt_meter_start(&t->meter);
     return DT_OK;

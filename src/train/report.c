@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "train/bar.h"
 #include "train/tensorboard.h"
 
 enum { MAX_VALUES = 16 };
@@ -40,7 +41,7 @@ static long long step_of_line(const char *line)
 }
 
 /* The length up to the first line that is beyond `last_step` or has no end (the process died while writing it), and
- * whether a line there is of an evaluation of that step. */
+ * whether a line there is of an evaluation of that step. -1, with errno: a line cannot be read. */
 static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
 {
     char *line = NULL;
@@ -52,8 +53,9 @@ static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
         kept += length;
         if (step_of_line(line) == last_step && strstr(line, ",\"eval")) *has_eval = true;
     }
+    bool failed = length < 0 && !feof(file);
     free(line);
-    return kept;
+    return failed ? -1 : kept;
 }
 
 static dt_status cut_metrics(dt_report *report, int64_t last_step)
@@ -62,7 +64,7 @@ static dt_status cut_metrics(dt_report *report, int64_t last_step)
     if (!file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
     off_t kept = kept_length(file, last_step, &report->has_eval);
     dt_status status = DT_OK;
-    if (ferror(file)) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
+    if (kept < 0) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
     else if (ftruncate(report->fd, kept) != 0)
         status = dt_fail(DT_ERR_IO, "cannot shorten '%s': %s", report->path, strerror(errno));
     fclose(file);
@@ -80,7 +82,7 @@ static dt_status open_metrics(dt_report *report, const char *folder, int64_t res
     return resume_step >= 0 ? cut_metrics(report, resume_step) : DT_OK;
 }
 
-/* Appends and frees a line. */
+/* Appends with one call, and frees. */
 static dt_status append_line(const dt_report *report, dt_text *line)
 {
     dt_status status = dt_text_status(line);
@@ -136,25 +138,19 @@ static void add_known(dt_text *out, const char *format, double value)
     if (isfinite(value)) dt_text_add(out, format, value);
 }
 
-/* What the log line and the bar both say. */
-static void add_summary(dt_text *out, const dt_step_report *step)
-{
-    char memory[32];
-    add_known(out, "  loss %.4f", step->loss);
-    add_known(out, "  lr %.3g", step->lr);
-    if (isfinite(step->samples_per_s))
-        dt_text_add(out, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
-                    step->unit ? step->unit : "samples");
-    add_known(out, "  data wait %.1f %%", 100 * step->data_wait);
-    if (isfinite(step->memory_gib)) dt_text_add(out, "  %s", dt_text_bytes(memory, step->memory_gib * 0x1p30));
-}
-
 static void log_step(const dt_report *report, const dt_step_report *step)
 {
     dt_text line = {0};
+    char memory[32];
     dt_text_add(&line, "step %lld/%lld", (long long)step->step, (long long)report->total_steps);
     add_known(&line, "  epoch %.2f", step->epoch);
-    add_summary(&line, step);
+    add_known(&line, "  loss %.4f", step->loss);
+    add_known(&line, "  lr %.3g", step->lr);
+    if (isfinite(step->samples_per_s))
+        dt_text_add(&line, "  %.*f %s/s", step->samples_per_s < 100, step->samples_per_s,
+                    step->unit ? step->unit : "samples");
+    add_known(&line, "  data wait %.1f %%", 100 * step->data_wait);
+    if (isfinite(step->memory_gib)) dt_text_add(&line, "  %s", dt_text_bytes(memory, step->memory_gib * 0x1p30));
     add_known(&line, "  top-1 %.1f %%", step->top1);
     add_known(&line, "  grad norm %.3g", step->grad_norm);
     add_known(&line, "  MFU %.1f %%", 100 * step->mfu);
@@ -169,25 +165,6 @@ static double remaining_seconds(const dt_report *report, int64_t step, double no
     int64_t done = step - report->first_step;
     if (report->first_step < 0 || done <= 0) return NAN;
     return (now - report->first_time) / (double)done * (double)(report->total_steps - step);
-}
-
-/* "[=====>    ]  45 %  900/2000" and the rest; the bar takes the columns that the rest leaves, if they are enough. */
-static void add_bar(dt_text *out, int64_t step, int64_t total, const dt_text *rest, int columns)
-{
-    enum { LEAST_CELLS = 5, MOST_CELLS = 30 };
-    double share = total > 0 ? (double)step / (double)total : 0;
-    char head[64];
-    int taken = snprintf(head, sizeof head, "%3.0f %%  %lld/%lld", floor(100 * share), (long long)step,
-                         (long long)total);
-    int cells = columns - 4 - taken - (int)rest->length;
-    if (cells > MOST_CELLS) cells = MOST_CELLS;
-    int filled = (int)(share * cells);
-    if (cells >= LEAST_CELLS) {
-        dt_text_add(out, "[");
-        for (int i = 0; i < cells; i++) dt_text_add_bytes(out, i < filled ? "=" : i == filled ? ">" : " ", 1);
-        dt_text_add(out, "] ");
-    }
-    dt_text_add(out, "%s%s", head, rest->data ? rest->data : "");
 }
 
 /* --- the report --- */
@@ -220,6 +197,13 @@ void dt_report_free(dt_report *report)
     free(report);
 }
 
+dt_status dt_report_rewind(dt_report *report, int64_t step)
+{
+    report->first_step = -1; /* the time that the taken back steps took says nothing about those left */
+    DT_TRY(cut_metrics(report, step));
+    return dt_tensorboard_restart(report->board, step + 1);
+}
+
 bool dt_report_has_eval(const dt_report *report) { return report->has_eval; }
 
 dt_status dt_report_step(dt_report *report, const dt_step_report *step)
@@ -247,21 +231,31 @@ dt_status dt_report_step(dt_report *report, const dt_step_report *step)
     return status ? status : event;
 }
 
-dt_status dt_report_eval(dt_report *report, const dt_eval_report *eval)
+/* The log line and the event of one set of weights; its line of metrics.jsonl is added to `line`. */
+static dt_status report_set(dt_report *report, const dt_eval_report *eval, dt_text *line)
 {
     const dt_scalar values[] = {{"loss", eval->loss}, {"top1", eval->top1}, {"top5", eval->top5}};
     const size_t count = sizeof values / sizeof values[0];
     const char *key = strcmp(eval->set, "ema") == 0 ? "eval_ema" : "eval";
-    dt_text line = {0};
-    dt_text_add(&line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
-    add_members(&line, values, count, "");
-    dt_text_add(&line, "}}\n");
+    dt_text_add(line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
+    add_members(line, values, count, "");
+    dt_text_add(line, "}}\n");
     char seconds[32];
-    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld samples in %s)",
+    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld sample%s in %s)",
                 (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
-                dt_text_duration(seconds, eval->seconds));
-    dt_status event = add_event(report, eval->step, key, values, count);
-    dt_status status = append_line(report, &line);
+                eval->samples == 1 ? "" : "s", dt_text_duration(seconds, eval->seconds));
+    return add_event(report, eval->step, key, values, count);
+}
+
+dt_status dt_report_eval(dt_report *report, const dt_eval_report *sets, int count)
+{
+    dt_text lines = {0};
+    dt_status event = DT_OK;
+    for (int i = 0; i < count; i++) {
+        dt_status one = report_set(report, &sets[i], &lines);
+        if (!event) event = one;
+    }
+    dt_status status = append_line(report, &lines);
     return status ? status : event;
 }
 
@@ -274,13 +268,10 @@ void dt_report_progress(dt_report *report, const dt_step_report *step)
         report->first_time = now;
     } else if (now - report->bar_time < 0.1) return;
     report->bar_time = now;
-    dt_text line = {0}, rest = {0};
-    char eta[32];
-    dt_text_add(&rest, "  ETA %s", dt_text_duration(eta, remaining_seconds(report, step->step, now)));
-    add_summary(&rest, step);
-    add_bar(&line, step->step, report->total_steps, &rest, dt_log_columns(report->log));
+    dt_text line = {0};
+    int columns = dt_log_columns(report->log) - 1; /* the log leaves the last one free */
+    dt_bar_print(&line, step, report->total_steps, remaining_seconds(report, step->step, now), columns);
     if (!line.failed) dt_log_status_line(report->log, line.data);
-    dt_text_free(&rest);
     dt_text_free(&line);
 }
 

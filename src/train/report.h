@@ -36,13 +36,16 @@ DT_MUST_USE dt_status dt_report_create(const char *folder, int64_t resume_step, 
 void dt_report_free(dt_report *);
 /* Did an earlier process report an evaluation of `resume_step`? */
 bool dt_report_has_eval(const dt_report *);
-/* A line of metrics.jsonl and an event are whole or absent, also when the disk is full: one that fails does not keep the
- * log line or a later one from being written. Numbers that are not finite are left out.
+/* A line of metrics.jsonl and an event are whole or absent, also when the disk is full: one that fails does not keep
+ * the log line or a later one from being written. Numbers that are not finite are left out.
  *
  * One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */
 DT_MUST_USE dt_status dt_report_step(dt_report *, const dt_step_report *);
-/* {"step":..,"eval":{"loss":..,"top1":..}}; set "ema" under key "eval_ema". */
-DT_MUST_USE dt_status dt_report_eval(dt_report *, const dt_eval_report *);
+/* {"step":..,"eval":{"loss":..,"top1":..}}; set "ema" under key "eval_ema". The lines of all sets that were evaluated at
+ * one step come together: a kill leaves all of them or none. */
+DT_MUST_USE dt_status dt_report_eval(dt_report *, const dt_eval_report *sets, int count);
+/* Takes back the lines and events beyond `step`, as they will come again. Needs no room on the disk but for an event. */
+DT_MUST_USE dt_status dt_report_rewind(dt_report *, int64_t step);
 /* The bar on a terminal, at most ten times a second; nothing elsewhere. */
 void dt_report_progress(dt_report *, const dt_step_report *);
 DT_MUST_USE dt_status dt_report_flush(dt_report *); /* makes all of it durable */

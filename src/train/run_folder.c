@@ -7,7 +7,7 @@
 #include "train/checkpoint_file.h"
 
 struct dt_run_folder {
-    dt_text path, checkpoints;
+    dt_text path, checkpoints, lock_path;
     dt_lock *lock;
     bool made; /* by dt_run_folder_open, and no other process holds it */
 };
@@ -32,23 +32,14 @@ dt_status dt_run_folder_name(dt_settings *settings, dt_text *out)
 
 static dt_status take_lock(dt_run_folder *folder)
 {
-    dt_text path = {0};
-    dt_text_add(&path, "%s/lock", folder->path.data);
-    dt_status status = dt_text_status(&path);
-    if (!status) status = dt_lock_take(path.data, &folder->lock);
-    dt_text_free(&path);
+    dt_status status = dt_lock_take(folder->lock_path.data, &folder->lock);
     return status == DT_ERR_USAGE ? dt_fail_in(status, "another process trains this run") : status;
 }
 
 /* A folder without a lock is left as it is: it may be no run at all. */
 static dt_status refuse_found(dt_run_folder *folder)
 {
-    dt_text path = {0};
-    dt_text_add(&path, "%s/lock", folder->path.data);
-    dt_status status = dt_text_status(&path);
-    if (!status && dt_file_exists(path.data)) status = take_lock(folder);
-    dt_text_free(&path);
-    if (status) return status;
+    if (dt_file_exists(folder->lock_path.data)) DT_TRY(take_lock(folder));
     return dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: go on with --resume, choose another run.name, "
                    "or remove it", folder->path.data);
 }
@@ -67,7 +58,9 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
 {
     DT_TRY(dt_run_folder_name(settings, &folder->path));
     dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
+    dt_text_add(&folder->lock_path, "%s/lock", folder->path.data);
     DT_TRY(dt_text_status(&folder->checkpoints));
+    DT_TRY(dt_text_status(&folder->lock_path));
     bool found = !dt_path_missing(folder->path.data);
     if (found && !resume) return refuse_found(folder);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
@@ -104,7 +97,15 @@ void dt_run_folder_free(dt_run_folder *folder)
     dt_lock_free(folder->lock);
     dt_text_free(&folder->path);
     dt_text_free(&folder->checkpoints);
+    dt_text_free(&folder->lock_path);
     free(folder);
+}
+
+dt_status dt_run_folder_check(const dt_run_folder *folder)
+{
+    if (dt_lock_holds(folder->lock, folder->lock_path.data)) return DT_OK;
+    return dt_fail(DT_ERR_IO, "the run folder '%s' was removed, moved or replaced, or its lock was: this run can write "
+                   "nothing there any more", folder->path.data);
 }
 
 const char *dt_run_folder_path(const dt_run_folder *folder) { return folder->path.data; }

@@ -17,6 +17,8 @@ DT_MUST_USE dt_status dt_run_folder_open(dt_settings *, bool resume, dt_log *, d
  * kept. */
 DT_MUST_USE dt_status dt_run_folder_discard(const dt_run_folder *, dt_status failed);
 void dt_run_folder_free(dt_run_folder *); /* releases the lock; NULL is allowed */
+/* Is the folder still the one that was opened? What another process made in its place is not ours to write to. */
+DT_MUST_USE dt_status dt_run_folder_check(const dt_run_folder *);
 const char *dt_run_folder_path(const dt_run_folder *);
 const char *dt_run_folder_checkpoints(const dt_run_folder *); /* <path>/checkpoints */
 /* config.yaml: the resolved settings. */

@@ -1,7 +1,4 @@
 /* Writing safetensors. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "train/safetensors.h"
 
@@ -43,8 +40,8 @@ static json_t *item_json(const dt_safetensors_item *item, int64_t begin)
                      "data_offsets", (json_int_t)begin, (json_int_t)(begin + item_bytes(item)));
 }
 
-/* NULL when out of memory or when a name is not UTF-8. Freed with free(). */
-static char *header_text(const dt_safetensors_item *items, int count, const char *const *metadata)
+/* Out of memory is also the answer to a name that is not UTF-8. */
+static dt_status header_text(const dt_safetensors_item *items, int count, const char *const *metadata, dt_text *out)
 {
     int64_t begin = 0;
     json_t *header = json_object();
@@ -53,30 +50,31 @@ static char *header_text(const dt_safetensors_item *items, int count, const char
         failed = json_object_set_new(header, items[i].name, item_json(&items[i], begin));
         begin += item_bytes(&items[i]);
     }
-    char *text = failed ? NULL : json_dumps(header, JSON_COMPACT);
+    dt_status status = failed ? dt_fail_memory((unsigned long long)count * sizeof *items, "the header of tensors")
+                              : dt_json_print(header, JSON_COMPACT, out);
     json_decref(header);
-    return text;
+    return status;
 }
 
 /* The length, the header, and spaces so that the data begins at a multiple of 8. */
-static dt_status write_header(dt_outfile *file, const char *text)
+static dt_status write_header(dt_outfile *file, const dt_text *text)
 {
-    uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    uint64_t length = text->length, padded = (length + 7) / 8 * 8;
     unsigned char prefix[8];
     for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)(padded >> 8 * i);
     DT_TRY(dt_outfile_add(file, prefix, sizeof prefix));
-    DT_TRY(dt_outfile_add(file, text, length));
+    DT_TRY(dt_outfile_add(file, text->data, length));
     return dt_outfile_add(file, "       ", padded - length);
 }
 
 dt_status dt_safetensors_write(dt_outfile *file, const dt_safetensors_item *items, int count,
                                const char *const *metadata)
 {
-    char *text = header_text(items, count, metadata);
-    if (!text) return dt_fail_memory((unsigned long long)count * sizeof *items, "the header of tensors");
-    dt_status status = write_header(file, text);
+    dt_text text = {0};
+    dt_status status = header_text(items, count, metadata, &text);
+    if (!status) status = write_header(file, &text);
     for (int i = 0; i < count && !status; i++)
         status = dt_outfile_add(file, items[i].data, (size_t)item_bytes(&items[i]));
-    free(text);
+    dt_text_free(&text);
     return status;
 }

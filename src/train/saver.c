@@ -46,7 +46,8 @@ dt_status dt_saver_create(const dt_store *store, const char *settings_yaml, json
 static void *write_snapshot(void *arg)
 {
     dt_saver *s = arg;
-    s->status = dt_checkpoint_write(s->snapshot, &s->progress, s->settings_yaml, s->numerics, &s->options);
+    s->status = dt_checkpoint_write(s->snapshot, &s->progress, s->settings_yaml, s->numerics, &s->options,
+                                    s->log);
     if (s->status) snprintf(s->message, sizeof s->message, "%s", dt_error_message());
     return NULL;
 }

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "data/data.h"
+
 static double constant(double at) { return 1; }
 static double linear(double at) { return 1 - at; }
 static double cosine(double at) { return 0.5 * (1 + cos(M_PI * at)); }
@@ -35,17 +37,6 @@ int64_t dt_schedule_length(const dt_settings *settings, const dt_schedule *s, co
     return dt_schedule_steps(s, dt_setting_real(settings, epochs_path));
 }
 
-static dt_status read_epoch(const dt_settings *settings, int64_t samples, dt_schedule *s)
-{
-    s->batch = dt_setting_int(settings, "data.batch");
-    int64_t surplus = samples % s->batch;
-    s->epoch_samples = samples - surplus;
-    if (surplus && !dt_setting_bool(settings, "data.drop_last")) s->epoch_samples += s->batch;
-    if (s->epoch_samples > 0) return DT_OK;
-    return dt_setting_fail(settings, "data.batch", "a batch of %lld is larger than the training set of %lld samples",
-                           (long long)s->batch, (long long)samples);
-}
-
 static dt_status read_steps(const dt_settings *settings, dt_schedule *s)
 {
     if (!dt_setting_has(settings, "train.steps") && !dt_setting_has(settings, "train.epochs"))
@@ -56,13 +47,14 @@ static dt_status read_steps(const dt_settings *settings, dt_schedule *s)
 
 dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_schedule *out)
 {
-    dt_schedule s = {.lr = dt_setting_real(settings, "optim.lr"),
+    dt_schedule s = {.batch = dt_setting_int(settings, "data.batch"),
+                     .lr = dt_setting_real(settings, "optim.lr"),
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
     if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
     if (s.min_lr > s.lr)
-        return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g", s.min_lr,
-                               s.lr);
-    DT_TRY(read_epoch(settings, samples, &s));
+        return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g",
+                               s.min_lr, s.lr);
+    DT_TRY(dt_epoch_positions(settings, samples, &s.epoch_samples));
     DT_TRY(read_steps(settings, &s));
     s.warmup = dt_schedule_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs");
     *out = s;

@@ -42,7 +42,8 @@ static const dt_setting_row rows[] = {
     {"optim.kind", DT_SETTING_CHOICE, "adamw", .choices = dt_optimizer_names, .help = "optimizer"},
     {"optim.lr", DT_SETTING_REAL, "1e-3", 0, 1e30, .help = "peak learning rate"},
     {"optim.betas", DT_SETTING_REALS, "[0.9, 0.999]", 0, 0.9999999, .help = "adamw: decay of both moments"},
-    {"optim.epsilon", DT_SETTING_REAL, "1e-8", 0, 1, .help = "adamw: added to the root of the second moment"},
+    /* not 0: a parameter without gradient would move by 0 / 0 */
+    {"optim.epsilon", DT_SETTING_REAL, "1e-8", 1e-20, 1, .help = "adamw: added to the root of the second moment"},
     {"optim.momentum", DT_SETTING_REAL, "0.9", 0, 0.9999999, .help = "sgd: momentum"},
     {"optim.nesterov", DT_SETTING_BOOL, "false", .help = "sgd: look ahead along the momentum"},
     {"optim.weight_decay", DT_SETTING_REAL, "0.05", 0, 1e6,

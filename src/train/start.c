@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "train/changes.h"
+#include "train/checkpoint_folder.h"
 #include "train/trainer.h"
 
 static dt_status start_new(dt_trainer *t)
@@ -84,7 +85,9 @@ static dt_status load_checkpoint(dt_trainer *t, const char *path)
 static dt_status resume(dt_trainer *t)
 {
     char *path = NULL;
-    dt_status status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path);
+    const char *folder = dt_run_folder_checkpoints(t->folder);
+    if (dt_step_clean(folder)) dt_log_warn(t->log, "what a killed save left stays there: %s", dt_error_message());
+    dt_status status = dt_checkpoint_find(folder, t->log, &path);
     if (status == DT_ERR_DATA) {
         dt_log_info(t->log, "no checkpoint yet: starting at step 0");
         dt_error_clear();

@@ -113,11 +113,15 @@ static dt_status write_event(dt_tensorboard *board, int64_t step, int field, con
     return status;
 }
 
-static dt_status write_start(dt_tensorboard *board, int64_t first_step)
+static dt_status write_version(dt_tensorboard *board)
 {
     static const char version[] = "brain.Event:2";
+    return write_event(board, 0, EVENT_FILE_VERSION, version, sizeof version - 1);
+}
+
+dt_status dt_tensorboard_restart(dt_tensorboard *board, int64_t first_step)
+{
     static const unsigned char start[] = {SESSION_LOG_STATUS, SESSION_START};
-    DT_TRY(write_event(board, 0, EVENT_FILE_VERSION, version, sizeof version - 1));
     return write_event(board, first_step, EVENT_SESSION_LOG, start, sizeof start);
 }
 
@@ -159,7 +163,8 @@ dt_status dt_tensorboard_create(const char *folder, int64_t first_step, dt_tenso
     if (!board) return dt_fail_memory(sizeof *board, "the event file");
     board->fd = -1;
     DT_TRY_GOTO(open_file(board, folder), fail);
-    DT_TRY_GOTO(write_start(board, first_step), fail);
+    DT_TRY_GOTO(write_version(board), fail);
+    DT_TRY_GOTO(dt_tensorboard_restart(board, first_step), fail);
     *out = board;
     return DT_OK;
 fail:

@@ -19,6 +19,8 @@ typedef struct dt_tensorboard dt_tensorboard;
  * steps is then outdated (a run that was resumed), and TensorBoard drops it. */
 DT_MUST_USE dt_status dt_tensorboard_create(const char *folder, int64_t first_step, dt_tensorboard **out);
 void dt_tensorboard_free(dt_tensorboard *); /* NULL is allowed */
+/* The run goes back: what was written for `first_step` and later steps is outdated. */
+DT_MUST_USE dt_status dt_tensorboard_restart(dt_tensorboard *, int64_t first_step);
 /* One event, written at once. */
 DT_MUST_USE dt_status dt_tensorboard_add(dt_tensorboard *, int64_t step, const dt_scalar *, size_t count);
 /* Makes what was written durable. */

@@ -17,7 +17,7 @@ static dt_status open_data(dt_trainer *t)
 {
     DT_TRY(dt_session_open_data(t->session, t->settings, DT_SPLIT_TRAIN, &t->data));
     DT_TRY(dt_schedule_create(t->settings, dt_dataset_info(t->data)->count, &t->schedule));
-    dt_policy_read(t->settings, &t->schedule, &t->policy);
+    DT_TRY(dt_policy_read(t->settings, &t->schedule, &t->policy));
     if (t->options->dry_run || (!t->policy.eval_every && !t->policy.eval_at_end)) return DT_OK;
     return dt_evaluator_create(t->session, t->settings, t->options->signal, t->log, &t->evaluator);
 }
@@ -79,7 +79,7 @@ static dt_status open_saver(dt_trainer *t)
                                      .keep = t->policy.keep,
                                      .compress = t->policy.compress,
                                      .file_bytes = t->policy.file_bytes};
-    if (t->saved_step >= 0 && dt_checkpoint_tidy(&t->progress, &options))
+    if (dt_checkpoint_tidy(&t->progress, &options))
         dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
     json_t *numerics = dt_session_numerics(t->session);
     if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
@@ -155,7 +155,7 @@ static void release(dt_trainer *t)
 
 dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, dt_log *log)
 {
-    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1};
+    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1, .best_before = NAN};
     dt_status status = train(&t);
     if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);

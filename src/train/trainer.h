@@ -39,6 +39,8 @@ typedef struct dt_trainer {
     dt_progress progress;    /* counts launched steps; agrees with the weights when none is in flight */
     int64_t saved_step;      /* of the newest checkpoint, written or under way; -1: none, or it failed */
     bool committed;          /* a step since the newest save began */
+    double best_before;      /* progress.best before the newest improvement, and its step, if that is on the disk */
+    int64_t best_step_before;
     int64_t skipped_in_row;  /* newest steps that did not commit */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
@@ -59,8 +61,8 @@ DT_MUST_USE dt_status dt_trainer_dry_run(dt_trainer *);
 /* The feed from the data position on. */
 DT_MUST_USE dt_status dt_trainer_seek(dt_trainer *, int64_t samples);
 
-/* Takes in how a write of metrics, events or config.yaml ended. As checkpoint.on_error says, a failure is a warning, one
- * until writes work again, or ends the run behind the running step, which is saved first. */
+/* Takes in how a write of metrics, events or config.yaml ended. As checkpoint.on_error says, a failure is a warning,
+ * one until writes work again, or ends the run behind the running step, which is saved first. */
 void dt_trainer_reported(dt_trainer *, dt_status);
 void dt_trainer_flush(dt_trainer *); /* dt_report_flush, taken in likewise */
 
@@ -69,6 +71,7 @@ bool dt_trainer_pauses(const dt_trainer *); /* is anything? */
 /* DT_ERR_STOPPED: a signal cut the evaluation off; nothing of it is reported, and a resumed run owes it. */
 DT_MUST_USE dt_status dt_trainer_milestone(dt_trainer *);
 bool dt_trainer_owes_evaluation(const dt_trainer *); /* of the step that the run was resumed at */
+DT_MUST_USE dt_status dt_trainer_make_up(dt_trainer *); /* evaluates it; DT_ERR_STOPPED as above */
 /* Saves this step unless it is saved already, and returns once that is durable. */
 DT_MUST_USE dt_status dt_trainer_save(dt_trainer *);
 /* Waits for a checkpoint under way. That it failed is an error or a warning, as checkpoint.on_error says. */

@@ -67,16 +67,17 @@ static int part_count(const dt_store *store, int first, int64_t file_bytes)
 static dt_status write_index(const char *folder, const char *stem, json_t *map, int64_t bytes, json_t *files)
 {
     char name[64], *path = NULL;
+    dt_text text = {0};
     dt_file_sum sum;
     snprintf(name, sizeof name, "%s.safetensors.index.json", stem);
     json_t *index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)bytes, "weight_map", map);
-    char *text = json_dumps(index, JSON_INDENT(2));
+    dt_status status = dt_json_print(index, JSON_INDENT(2), &text);
     json_decref(index);
-    dt_status status = text ? dt_path_join(folder, name, &path) : dt_fail_memory(json_object_size(map), name);
-    if (!status) status = dt_outfile_write(path, text, strlen(text), &sum);
+    if (!status) status = dt_path_join(folder, name, &path);
+    if (!status) status = dt_outfile_write(path, text.data, text.length, &sum);
     if (!status) status = dt_manifest_add(files, name, &sum);
     free(path);
-    free(text);
+    dt_text_free(&text);
     return status;
 }
 

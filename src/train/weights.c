@@ -55,11 +55,14 @@ static dt_status path_in_folder(const char *folder, const char *stem, dt_log *lo
 {
     char *manifest;
     DT_TRY(existing(folder, "manifest.json", &manifest));
-    dt_status status = manifest ? dt_checkpoint_verify(folder) : DT_OK;
-    if (!status) status = weights_in(folder, stem, out);
-    if (!status && !*out && !manifest) status = weights_of_run(folder, stem, log, out);
+    bool is_checkpoint = manifest;
     free(manifest);
+    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder) : DT_OK;
+    if (!status) status = weights_in(folder, stem, out);
+    if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, log, out);
     if (status || *out) return status;
+    if (is_checkpoint && !strcmp(stem, "ema"))
+        return dt_fail(DT_ERR_DATA, "the checkpoint '%s' has no averaged weights: its run had no train.ema", folder);
     return dt_fail(DT_ERR_DATA, "'%s' has neither %s.safetensors nor %s.safetensors.index.json, nor the 'checkpoints' "
                    "of a run", folder, stem, stem);
 }

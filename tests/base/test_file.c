@@ -103,6 +103,12 @@ static void a_lock_is_for_one_process(void **state)
     assert_int_equal(dt_lock_take("lock", &lock), DT_OK);
     snprintf(message, sizeof message, "'lock' is locked by process %ld", (long)getpid());
     assert_fails(dt_lock_take("lock", &second), DT_ERR_USAGE, message);
+    assert_true(dt_lock_holds(lock, "lock"));
+    assert_int_equal(rename("lock", "moved"), 0);
+    assert_false(dt_lock_holds(lock, "lock"));
+    assert_int_equal(dt_lock_take("lock", &second), DT_OK);
+    assert_false(dt_lock_holds(lock, "lock"));
+    dt_lock_free(second);
     dt_lock_free(lock);
     dt_lock_free(NULL);
     assert_int_equal(dt_lock_take("lock", &second), DT_OK);

@@ -37,6 +37,8 @@ static void a_message_is_cut_and_holds_no_control_characters(void **state)
     free(longer);
     assert_int_equal(dt_fail(DT_ERR_IO, "a\033[2Jb\nc"), DT_ERR_IO);
     assert_string_equal(dt_error_message(), "a?[2Jb\nc");
+    assert_int_equal(dt_fail(DT_ERR_IO, "\xC2\x9B" "2J\xC2\xA0\x7F\xC3\xA9\xC2"), DT_ERR_IO);
+    assert_string_equal(dt_error_message(), "?2J\xC2\xA0?\xC3\xA9\xC2");
 }
 
 static void texts_grow(void **state)

@@ -15,9 +15,11 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "toy_store.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_folder.h"
 
 static const toy_options full = {DT_F32, .ema = true, .moments = true, .states = true, .classes = 4};
 static const dt_checkpoint_options plain = {.folder = "checkpoints"};
@@ -37,7 +39,7 @@ static dt_status save_step(toy *t, int64_t step, double best, int64_t best_step,
 {
     dt_progress progress = {.step = step, .samples = 64 * step, .skipped = 1, .best = best, .best_step = best_step};
     toy_fill(t, step);
-    return dt_checkpoint_save(t->store, &progress, "seed: 1\n", NULL, options);
+    return dt_checkpoint_save(t->store, &progress, "seed: 1\n", NULL, options, NULL);
 }
 
 static void round_trip(toy_options kind, dt_checkpoint_options options)
@@ -48,7 +50,7 @@ static void round_trip(toy_options kind, dt_checkpoint_options options)
     json_t *record = json_pack("{s:s}", "kernels", "baseline"), *numerics = NULL;
     dt_progress progress = {.step = 7, .samples = 448, .skipped = 2, .rollbacks = 1, .best = 0.1, .best_step = 5}, back;
     toy_fill(&from, 7);
-    OK(dt_checkpoint_save(from.store, &progress, "seed: 1\n", record, &options));
+    OK(dt_checkpoint_save(from.store, &progress, "seed: 1\n", record, &options, NULL));
     OK(dt_checkpoint_load("checkpoints/step-00000007", to.store, &back, &numerics));
     assert_true(toy_holds(&to, 7));
     assert_memory_equal(&back, &progress, sizeof back);
@@ -194,7 +196,7 @@ static void counts_out_of_range_are_refused(void **state)
     json_t *manifest;
     dt_progress progress = {.step = 3, .samples = INT64_MAX - 1, .best = NAN};
     toy_open(&t, full);
-    OK(dt_checkpoint_save(t.store, &progress, "seed: 1\n", NULL, &plain));
+    OK(dt_checkpoint_save(t.store, &progress, "seed: 1\n", NULL, &plain, NULL));
     assert_int_equal(dt_checkpoint_manifest("checkpoints/step-00000003", &manifest), DT_ERR_DATA);
     assert_non_null(strstr(dt_error_message(), "'samples' cannot be 9223372036854775806"));
     toy_close(&t);
@@ -229,7 +231,7 @@ static void find_passes_damage_over(void **state)
     toy_close(&t);
 }
 
-/* A file that cannot be read is not a damaged one: it may be readable again when the next save removes what is ahead. */
+/* A file that cannot be read is no damaged one: it may be readable again when the next save removes what is ahead. */
 static void find_does_not_pass_over_what_it_cannot_read(void **state)
 {
     toy t;
@@ -291,6 +293,38 @@ static void tidies_up_behind_a_kill(void **state)
     OK(dt_folder_make("checkpoints/step-00000012.tmp"));
     OK(dt_checkpoint_tidy(&progress, &two));
     assert_steps("10 13 14 15"); /* what is ahead is not its to judge */
+    toy_close(&t);
+}
+
+/* Where two names cannot be exchanged, a kill may come between the two renames. */
+static void one_that_stepped_aside_comes_back(void **state)
+{
+    toy t;
+    toy_open(&t, full);
+    OK(save_step(&t, 3, NAN, 0, &plain));
+    assert_int_equal(rename("checkpoints/step-00000003", "checkpoints/step-00000003.old.tmp"), 0);
+    OK(dt_step_clean("checkpoints"));
+    assert_found("checkpoints/step-00000003");
+    OK(dt_folder_make("checkpoints/step-00000003.old.tmp/x"));
+    OK(dt_step_clean("checkpoints"));
+    assert_steps("03");
+    toy_close(&t);
+}
+
+/* A checkpoint is saved, whether an older one lets itself be removed or not. */
+static void a_removal_that_fails_is_no_failed_save(void **state)
+{
+    toy t;
+    dt_checkpoint_options one = {.folder = "checkpoints", .keep = 1};
+    toy_open(&t, full);
+    for (int64_t step = 1; step <= 2; step++) OK(save_step(&t, step, NAN, 0, &plain));
+    dt_fault_arm("rename:1+:00000002.tmp");
+    dt_status status = save_step(&t, 3, NAN, 0, &one);
+    dt_fault_arm(NULL);
+    OK(status);
+    assert_steps("02 03"); /* the other one is gone */
+    OK(save_step(&t, 4, NAN, 0, &one));
+    assert_steps("04");
     toy_close(&t);
 }
 
@@ -449,7 +483,9 @@ int main(void)
         TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
         TEST(counts_out_of_range_are_refused), TEST(find_passes_damage_over),
         TEST(find_does_not_pass_over_what_it_cannot_read), TEST(tidies_up_behind_a_kill),
-        TEST(keeps_the_newest_and_the_best), TEST(a_full_disk_leaves_the_old_ones),
+        TEST(keeps_the_newest_and_the_best), TEST(a_removal_that_fails_is_no_failed_save),
+        TEST(one_that_stepped_aside_comes_back),
+        TEST(a_full_disk_leaves_the_old_ones),
         TEST(weights_that_cannot_be_put_in_place_go),
         TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
         TEST(a_head_may_be_new),

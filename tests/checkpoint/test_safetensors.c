@@ -117,9 +117,9 @@ static void writes_what_it_reads(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-static long allocations_left;
+static long until_failure; /* allocations; one fails, those behind it do not */
 
-static void *scarce(size_t bytes) { return allocations_left-- > 0 ? malloc(bytes) : NULL; }
+static void *scarce(size_t bytes) { return until_failure-- != 0 ? malloc(bytes) : NULL; }
 
 /* Whichever allocation of the header fails, a file that is said to be written is whole. */
 static void writes_all_or_fails(void **state)
@@ -132,7 +132,7 @@ static void writes_all_or_fails(void **state)
         dt_outfile *file;
         dt_safetensors *tensors;
         assert_int_equal(dt_outfile_create(path, false, &file), DT_OK);
-        allocations_left = n;
+        until_failure = n;
         json_set_alloc_funcs(scarce, free);
         dt_status status = dt_safetensors_write(file, &item, 1, metadata);
         json_set_alloc_funcs(malloc, free);
@@ -145,7 +145,7 @@ static void writes_all_or_fails(void **state)
         assert_int_equal(dt_outfile_finish(file, NULL), DT_OK);
         if (dt_safetensors_open(path, &tensors)) fail_msg("allocation %ld: %s", n + 1, dt_error_message());
         dt_safetensors_close(tensors);
-        if (allocations_left >= 0) break;
+        if (until_failure >= 0) break;
     }
     assert_true(failures > 5);
     assert_int_equal(unlink(path), 0);

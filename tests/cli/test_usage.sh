@@ -31,6 +31,9 @@ refuses 'unknown setting on the command line' "did you mean 'optim.lr'?" plan ti
 refuses 'hyphen in a setting' "did you mean 'optim.weight_decay'?" plan tiny.yaml optim.weight-decay=1
 refuses 'wrong type on the command line' 'optim.lr' plan tiny.yaml optim.lr=fast
 refuses 'out of range' 'train.ema' plan tiny.yaml train.ema=2
+refuses 'an epsilon that lets 0 be divided by 0' 'from 1e-20 to 1' plan tiny.yaml optim.epsilon=0
+refuses 'best of averaged weights that there are not' 'set train.ema' tiny.yaml \
+    checkpoint.best_metric=eval_ema.loss run.name=best
 refuses 'heads do not divide the width' 'heads' plan tiny.yaml model.heads=3
 refuses 'patch does not divide the image' 'patch' plan tiny.yaml model.patch=3
 refuses 'site that the model has not' 'attention' plan tiny.yaml norm.alpha0.atention=1

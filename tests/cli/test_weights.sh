@@ -30,9 +30,11 @@ is 'eval --print-config'
 run inspect runs/tiny
 [ "$code" = 0 ] && has out 'step-00000060' && has out 'last eval'
 is 'inspect RUN'
+mkdir runs/tiny/checkpoints/step-00000070.tmp
 run inspect runs/tiny --verify
-[ "$code" = 0 ] && has out 'verified'
-is 'inspect RUN --verify'
+[ "$code" = 0 ] && has out 'verified' && ! has out 'step-00000070'
+is 'inspect RUN --verify, while the run writes another checkpoint'
+rmdir runs/tiny/checkpoints/step-00000070.tmp
 run inspect $checkpoint --verify
 [ "$code" = 0 ] && has out 'blocks.0.attn.qkv.weight' && has out '[48, 16]' && has out 'alpha by site' &&
     has out 'all sizes and checksums hold' && has out 'cpu_kernels'
@@ -60,6 +62,9 @@ is 'import'
 run eval imported --json
 [ "$code" = 0 ] && has out "\"loss\":$loss"
 is 'imported weights have the same loss'
+run eval imported --ema
+[ "$code" = 1 ] && has err 'has no averaged weights'
+is 'eval --ema of a run without an average says so'
 run export imported again.safetensors
 run inspect again.safetensors
 cp .out again.txt
@@ -73,6 +78,9 @@ is 'import does not overwrite'
 run import weights.safetensors tiny.yaml other model.depth=3
 [ "$code" = 1 ] && has err 'blocks.2' && [ ! -e other ]
 is 'import into another model names what is missing, and leaves nothing'
+run import weights.safetensors tiny.yaml weights.safetensors/other
+[ "$code" = 1 ] && has err "cannot make folder" && ! has err 'is left'
+is 'import into a file that is no folder leaves nothing either'
 run import weights.safetensors tiny.yaml other data.classes=5
 [ "$code" = 1 ] && has err 'head.weight'
 is 'import with another shape names the tensor'
@@ -109,6 +117,16 @@ header='{"\u001b[2J.alpha":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 run inspect escape.safetensors
 [ "$code" = 0 ] && has out '?[2J.alpha' && has out '1.000000' && ! grep -q "$(printf '\033')" .out
 is 'inspect keeps the control characters of names off the terminal'
+{ head -c -4 escape.safetensors && printf '\0\0\300\177'; } >nan.safetensors
+run inspect nan.safetensors
+[ "$code" = 0 ] && has out '1 not finite' && ! has out inf
+is 'inspect of a tensor without a finite value has no range'
+
+mkdir -p forged/checkpoints/"$(printf 'step-\033[2J\n\302\233')"
+printf '{"step":1,"lr":1,"\033[2J"}\n' >forged/metrics.jsonl
+run inspect forged
+[ "$code" = 0 ] && has out 'none' && has out '"lr":1,"?[2J"}' && ! grep -q "$(printf '\033\|\302\233')" .out
+is 'inspect keeps those of a run off it too'
 
 head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors

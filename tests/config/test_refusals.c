@@ -95,6 +95,8 @@ static void bad_values_are_refused_with_their_path(void **state)
         {"seed: 1.0", "a.yaml:1:7: seed: must be a whole number, not '1.0'"},
         {"seed: 0x10", "a.yaml:1:7: seed: must be a whole number, not '0x10'"},
         {"seed: -", "a.yaml:1:7: not valid YAML: block sequence entries are not allowed in this context"},
+        {"seed: |\n  1\n", "a.yaml:1:7: seed: must be a whole number, not the text '1?'"},
+        {"base: null\nseed: -1", "a.yaml:2:7: seed: must be at least 0, not '-1'"},
         {"seed: -1", "a.yaml:1:7: seed: must be at least 0, not '-1'"},
         {"seed: 9223372036854775808",
          "a.yaml:1:7: seed: must be a whole number of at most 64 bits, not '9223372036854775808'"},

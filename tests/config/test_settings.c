@@ -186,7 +186,8 @@ static void unread_settings_are_listed(void **state)
 static void names_are_read_one_by_one(void **state)
 {
     const char *const words[] = {"norm.kind=dyt", "norm.alpha0.final=0.3"};
-    dt_settings *s = parse("norm:\n  kind: {ffn: rmsnorm}\n  alpha0: {default: 2, ffn: 0.2, attention: 0.4}\n", words, 2);
+    static const char yaml[] = "norm:\n  kind: {ffn: rmsnorm}\n  alpha0: {default: 2, ffn: 0.2, attention: 0.4}\n";
+    dt_settings *s = parse(yaml, words, 2);
     dt_text out = {0};
     dt_setting_choice_for(s, "norm.kind", "ffn"); /* of the word for all */
     assert_real(dt_setting_real_for(s, "norm.alpha0", "attention"), 0.4);

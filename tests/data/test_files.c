@@ -85,7 +85,8 @@ static void missing_files_name_the_remedy(void **state)
     assert_open_fails("mnist", DT_ERR_IO, "train-images-idx3-ubyte.gz', nor the same without .gz: set data.path");
     assert_open_fails("cifar10", DT_ERR_IO, "cannot find './data_batch_1.bin': set data.path");
     dt_settings *settings = SETTINGS("data.kind=mnist");
-    assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_USAGE, "command line: data.kind=mnist: mnist needs data.path: set");
+    assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_USAGE,
+                 "command line: data.kind=mnist: mnist needs data.path: set");
     dt_settings_free(settings);
     settings = SETTINGS("data.kind=fashion_mnist", "data.path=nowhere");
     assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_IO,
@@ -153,7 +154,8 @@ static void what_stands_behind_gzip_is_named(void **state)
     const char *path = "train-labels-idx1-ubyte.gz";
     write_mnist(".gz");
     append(path, "garbage", 7);
-    assert_open_fails("mnist", DT_ERR_DATA, "train-labels-idx1-ubyte.gz' is not a sound gzip file: there are other bytes");
+    assert_open_fails("mnist", DT_ERR_DATA,
+                      "train-labels-idx1-ubyte.gz' is not a sound gzip file: there are other bytes");
     write_mnist(".gz");
     append(path, "\x1f", 1);
     assert_open_fails("mnist", DT_ERR_DATA, "it ends inside the gzip stream");

@@ -1,4 +1,5 @@
 /* The graph and its store: readers, parameters and their layout, sizes that no memory holds, plans, and states. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
+#include "graph/space.h"
 #include "ops/ops.h"
 #include "support/trial.h"
 
@@ -117,15 +120,38 @@ static void a_parameter_can_be_read_from_two_buffers(void **state)
     assert_true(student->needs_grad);
     assert_false(teacher->needs_grad);
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE(2, 3), matrix));
-    expect_failure(f.g, "unit.w is [2, 3] here and [3, 2] in the first graph");
+    expect_failure(f.g, "unit: parameter w is [2, 3] here and [3, 2] in the first graph");
     close_graph(&f);
 }
 
 static void parameters_stand_in_units(void **state)
 {
     fixture f = open_graph();
+    dt_scope_begin(f.g, "mlp");
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE(2), matrix));
-    expect_failure(f.g, "w is declared outside any unit");
+    expect_failure(f.g, "mlp: parameter w is declared outside any unit");
+    close_graph(&f);
+}
+
+/* The second graph reads the parameter by its name, without its unit. */
+static void a_parameter_of_a_unit_that_is_not_open_is_reduced(void **state)
+{
+    fixture f = open_graph();
+    const dt_pass_options options = {.precision = DT_PRECISION_FP32};
+    for (int i = 0; i < 9; i++) {
+        dt_unit_begin(f.g, "%d", i);
+        assert_non_null(dt_param_tensor(f.g, "w", DT_SHAPE(4), bias));
+        dt_unit_end(f.g);
+    }
+    dt_graph_free(f.g);
+    assert_int_equal(dt_graph_create(f.store, true, &f.g), DT_OK);
+    dt_tensor *loss = dt_sum(f.g, dt_gelu(f.g, dt_param_tensor(f.g, "8.w", DT_SHAPE(4), bias), DT_ACT_GELU));
+    dt_graph_output(f.g, "loss", loss);
+    assert_int_equal(dt_passes_run(f.g, loss, &options), DT_OK);
+    const dt_node *last = dt_graph_first(f.g);
+    while (last->next) last = last->next;
+    assert_ptr_equal(last->op, &dt_op_all_reduce);
+    assert_string_equal(last->in[0]->name, "8.vectors.gradient");
     close_graph(&f);
 }
 
@@ -151,6 +177,27 @@ static void a_huge_tensor_is_refused(void **state)
     }
 }
 
+static void shapes_are_shown_as_far_as_there_is_room(void **state)
+{
+    static const struct {
+        dt_shape shape;
+        const char *text;
+    } cases[] = {
+        {{0, {0}}, "[]"},
+        {{3, {64, 17, 192}}, "[64, 17, 192]"},
+        {{6, {999999999, 999999999, 999999999, 999999999, 999999999, 9}},
+         "[999999999, 999999999, 999999999, 999999999, 999999999, 9]"},
+        {{5, {INT64_MAX, INT64_MIN, INT64_MAX, 999999999999, INT64_MIN}},
+         "[9223372036854775807, -9223372036854775808, 9223372036854775807, 999999999999, ...]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[97];
+        text[96] = '#';
+        assert_string_equal(dt_shape_text(&cases[i].shape, text), cases[i].text);
+        assert_int_equal(text[96], '#');
+    }
+}
+
 static void a_huge_product_is_refused(void **state)
 {
     fixture f = open_graph();
@@ -167,7 +214,7 @@ static void huge_parameters_are_refused(void **state)
     fixture f = open_graph();
     dt_unit_begin(f.g, "unit");
     assert_null(dt_param_tensor(f.g, "w", DT_SHAPE((int64_t)1 << 35), matrix));
-    expect_failure(f.g, "unit.w has 34359738368 numbers");
+    expect_failure(f.g, "unit: parameter w has 34359738368 numbers");
     close_graph(&f);
     f = open_graph();
     dt_unit_begin(f.g, "unit");
@@ -239,6 +286,60 @@ static void shared_values_are_not_overwritten(void **state)
     dt_store_free(f.store);
 }
 
+/* --- placement --- */
+
+typedef struct placed {
+    dt_span at;
+    dt_range range;
+} placed;
+
+static bool is_free(const placed *blocks, int count, const placed *b, int64_t offset)
+{
+    int64_t bytes = b->range.end - b->range.begin;
+    for (int i = 0; i < count; i++) {
+        const placed *other = &blocks[i];
+        bool together = other->at.first <= b->at.last && b->at.first <= other->at.last;
+        if (together && other->range.begin < offset + bytes && offset < other->range.end) return false;
+    }
+    return true;
+}
+
+/* The lowest place, by trying all: nothing, or the end of what lies below it. */
+static int64_t lowest_place(const placed *blocks, int count, const placed *b)
+{
+    int64_t lowest = is_free(blocks, count, b, 0) ? 0 : INT64_MAX;
+    for (int i = 0; i < count; i++) {
+        int64_t end = blocks[i].range.end;
+        if (end < lowest && is_free(blocks, count, b, end)) lowest = end;
+    }
+    return lowest;
+}
+
+static int draw(int below)
+{
+    static uint64_t draws;
+    return (int)(dt_random_word(3, DT_PURPOSE_SYNTHETIC, 0, 0, draws++) % (uint32_t)below);
+}
+
+static void blocks_get_the_lowest_free_place(void **state)
+{
+    enum { POSITIONS = 75, BLOCKS = 300 };
+    placed blocks[BLOCKS];
+    dt_space space;
+    assert_int_equal(dt_space_create(POSITIONS, &space), DT_OK);
+    for (int i = 0; i < BLOCKS; i++) {
+        placed *b = &blocks[i];
+        int first = draw(POSITIONS), last = first + draw(POSITIONS - first) / (1 + i % 4);
+        b->at = (dt_span){first, i % 9 ? last : INT_MAX}; /* as outputs of the graph have it */
+        b->range = (dt_range){0, i % 10 * 256}; /* empty ones too */
+        int64_t bytes = b->range.end, offset = dt_space_find(&space, b->at, bytes);
+        if (bytes) assert_int_equal(offset, lowest_place(blocks, i, b));
+        b->range = (dt_range){offset, offset + bytes};
+        assert_int_equal(dt_space_take(&space, b->at, b->range), DT_OK);
+    }
+    dt_space_free(&space);
+}
+
 /* --- states --- */
 
 /* The sum over gelu(x + s), with s written before its last reader was built: through a view of it, and by what
@@ -284,6 +385,59 @@ static void states_are_read_at_their_value_before_the_program(void **state)
     }
 }
 
+/* b takes the value that a had, although a is assigned, too, and a later node reads both. */
+static void a_state_may_be_assigned_from_another(void **state)
+{
+    fixture f = open_graph();
+    dt_tensor *a = dt_state_tensor(f.g, "a", DT_F32, DT_SHAPE(4), true);
+    dt_tensor *b = dt_state_tensor(f.g, "b", DT_F32, DT_SHAPE(4), true);
+    dt_assign(f.g, b, a);
+    const dt_node *to_b = dt_graph_first(f.g);
+    dt_assign(f.g, a, dt_fill(f.g, DT_F32, &DT_SHAPE(4), 1));
+    dt_tensor *sum = dt_add(f.g, a, b);
+    dt_graph_output(f.g, "sum", sum);
+    assert_int_equal(dt_pass_order(f.g), DT_OK);
+    dt_graph_number(f.g);
+    const dt_node *to_a = dt_graph_first(f.g);
+    while (to_a->next) to_a = to_a->next;
+    assert_ptr_equal(to_a->op, &dt_op_assign);
+    assert_ptr_equal(to_a->in[0], a);
+    assert_true(sum->maker->position < to_b->position);
+    close_graph(&f);
+}
+
+static void states_assigned_in_a_circle_are_refused(void **state)
+{
+    fixture f = open_graph();
+    dt_tensor *a = dt_state_tensor(f.g, "a", DT_F32, DT_SHAPE(4), true);
+    dt_tensor *b = dt_state_tensor(f.g, "b", DT_F32, DT_SHAPE(4), true);
+    dt_assign(f.g, a, b);
+    dt_assign(f.g, b, a);
+    assert_int_equal(dt_pass_order(f.g), DT_ERR_USAGE);
+    expect_failure(f.g, "in a circle");
+    close_graph(&f);
+}
+
+static void a_state_keeps_its_type(void **state)
+{
+    fixture f = open_graph();
+    dt_device *device;
+    char arena[256];
+    assert_non_null(dt_state_tensor(f.g, "s", DT_F32, DT_SHAPE(4), true));
+    dt_graph_free(f.g);
+    assert_int_equal(dt_graph_create(f.store, true, &f.g), DT_OK);
+    dt_graph_output(f.g, "twice", dt_scale(f.g, dt_state_tensor(f.g, "s", DT_F64, DT_SHAPE(4), true), 2));
+    dt_program *program = plan(f.g);
+    assert_int_equal(dt_device_open(DT_CPU, 0, 1, &device), DT_OK);
+    assert_int_equal(dt_store_alloc(f.store, device, 0), DT_OK);
+    assert_in_range(dt_program_arena_bytes(program), 1, sizeof arena);
+    assert_int_equal(dt_program_bind(program, device, NULL, arena), DT_ERR_USAGE);
+    assert_non_null(strstr(dt_error_message(), "takes state s for f64, but an earlier one made it f32"));
+    dt_program_free(program);
+    dt_store_free(f.store);
+    dt_device_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,13 +446,19 @@ int main(void)
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
         cmocka_unit_test(parameters_stand_in_units),
+        cmocka_unit_test(a_parameter_of_a_unit_that_is_not_open_is_reduced),
+        cmocka_unit_test(shapes_are_shown_as_far_as_there_is_room),
         cmocka_unit_test(a_huge_tensor_is_refused),
         cmocka_unit_test(a_huge_product_is_refused),
         cmocka_unit_test(huge_parameters_are_refused),
         cmocka_unit_test(a_huge_arena_is_refused),
         cmocka_unit_test(the_peak_is_found),
         cmocka_unit_test(shared_values_are_not_overwritten),
+        cmocka_unit_test(blocks_get_the_lowest_free_place),
         cmocka_unit_test(states_are_read_at_their_value_before_the_program),
+        cmocka_unit_test(a_state_keeps_its_type),
+        cmocka_unit_test(a_state_may_be_assigned_from_another),
+        cmocka_unit_test(states_assigned_in_a_circle_are_refused),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

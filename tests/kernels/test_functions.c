@@ -1,5 +1,5 @@
 /* Accuracy of exp, tanh, erf and GELU of every instruction set, swept through the kernels that use them, against the C
- * library in double; and their behaviour at infinities and NaN. */
+ * library in double; and how they and attention behave at infinities and NaN. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,6 +146,59 @@ static void test_masked_scores(void **state)
     }
 }
 
+enum { TOKENS = 150, SIZE = 5 }; /* two tiles, rows and columns to spare */
+
+/* Are these columns of qkv or its gradient finite in the rows from `first` to `end`, and not in row `bad`? */
+static bool is_finite_but(const float *x, int stride, int column, int count, int first, int end, int bad)
+{
+    for (int i = first; i < end; i++)
+        for (int e = column; e < column + count; e++)
+            if (!isfinite(x[i * stride + e])) return false;
+    return isnan(x[bad * stride + column]);
+}
+
+static void spoil(float *row, int first, int count)
+{
+    for (int e = first; e < first + count; e++) row[e] = NAN;
+}
+
+/* Causal attention over TOKENS, both ways, where the rows `late` of k and v and `early` of q and dout are NaN. */
+static void attend(const dt_kernels *set, int late, int early, float *out, float *dqkv)
+{
+    static float qkv[TOKENS * 3 * SIZE], dout[TOKENS * SIZE], lse[TOKENS];
+    for (int i = 0; i < TOKENS * 3 * SIZE; i++) qkv[i] = (float)(i % 7) - 3;
+    for (int i = 0; i < TOKENS * SIZE; i++) dout[i] = (float)(i % 5) - 2;
+    if (late >= 0) spoil(qkv + late * 3 * SIZE, SIZE, 2 * SIZE);
+    if (early >= 0) spoil(qkv + early * 3 * SIZE, 0, SIZE), spoil(dout + early * SIZE, 0, SIZE);
+    dt_attention_args p = {.batch = 1, .tokens = TOKENS, .heads = 1, .size = SIZE, .causal = true, .scale = 0.5,
+                           .qkv = qkv, .out = out, .lse = lse, .dout = dout, .dqkv = dqkv};
+    const dt_device_info info = {.threads = 1};
+    int64_t forward = dt_cpu_attention_scratch(&info, DT_F32, &p);
+    int64_t backward = dt_cpu_attention_grad_scratch(&info, DT_F32, &p);
+    p.scratch = malloc((size_t)(forward > backward ? forward : backward));
+    assert_non_null(p.scratch);
+    set->attention(&no_pool, DT_F32, &p);
+    set->attention_grad(&no_pool, DT_F32, &p);
+    free(p.scratch);
+}
+
+/* A later token that is not finite reaches no earlier row, and a row's gradient no later key. */
+static void test_causal_nan(void **state)
+{
+    static float out[TOKENS * SIZE], dqkv[TOKENS * 3 * SIZE];
+    for (size_t i = 0; i < sizeof set_names / sizeof set_names[0]; i++) {
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
+        if (!set) continue;
+        for (int bad = 0; bad < TOKENS; bad++) {
+            attend(set, bad, -1, out, dqkv);
+            assert_true(is_finite_but(out, SIZE, 0, SIZE, 0, bad, bad));
+            assert_true(is_finite_but(dqkv, 3 * SIZE, 0, SIZE, 0, bad, bad));
+            attend(set, -1, bad, out, dqkv);
+            assert_true(is_finite_but(dqkv, 3 * SIZE, SIZE, 2 * SIZE, bad + 1, TOKENS, bad));
+        }
+    }
+}
+
 static void test_names(void **state)
 {
     assert_non_null(dt_cpu_kernels_named("baseline"));
@@ -156,12 +209,13 @@ static void test_names(void **state)
 int main(void)
 {
     enum { SWEEPS = sizeof sweeps / sizeof sweeps[0] };
-    struct CMUnitTest tests[SWEEPS + 3];
+    struct CMUnitTest tests[SWEEPS + 4];
     for (int i = 0; i < SWEEPS; i++)
         tests[i] = (struct CMUnitTest){.name = sweeps[i].name, .test_func = test_sweep,
                                        .initial_state = (void *)&sweeps[i]};
     tests[SWEEPS] = (struct CMUnitTest)cmocka_unit_test(test_limits);
     tests[SWEEPS + 1] = (struct CMUnitTest)cmocka_unit_test(test_masked_scores);
-    tests[SWEEPS + 2] = (struct CMUnitTest)cmocka_unit_test(test_names);
-    return _cmocka_run_group_tests("functions", tests, SWEEPS + 3, NULL, NULL);
+    tests[SWEEPS + 2] = (struct CMUnitTest)cmocka_unit_test(test_causal_nan);
+    tests[SWEEPS + 3] = (struct CMUnitTest)cmocka_unit_test(test_names);
+    return _cmocka_run_group_tests("functions", tests, SWEEPS + 4, NULL, NULL);
 }

@@ -161,7 +161,7 @@ static void variants_differ_as_named(void **state)
     assert_null(dt_store_find(b.store, "blocks.1.attn.qkv.bias"));
     assert_int_equal(dt_store_find(b.store, "pos_embed")->published_shape.dim[1], 16);
     assert_int_equal(dt_store_find(b.store, "blocks.1.mlp.fc1.weight")->shape.dim[0], 16);
-    assert_int_equal(dt_model_tokens(b.model), 16);
+    assert_int_equal(dt_model_dims_of(b.model).tokens, 16);
     release(&b);
 }
 
@@ -248,6 +248,42 @@ static void unread_settings_are_inactive(void **state)
     assert_non_null(strstr(text.data, "norm.bias"));
     dt_text_free(&text);
     release(&b);
+}
+
+static size_t inactive(const char *const *words)
+{
+    dt_text text = {0};
+    built b = build(words, &fashion, false);
+    size_t count = dt_settings_inactive(b.settings, &text);
+    dt_text_free(&text);
+    release(&b);
+    return count;
+}
+
+static void settings_that_make_no_difference_are_inactive(void **state)
+{
+    assert_int_equal(inactive(WORDS(SMALL, "model.size=B")), 1); /* all three dimensions are given */
+    assert_int_equal(inactive(WORDS("model.size=S", "model.width=12", "model.depth=1", "model.patch=7")), 0);
+    assert_int_equal(inactive(WORDS("model.size=S", "model.width=12", "model.depth=1", "model.heads=6", /* as S has */
+                                    "model.patch=7")), 0);
+    assert_int_equal(inactive(WORDS(SMALL, "model.drop_path=0.5")), 0);
+    assert_int_equal(inactive(WORDS("model.width=8", "model.depth=1", "model.heads=2", "model.patch=7",
+                                    "model.drop_path=0.5")), 1);
+}
+
+static void hidden_widths_are_whole_but_for_rounding(void **state)
+{
+    static const struct {
+        const char *width, *ratio;
+        int64_t hidden;
+    } table[] = {{"model.width=100", "model.mlp_ratio=2.3", 230}, /* in doubles less than 230 */
+                 {"model.width=100", "model.mlp_ratio=1.15", 115},
+                 {"model.width=384", "model.mlp_ratio=2.6666666666666665", 1024}};
+    for (int i = 0; i < 3; i++) {
+        built b = build(WORDS(SMALL, table[i].width, table[i].ratio), &fashion, false);
+        assert_int_equal(dt_model_dims_of(b.model).hidden, table[i].hidden);
+        release(&b);
+    }
 }
 
 /* --- couplings --- */
@@ -364,7 +400,9 @@ int main(void)
         cmocka_unit_test(names_are_those_of_timm), cmocka_unit_test(variants_differ_as_named),
         cmocka_unit_test(random_layers_stand_in_training_only), cmocka_unit_test(dimensions_follow),
         cmocka_unit_test(names_what_does_not_fit), cmocka_unit_test(names_what_is_missing),
-        cmocka_unit_test(unread_settings_are_inactive), cmocka_unit_test(couplings_are_named),
+        cmocka_unit_test(unread_settings_are_inactive),
+        cmocka_unit_test(settings_that_make_no_difference_are_inactive),
+        cmocka_unit_test(hidden_widths_are_whole_but_for_rounding), cmocka_unit_test(couplings_are_named),
         cmocka_unit_test(initial_values_are_the_papers), cmocka_unit_test(fan_in_keeps_the_variance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

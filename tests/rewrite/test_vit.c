@@ -35,8 +35,8 @@ static vit open_vit(const char *kind, const char *pool)
     char norm[64], pooling[64];
     snprintf(norm, sizeof norm, "norm.kind=%s", kind);
     snprintf(pooling, sizeof pooling, "model.pool=%s", pool);
-    const char *words[] = {norm,          pooling,         "model.width=12",   "model.depth=2",      "model.heads=3",
-                           "model.patch=4", "model.init=fan_in", "norm.alpha0=0.4", "model.drop_path=0.2", "model.dropout=0.1"};
+    const char *words[] = {norm, pooling, "model.width=12", "model.depth=2", "model.heads=3", "model.patch=4",
+                           "model.init=fan_in", "norm.alpha0=0.4", "model.drop_path=0.2", "model.dropout=0.1"};
     size_t count = sizeof words / sizeof *words;
     vit v = {0};
     OK(dt_settings_load(NULL, words, count, tables, 4, &v.settings));
@@ -161,7 +161,8 @@ static void compare(const char *kind, const trial_options *a, const trial_option
     double *one = gradients(&v, a, &bytes), *other = gradients(&v, b, &others);
     assert_int_equal(bytes, others);
     double error = trial_error(one, other, bytes / sizeof *one);
-    if (same_bits ? memcmp(one, other, bytes) != 0 : !(error <= 1e-11)) fail_msg("%s: gradients differ by %g", kind, error);
+    bool differ = same_bits ? memcmp(one, other, bytes) != 0 : !(error <= 1e-11);
+    if (differ) fail_msg("%s: gradients differ by %g", kind, error);
     free(one);
     free(other);
     close_vit(&v);

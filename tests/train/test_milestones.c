@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "tiny.h"
 
@@ -59,6 +60,30 @@ static void test_best_is_kept(void **state)
     assert_true(fabs(end.best - loss[best]) <= 1e-12 * loss[best]);
     for (int64_t i = 1; i < STEPS; i++)
         assert_int_equal(dt_file_exists(tiny_checkpoint("best", i)), i == step[best]);
+}
+
+/* Where the save of the best fails, the best is the best of the others, and that one is kept. */
+static void test_best_not_saved(void **state)
+{
+    double loss[STEPS];
+    int64_t step[STEPS];
+    const char *const *words = WORDS("eval.every_steps=2", "checkpoint.best_metric=eval.loss", "checkpoint.keep=1",
+                                     "optim.lr=0.05", "checkpoint.on_error=continue");
+    train("whole", words);
+    int64_t best = tiny_progress(tiny_checkpoint("whole", STEPS)).best_step;
+    assert_int_equal(read_evaluations("whole", "eval", "loss", loss, step), STEPS / 2);
+    int next = -1;
+    for (int i = 0; i < STEPS / 2; i++)
+        if (step[i] != best && (next < 0 || loss[i] < loss[next])) next = i;
+
+    char fault[64];
+    snprintf(fault, sizeof fault, "write:1+:step-%08lld.tmp", (long long)best);
+    dt_fault_arm(fault);
+    dt_status status = tiny_train("unsaved", words, false, NULL);
+    dt_fault_arm(NULL);
+    if (status) fail_msg("%s", dt_error_message());
+    assert_int_equal(tiny_progress(tiny_checkpoint("unsaved", STEPS)).best_step, step[next]);
+    assert_true(dt_file_exists(tiny_checkpoint("unsaved", step[next])));
 }
 
 /* An epoch has 5 steps. */
@@ -195,7 +220,7 @@ static void test_unwritable_config(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_epochs), CASE(test_evaluate),
+    const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_best_not_saved), CASE(test_epochs), CASE(test_evaluate),
                                        CASE(test_rates), CASE(test_unsaved), CASE(test_unreported),
                                        CASE(test_unwritable_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "tiny.h"
 
@@ -61,6 +62,13 @@ static void test_skip(void **state)
     assert_int_equal(end.step, STEPS);
     assert_int_equal(end.samples, 8 * STEPS);
     assert_int_equal(end.skipped, STEPS - 1);
+
+    char *metrics = tiny_file("skip", "metrics.jsonl"), *log = tiny_file("skip", "log.txt"), wanted[32];
+    snprintf(wanted, sizeof wanted, "{\"step\":%d,", STEPS); /* a line is due, although nothing was learnt */
+    assert_non_null(strstr(metrics, wanted));
+    assert_non_null(strstr(log, "loss nan, gradient norm nan"));
+    free(metrics);
+    free(log);
 }
 
 /* Neither endless nor silent; what is skipped is not saved, and no evaluation of lost weights is the best. */
@@ -125,6 +133,20 @@ static void test_rollback(void **state)
     free(log);
 }
 
+/* Where the disk is full when the run goes back, that is said and no end of it. */
+static void test_rollback_on_a_full_disk(void **state)
+{
+    dt_fault_arm("write:3+:events"); /* behind the head of the file */
+    dt_status status = tiny_train("full", WORDS("train.on_nonfinite=rollback", "train.rollback_limit=2",
+                                                "checkpoint.on_error=continue"), false, NULL);
+    dt_fault_arm(NULL);
+    assert_int_equal(status, DT_ERR_NUMERIC);
+    char *log = tiny_file("full", "log.txt");
+    assert_int_equal(occurrences(log, "rolled back to step 0"), 2);
+    assert_int_equal(occurrences(log, "No space left on device; going on"), 1);
+    free(log);
+}
+
 static void test_named_operator(void **state)
 {
     assert_int_equal(tiny_train("debug", WORDS("debug.nonfinite=true"), false, NULL), DT_ERR_NUMERIC);
@@ -138,6 +160,6 @@ int main(void)
     const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_limit),
                                        CASE(test_skip_commits_nothing),
                                        CASE(test_rollback), CASE(test_rollback_waits_for_the_save),
-                                       CASE(test_named_operator)};
+                                       CASE(test_rollback_on_a_full_disk), CASE(test_named_operator)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

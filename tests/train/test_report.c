@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "train/bar.h"
 #include "train/report.h"
 
 enum { FILE_LIMIT = 1 << 20 };
@@ -69,11 +70,10 @@ static void lines_have_the_documented_keys(void **state)
 {
     dt_report *report = create(-1, NULL);
     dt_step_report step = example(7);
-    dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8};
-    dt_eval_report average = {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8};
+    dt_eval_report sets[] = {{.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8},
+                             {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8}};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
-    assert_int_equal(dt_report_eval(report, &eval), DT_OK);
-    assert_int_equal(dt_report_eval(report, &average), DT_OK);
+    assert_int_equal(dt_report_eval(report, sets, 2), DT_OK);
     char *text = read_text(path_in_folder("metrics.jsonl")); /* before flush and free: a line is there at once */
     assert_string_equal(text,
                         "{\"step\":7,\"epoch\":0.5,\"loss\":1.25,\"lr\":0.001,\"grad_norm\":0.1,"
@@ -180,6 +180,27 @@ static void the_log_gets_a_line_for_people(void **state)
     fclose(stream);
 }
 
+static void assert_bar(int64_t step, double remaining, int columns, const char *wanted)
+{
+    dt_text line = {0};
+    dt_step_report report = example(step);
+    dt_bar_print(&line, &report, 2000, remaining, columns);
+    assert_string_equal(line.data ? line.data : "", wanted);
+    assert_true((int)line.length <= (columns > 0 ? columns : 0));
+    dt_text_free(&line);
+}
+
+static void a_terminals_line_holds_whole_fields(void **state)
+{
+    assert_bar(900, 3723, 105, "[====>     ]  45 %  ETA 1:02:03  loss 1.2500  lr 0.001  1774 images/s  wait 0.3 %  "
+                               "128 MiB  step 900/2000");
+    assert_bar(900, 3723, 79, " 45 % ETA 1:02:03 loss 1.2500 lr 0.001 1774 images/s wait 0.3 % 128 MiB");
+    assert_bar(900, NAN, 40, " 45 % ETA n/a loss 1.2500 lr 0.001");
+    assert_bar(2000, 0, 5, "100 %");
+    assert_bar(900, 1, 4, "");
+    assert_bar(900, 1, -1, "");
+}
+
 /* --- event files --- */
 
 static uint64_t little_endian(const unsigned char *bytes, int count)
@@ -231,7 +252,7 @@ static void events_are_framed_and_tagged(void **state)
     dt_step_report step = example(7);
     dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1, .top1 = 87.5, .top5 = 99};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
-    assert_int_equal(dt_report_eval(report, &eval), DT_OK);
+    assert_int_equal(dt_report_eval(report, &eval, 1), DT_OK);
     dt_report_free(report);
     assert_int_equal(event_files(files), 1);
     assert_int_equal(check_records(files[0], payloads, sizeof payloads), 4);
@@ -276,6 +297,27 @@ static void a_resume_starts_an_event_file_behind_the_others(void **state)
     assert_non_null(memmem(payloads, sizeof payloads, start, sizeof start));
 }
 
+static void what_is_taken_back_comes_again(void **state)
+{
+    char payloads[4096] = "", files[4][256];
+    static const unsigned char start[] = {0x10, 11, 0x3A, 2, 0x08, 1}; /* step 11, session_log {status: START} */
+    static const int64_t steps[] = {10, 20};
+    dt_report *report = create(-1, NULL);
+    for (int i = 0; i < 2; i++) {
+        dt_step_report step = {.step = steps[i], .epoch = NAN, .loss = 1, .lr = NAN, .grad_norm = NAN, .mfu = NAN,
+                               .samples_per_s = NAN, .tokens_per_s = NAN, .data_wait = NAN, .memory_gib = NAN};
+        assert_int_equal(dt_report_step(report, &step), DT_OK);
+    }
+    assert_int_equal(dt_report_rewind(report, 10), DT_OK);
+    dt_report_free(report);
+    char *text = read_text(path_in_folder("metrics.jsonl"));
+    assert_string_equal(text, "{\"step\":10,\"loss\":1}\n");
+    free(text);
+    assert_int_equal(event_files(files), 1);
+    assert_int_equal(check_records(files[0], payloads, sizeof payloads), 5);
+    assert_non_null(memmem(payloads, sizeof payloads, start, sizeof start));
+}
+
 static void a_missing_folder_is_an_error(void **state)
 {
     dt_report *report;
@@ -294,9 +336,11 @@ int main(void)
         IN_FOLDER(resume_cuts_a_torn_line),
         IN_FOLDER(a_full_disk_leaves_whole_lines),
         IN_FOLDER(the_log_gets_a_line_for_people),
+        cmocka_unit_test(a_terminals_line_holds_whole_fields),
         IN_FOLDER(events_are_framed_and_tagged),
         IN_FOLDER(a_scalar_is_encoded_as_published),
         IN_FOLDER(a_resume_starts_an_event_file_behind_the_others),
+        IN_FOLDER(what_is_taken_back_comes_again),
         cmocka_unit_test(a_missing_folder_is_an_error),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);

@@ -85,7 +85,8 @@ static void test_long_warmup(void **state)
 static void test_refusals(void **state)
 {
     assert_refused(40, "say how long", WORDS("train.steps=null"));
-    assert_refused(7, "larger than the training set", WORDS("train.steps=1"));
+    assert_refused(7, "larger than the training set of 7 samples; lower it, or pad it with data.drop_last=false",
+                   WORDS("train.steps=1"));
 }
 
 int main(void)

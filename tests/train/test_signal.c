@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "tiny.h"
 
@@ -56,6 +57,21 @@ static void test_in_an_evaluation(void **state)
         assert_false(has_evaluation("cut"));
         assert_int_equal(tiny_progress(tiny_checkpoint("cut", STEPS)).best_step, 0);
     }
+    train("cut", words, true);
+    assert_true(has_evaluation("cut"));
+    assert_int_equal(tiny_progress(tiny_checkpoint("cut", STEPS)).best_step, STEPS);
+}
+
+/* A kill between such an evaluation and the save of its best: here that save fails. */
+static void test_best_of_an_evaluation_made_up(void **state)
+{
+    const char *const *words = WORDS("eval.at_end=true", "checkpoint.best_metric=eval.loss");
+    train("cut", NULL, false);
+    dt_fault_arm("write:1+:checkpoints");
+    dt_status status = tiny_train("cut", words, true, NULL);
+    dt_fault_arm(NULL);
+    assert_int_equal(status, DT_ERR_IO);
+    assert_false(has_evaluation("cut"));
     train("cut", words, true);
     assert_true(has_evaluation("cut"));
     assert_int_equal(tiny_progress(tiny_checkpoint("cut", STEPS)).best_step, STEPS);
@@ -113,6 +129,7 @@ static void test_at_any_instant(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {CASE(test_before_the_first_step), CASE(test_in_an_evaluation),
+                                       CASE(test_best_of_an_evaluation_made_up),
                                        CASE(test_at_any_instant)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,8 +70,9 @@ static void DT_FN(attend)(DT_FN(attention_tile) *tile, int64_t begin, int64_t en
         DT_FN(softmax_row)(tile, i, seen, width, begin == 0);
     }
     DT_FN(strided) weights = {tile->scores, layout.tile_width, 1};
-    DT_FN(product)(tile->count, DT_FN(packed_width)(size), keys, weights, tile->values, tile->sums, layout.size_width,
-                   begin > 0);
+    dt_part part = p->causal && begin == tile->first ? DT_LOWER : DT_WHOLE;
+    DT_FN(product_part)(part, tile->count, DT_FN(packed_width)(size), keys, weights, tile->values, tile->sums,
+                        layout.size_width, begin > 0);
 }
 
 static void DT_FN(attention_task)(void *arg, int64_t task, int worker)

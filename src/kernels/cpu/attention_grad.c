@@ -65,17 +65,19 @@ static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t
         int64_t seen = p->causal ? dt_max(0, dt_min(keys, first + l + 1 - begin)) : keys;
         DT_FN(score_grad_row)(h, first + l, l, seen, width);
     }
+    bool diagonal = p->causal && i == j;
     if (h->dq)
-        DT_FN(product)(queries, size, keys, (DT_FN(strided)){h->ds, stride, 1}, h->k_rows,
-                       h->dq + first * h->qkv_stride, h->qkv_stride, j > 0);
+        DT_FN(product_part)(diagonal ? DT_LOWER : DT_WHOLE, queries, size, keys, (DT_FN(strided)){h->ds, stride, 1},
+                            h->k_rows, h->dq + first * h->qkv_stride, h->qkv_stride, j > 0);
     if (!h->dk) return;
     bool add = i > (p->causal ? j : 0);
+    dt_part part = diagonal ? DT_UPPER : DT_WHOLE;
     DT_FN(pack_rows)(queries, size, q, h->qkv_stride, h->q_rows);
     DT_FN(pack_rows)(queries, size, dout, h->out_stride, h->dout_rows);
-    DT_FN(product)(keys, size, queries, (DT_FN(strided)){h->p, 1, stride}, h->dout_rows, h->dv + begin * h->qkv_stride,
-                   h->qkv_stride, add);
-    DT_FN(product)(keys, size, queries, (DT_FN(strided)){h->ds, 1, stride}, h->q_rows, h->dk + begin * h->qkv_stride,
-                   h->qkv_stride, add);
+    DT_FN(product_part)(part, keys, size, queries, (DT_FN(strided)){h->p, 1, stride}, h->dout_rows,
+                        h->dv + begin * h->qkv_stride, h->qkv_stride, add);
+    DT_FN(product_part)(part, keys, size, queries, (DT_FN(strided)){h->ds, 1, stride}, h->q_rows,
+                        h->dk + begin * h->qkv_stride, h->qkv_stride, add);
 }
 
 static void DT_FN(pack_keys)(const DT_FN(attention_head) *h, int64_t j)

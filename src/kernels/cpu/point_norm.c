@@ -29,6 +29,7 @@ dt_status DT_SET(point_norm_grad)(const dt_queue *q, dt_dtype t, const dt_point_
 #include "kernels/pointwise/pointwise.h"
 
 #include "kernels/cpu/column_sum.h"
+#include "kernels/cpu/norm_operand.h"
 
 typedef struct DT_FN(point_job) {
     const dt_point_norm_args *p;
@@ -70,14 +71,8 @@ static void DT_FN(point_task)(void *arg, int64_t task, int worker)
     const dt_point_norm_args *p = job->p;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
-        const DT_REAL *x = (const DT_REAL *)p->x + row * n;
+        const DT_REAL *x = DT_FN(norm_operand)(row * n, n, p->x, p->residual, p->sum);
         DT_REAL *y = (DT_REAL *)p->y + row * n;
-        if (p->residual) {
-            const DT_REAL *residual = (const DT_REAL *)p->residual + row * n;
-            DT_REAL *sum = (DT_REAL *)p->sum + row * n;
-            for (int64_t j = 0; j < n; j++) sum[j] = x[j] + residual[j];
-            x = sum;
-        }
         DT_FN(point_kinds)[p->kind].values(n, x, job->alpha, job->shift, y);
         DT_FN(affine)(n, p->gamma, p->beta, y);
     }

@@ -22,6 +22,7 @@ dt_status DT_SET(row_norm_grad)(const dt_queue *q, dt_dtype t, const dt_row_norm
 #else
 
 #include "kernels/cpu/column_sum.h"
+#include "kernels/cpu/norm_operand.h"
 
 typedef struct DT_FN(row_job) {
     const dt_row_norm_args *x;
@@ -49,14 +50,8 @@ static void DT_FN(row_norm_task)(void *arg, int64_t task, int worker)
     const dt_row_norm_args *p = job->x;
     int64_t n = p->channels;
     for (int64_t row = dt_split_begin(job->split, task); row < dt_split_end(job->split, task); row++) {
-        const DT_REAL *x = (const DT_REAL *)p->x + row * n;
+        const DT_REAL *x = DT_FN(norm_operand)(row * n, n, p->x, p->residual, p->sum);
         DT_REAL *y = (DT_REAL *)p->y + row * n;
-        if (p->residual) {
-            const DT_REAL *residual = (const DT_REAL *)p->residual + row * n;
-            DT_REAL *sum = (DT_REAL *)p->sum + row * n;
-            for (int64_t j = 0; j < n; j++) sum[j] = x[j] + residual[j];
-            x = sum;
-        }
         DT_REAL mean = p->center ? DT_FN(sum)(n, x) / (DT_REAL)n : 0;
         DT_REAL rstd = 1 / DT_FN(sqrt)(DT_FN(spread)(n, x, mean) / (DT_REAL)n + (DT_REAL)p->epsilon);
         for (int64_t j = 0; j < n; j++) y[j] = (x[j] - mean) * rstd;

@@ -131,25 +131,51 @@ static inline __attribute__((always_inline)) void DT_FN(tile)(int64_t k, const D
         for (int64_t j = 0; j < cols; j++) c[i * stride + j] = add ? c[i * stride + j] + edge[i][j] : edge[i][j];
 }
 
+/* c[m,n] = (+=) a b over the steps from `first` to `end` of k, for b packed; rows of c are `stride` apart. */
+static void DT_FN(product_steps)(int64_t m, int64_t n, int64_t k, int64_t first, int64_t end, DT_FN(strided) a,
+                                 const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
+{
+    for (int64_t j = 0; j < n; j += DT_PANEL) {
+        int64_t width = DT_FN(panel_width)(n, j), cols = dt_min(width, n - j), steps = end - first;
+        const DT_REAL *panel = packed + first * width;
+        for (int64_t i = 0; i < m; i += DT_TILE_ROWS) {
+            const DT_REAL *at = a.at + i * a.row + first * a.step;
+            DT_REAL *to = c + i * stride + j;
+            int64_t rows = dt_min(DT_TILE_ROWS, m - i);
+            if (width == DT_PANEL && a.step == 1)
+                DT_FN(tile)(steps, at, a.row, 1, panel, DT_TILE_VECTORS, to, stride, rows, cols, add);
+            else if (width == DT_PANEL)
+                DT_FN(tile)(steps, at, 1, a.step, panel, DT_TILE_VECTORS, to, stride, rows, cols, add);
+            else if (a.step == 1)
+                DT_FN(tile)(steps, at, a.row, 1, panel, 1, to, stride, rows, cols, add);
+            else
+                DT_FN(tile)(steps, at, 1, a.step, panel, 1, to, stride, rows, cols, add);
+        }
+        packed += k * width;
+    }
+}
+
 /* c[m,n] = (+=) a b for b packed; rows of c are `stride` apart. */
 static void DT_FN(product)(int64_t m, int64_t n, int64_t k, DT_FN(strided) a, const DT_REAL *packed, DT_REAL *c,
                            int64_t stride, bool add)
 {
-    for (int64_t j = 0; j < n; j += DT_PANEL) {
-        int64_t width = DT_FN(panel_width)(n, j), cols = dt_min(width, n - j);
-        for (int64_t i = 0; i < m; i += DT_TILE_ROWS) {
-            const DT_REAL *at = a.at + i * a.row;
-            DT_REAL *to = c + i * stride + j;
-            int64_t rows = dt_min(DT_TILE_ROWS, m - i);
-            if (width == DT_PANEL && a.step == 1)
-                DT_FN(tile)(k, at, a.row, 1, packed, DT_TILE_VECTORS, to, stride, rows, cols, add);
-            else if (width == DT_PANEL)
-                DT_FN(tile)(k, at, 1, a.step, packed, DT_TILE_VECTORS, to, stride, rows, cols, add);
-            else if (a.step == 1)
-                DT_FN(tile)(k, at, a.row, 1, packed, 1, to, stride, rows, cols, add);
-            else
-                DT_FN(tile)(k, at, 1, a.step, packed, 1, to, stride, rows, cols, add);
+    DT_FN(product_steps)(m, n, k, 0, k, a, packed, c, stride, add);
+}
+
+/* The same for a part of a, as attention under a causal mask needs it: what does not count is left out and not
+ * multiplied by 0, which would be NaN where b is not finite. */
+static inline void DT_FN(product_part)(dt_part part, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
+                                       const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
+{
+    int64_t rows = part == DT_WHOLE ? m : DT_TILE_ROWS;
+    bool lower = part == DT_LOWER, upper = part == DT_UPPER;
+    for (int64_t i = 0; i < m; i += rows, a.at += rows * a.row, c += rows * stride) {
+        int64_t end = dt_min(i + rows, m);
+        DT_FN(product_steps)(end - i, n, k, upper ? end - 1 : 0, lower ? i + 1 : k, a, packed, c, stride, add);
+        for (int64_t l = i; l < end && part != DT_WHOLE; l++) { /* what is left of the triangle */
+            DT_FN(strided) row = {a.at + (l - i) * a.row, a.row, a.step};
+            DT_FN(product_steps)(1, n, k, upper ? l : i + 1, upper ? end - 1 : l + 1, row, packed, c + (l - i) * stride,
+                                 stride, true);
         }
-        packed += k * width;
     }
 }
