@@ -65,8 +65,8 @@ static dt_status compare(const char *what, const outcome *timed, const outcome *
     double loss = distance(timed->loss, exact->loss), norm = distance(timed->norm, exact->norm);
     printf("  %-12s loss differs by %.1e, gradient norm by %.1e of itself (allowed: %.0e)\n", what, loss, norm, bound);
     if (loss <= bound && norm <= bound) return DT_OK;
-    return dt_fail(DT_ERR_NUMERIC, "in %s loss and gradient norm are %.9g and %.9g, not %.9g and %.9g", what, exact->loss,
-                   exact->norm, timed->loss, timed->norm);
+    return dt_fail(DT_ERR_NUMERIC, "in %s loss and gradient norm are %.9g and %.9g, not %.9g and %.9g", what,
+                   exact->loss, exact->norm, timed->loss, timed->norm);
 }
 
 static dt_status check_float64(const dt_settings *settings, const outcome *timed)

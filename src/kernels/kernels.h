@@ -4,8 +4,8 @@
  * Conventions. `t` is the type of every `void` array unless said otherwise: DT_F32 everywhere, DT_F64 on the CPU,
  * DT_BF16 on CUDA. Vectors and scalars (alpha, shift, gamma, beta, bias, mean, rstd, lse, cls, position), class
  * targets, sample weights, losses, sums and every gradient of a parameter have the wide type dt_dtype_wide(t), float32
- * for bfloat16 and else t itself, which is also the type of the arithmetic in between. Arrays are row-major and contiguous
- * and start at multiples of 16 bytes.
+ * for bfloat16 and else t itself, which is also the type of the arithmetic in between. Arrays are row-major and
+ * contiguous and start at multiples of 16 bytes.
  * Optional arrays may be NULL. `accumulate` says that the outputs so marked are added to instead of overwritten. Every
  * reduction adds in a fixed order that depends on the shapes alone. Nothing allocates: `scratch` has the size that the
  * ..._scratch function of the same name tells. Outputs may alias an input only where said. On CUDA a function returns

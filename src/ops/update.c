@@ -104,7 +104,8 @@ static bool update_shape(dt_graph *graph, dt_node *node, unsigned wanted)
     for (int i = 0; i < node->input_count; i++) {
         bool buffer = i <= MOMENT1 || i == MOMENT2 || i == WORKING;
         int64_t count = buffer ? dt_rule_elements(node->in[VALUE]) : 1;
-        if (!dt_rule_type(graph, node, i, names[i], update_type(node, i)) || !dt_rule_count(graph, node, i, names[i], count))
+        if (!dt_rule_type(graph, node, i, names[i], update_type(node, i)) ||
+            !dt_rule_count(graph, node, i, names[i], count))
             return false;
     }
     return true;

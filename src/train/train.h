@@ -44,8 +44,8 @@ double dt_session_step_flops(const dt_session *);
 double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
 json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel set, library versions, threads */
 
-/* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and an
- * update, as in training or, with `timing`, node by node, each timed. It waits for the end. */
+/* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and
+ * an update, as in training or, with `timing`, node by node, each timed. It waits for the end. */
 DT_MUST_USE dt_status dt_session_load_step(dt_session *);
 DT_MUST_USE dt_status dt_session_run_step(dt_session *, dt_node_timing timing, void *context);
 

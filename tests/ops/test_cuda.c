@@ -1,4 +1,4 @@
-/* Every case on CUDA against the CPU in float32, on CUDA in float32 and in bfloat16: values and gradients, from poisoned
+/* Every case on CUDA, in float32 and in bfloat16, against the CPU in float32: values and gradients, from poisoned
  * memory; and the same bits when it runs again, recorded and replayed. */
 #include <math.h>
 #include <setjmp.h>
@@ -48,8 +48,8 @@ static void compare(const job *j, const char *what, const double *want, const do
 {
     double error = trial_error(want, have, (size_t)count);
     if (!(error <= j->mode->bound))
-        fail_msg("%s: %s in %s: %s differ by %g of the largest", j->about->op->name, j->about->name, j->mode->name, what,
-                 error);
+        fail_msg("%s: %s in %s: %s differ by %g of the largest", j->about->op->name, j->about->name, j->mode->name,
+                 what, error);
 }
 
 static double *values(const case_run *run, int64_t *count)

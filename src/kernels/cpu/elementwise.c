@@ -1,5 +1,5 @@
-/* Element-wise kernels: add, scale, fill, copy, cast, activations. Each reads its inputs once and writes its output once; the
- * roof is memory bandwidth, but for the activations of arrays that are in cache. */
+/* Element-wise kernels: add, scale, fill, copy, cast, activations. Each reads its inputs once and writes its output
+ * once; the roof is memory bandwidth, but for the activations of arrays that are in cache. */
 #ifndef DT_REAL
 
 #include <assert.h>

@@ -23,6 +23,28 @@ __device__ __forceinline__ float widen(bf16 x) { return __bfloat162float(x); }
 template <typename T> __device__ __forceinline__ T narrow(wide<T> x) { return x; }
 template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) { return __float2bfloat16_rn(x); }
 
+/* Ordinary stores to global memory, in assembly because nvcc cuts an assignment of uint4 into four stores of 4 bytes
+ * where its elements were computed one by one. */
+__device__ __forceinline__ void store_word(uint8_t *to, uint8_t x) { *to = x; }
+__device__ __forceinline__ void store_word(uint16_t *to, uint16_t x) { *to = x; }
+
+__device__ __forceinline__ void store_word(uint32_t *to, uint32_t x)
+{
+    asm volatile("st.global.u32 [%0], %1;" ::"l"(__cvta_generic_to_global(to)), "r"(x) : "memory");
+}
+
+__device__ __forceinline__ void store_word(uint2 *to, uint2 x)
+{
+    asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "r"(x.x), "r"(x.y) : "memory");
+}
+
+__device__ __forceinline__ void store_word(uint4 *to, uint4 x)
+{
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(x.x), "r"(x.y),
+                 "r"(x.z), "r"(x.w)
+                 : "memory");
+}
+
 /* 16 bytes of consecutive elements: what one thread loads and stores at once. */
 template <typename T> struct alignas(16) pack {
     static constexpr int size = 16 / sizeof(T);
@@ -36,9 +58,10 @@ template <typename T> __device__ __forceinline__ pack<T> load_pack(const T *from
     return out;
 }
 
+/* `to` is in global memory. */
 template <typename T> __device__ __forceinline__ void store_pack(T *to, const pack<T> &x)
 {
-    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(&x);
+    store_word(reinterpret_cast<uint4 *>(to), *reinterpret_cast<const uint4 *>(&x));
 }
 
 /* Every lane gets the same sum, added in the same order. All 32 lanes take part. */
