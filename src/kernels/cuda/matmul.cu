@@ -1,0 +1,251 @@
+/* Matrix products c[m,n] = epilogue(op(a) op(b)) through cuBLASLt, which is column-major: read that way our row-major c
+ * is its transpose op(b)^T op(a)^T, so the library gets b as its first operand and a as its second, each transposed
+ * where our flag says so, and the bias runs along the rows of its result.
+ * FLOPs: 2 m n k. Bytes: a, b and c once each.
+ *
+ * What the library's epilogue takes:
+ *   bias      where the product is float32. By cublasLt.h a bias has the type of the result, and ours is float32; for
+ *             bfloat16 results the pass of matmul_own.cuh adds it (see ROUNDS_BIAS).
+ *   residual  as its C with beta = 1, which is also how products accumulate.
+ *   slope     of tanh GELU (DGELU) in bfloat16.
+ * Activations forward are never its: its GELU is the tanh form, wants the bias before it, and nothing says that it is
+ * made from pre as rounded. What is left is one element-wise pass. Products of no depth, shapes without an algorithm
+ * and products that would overwrite a residual still to be added are our own kernel's.
+ *
+ * The choice of algorithm is a function of types and shapes: workspace and alignments are stated, not taken from the
+ * addresses, and split sums meet in float32 in the workspace, in a fixed order. */
+#include <cinttypes>
+#include <cublasLt.h>
+
+#include "kernels/cuda/matmul_own.cuh"
+
+namespace {
+
+using namespace dt;
+
+/* With true, a float32 bias of a bfloat16 result is rounded to bfloat16 and added by the library: a relative error of
+ * 2^-9 of the bias (what PyTorch's autocast does too) for one reading and one writing of c less per product. */
+constexpr bool ROUNDS_BIAS = false;
+
+enum { WORKSPACE = 32 << 20, ALIGNMENT = 16 };
+
+/* How one product is shared out. */
+struct route {
+    void *to;                   /* where the library's result goes: pre or c */
+    dt_dtype to_type;
+    const void *bias;           /* the library's; NULL: none */
+    bool rounds_bias;           /* it is rounded into the scratch memory first */
+    const void *slope_of;       /* the library's DGELU; NULL: none */
+    const void *add;            /* the library's C */
+    bool finishes;              /* our pass follows, */
+    bool finishes_bias;         /* with the bias, */
+    const void *finishes_add;   /* and the residual */
+    bool overlaps;              /* the product would overwrite what is still to be added */
+};
+
+/* The library's DGELU asks for rows of a multiple of 8 and makes nothing behind it. */
+bool library_takes_slope(dt_dtype t, const dt_matmul_args *x)
+{
+    return x->act_grad_of && x->act == DT_ACT_GELU_TANH && t == DT_BF16 && x->c_type == DT_BF16 && x->n % 8 == 0 &&
+           !x->bias && !x->pre && !x->residual && !x->accumulate;
+}
+
+route route_of(dt_dtype t, const dt_matmul_args *x, bool may_slope)
+{
+    route r = {};
+    const void *add = x->accumulate ? x->c : x->residual;
+    r.to = x->pre ? x->pre : x->c;
+    r.to_type = x->pre ? t : x->c_type;
+    if (may_slope && library_takes_slope(t, x)) r.slope_of = x->act_grad_of;
+    r.rounds_bias = ROUNDS_BIAS && x->bias && r.to_type != DT_F32;
+    if (x->bias && (r.to_type == DT_F32 || r.rounds_bias)) r.bias = x->bias;
+    const bool activates = x->act != DT_ACT_NONE && !r.slope_of;
+    r.finishes_bias = x->bias && !r.bias;
+    r.finishes = activates || r.finishes_bias || x->pre;
+    if (!r.finishes || (add == r.to && !activates))
+        r.add = add; /* rounded with the product before the bias comes, where it lies in the way */
+    else
+        r.finishes_add = add;
+    r.overlaps = r.finishes_add && r.finishes_add == r.to;
+    return r;
+}
+
+cudaDataType_t library_type(dt_dtype t) { return t == DT_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+cublasComputeType_t compute_type(dt_dtype t, const dt_matmul_args *x)
+{
+    return x->tf32 && t == DT_F32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+/* The library's descriptions of one product. */
+struct description {
+    cublasLtMatmulDesc_t product = NULL;
+    cublasLtMatrixLayout_t a = NULL, b = NULL, c = NULL, d = NULL; /* in our naming; c: what is added, d: the result */
+    cublasLtMatmulPreference_t preference = NULL;
+    cublasLtMatmulHeuristicResult_t chosen = {};
+
+    description() = default;
+    description(const description &) = delete;
+    ~description()
+    {
+        if (preference) cublasLtMatmulPreferenceDestroy(preference);
+        for (cublasLtMatrixLayout_t layout : {a, b, c, d})
+            if (layout) cublasLtMatrixLayoutDestroy(layout);
+        if (product) cublasLtMatmulDescDestroy(product);
+    }
+};
+
+dt_status check_product(cublasStatus_t status, dt_dtype t, const dt_matmul_args *x)
+{
+    if (status == CUBLAS_STATUS_SUCCESS) return DT_OK;
+    return dt_fail(DT_ERR_DEVICE,
+                   "cuBLASLt cannot multiply %s [%" PRId64 ", %" PRId64 "]%s by [%" PRId64 ", %" PRId64 "]%s: %s",
+                   dt_dtype_name(t), x->m, x->k, x->transpose_a ? " (kept transposed)" : "", x->k, x->n,
+                   x->transpose_b ? " (kept transposed)" : "", cublasLtGetStatusString(status));
+}
+
+#define TRY_BLAS(call)                                                  \
+    do {                                                                \
+        const cublasStatus_t blas_status_ = (call);                     \
+        if (blas_status_ != CUBLAS_STATUS_SUCCESS) return blas_status_; \
+    } while (0)
+
+template <typename V> cublasStatus_t set(description &d, cublasLtMatmulDescAttributes_t attribute, V value)
+{
+    return cublasLtMatmulDescSetAttribute(d.product, attribute, &value, sizeof value);
+}
+
+template <typename V> cublasStatus_t prefer(description &d, cublasLtMatmulPreferenceAttributes_t attribute, V value)
+{
+    return cublasLtMatmulPreferenceSetAttribute(d.preference, attribute, &value, sizeof value);
+}
+
+/* A row-major matrix of rows x columns is the library's of columns x rows. */
+cublasStatus_t lay_out(cublasLtMatrixLayout_t *layout, dt_dtype t, int64_t rows, int64_t columns)
+{
+    return cublasLtMatrixLayoutCreate(layout, library_type(t), (uint64_t)columns, (uint64_t)rows, columns);
+}
+
+cublasStatus_t describe_matrices(description &d, dt_dtype t, const dt_matmul_args *x, const route &r)
+{
+    const cublasOperation_t op_a = x->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t op_b = x->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    TRY_BLAS(cublasLtMatmulDescCreate(&d.product, compute_type(t, x), CUDA_R_32F));
+    TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_TRANSA, op_b));
+    TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_TRANSB, op_a));
+    TRY_BLAS(lay_out(&d.a, t, x->transpose_a ? x->k : x->m, x->transpose_a ? x->m : x->k));
+    TRY_BLAS(lay_out(&d.b, t, x->transpose_b ? x->n : x->k, x->transpose_b ? x->k : x->n));
+    TRY_BLAS(lay_out(&d.c, r.to_type, x->m, x->n));
+    return lay_out(&d.d, r.to_type, x->m, x->n);
+}
+
+/* Where the epilogue finds its arrays. */
+cublasStatus_t point(description &d, const route &r, const void *bias, const void *slope_of)
+{
+    if (r.bias) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
+    if (r.slope_of) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, slope_of));
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t describe_epilogue(description &d, const dt_matmul_args *x, const route &r)
+{
+    if (r.slope_of) {
+        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DGELU));
+        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, x->n));
+    } else if (r.bias) {
+        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS));
+        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, library_type(r.to_type)));
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t state_preferences(description &d)
+{
+    static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    TRY_BLAS(cublasLtMatmulPreferenceCreate(&d.preference));
+    TRY_BLAS(prefer(d, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (uint64_t)WORKSPACE));
+    TRY_BLAS(prefer(d, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, (uint32_t)CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+    for (cublasLtMatmulPreferenceAttributes_t alignment : alignments)
+        TRY_BLAS(prefer(d, alignment, (uint32_t)ALIGNMENT));
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* The search looks at the alignment of the epilogue's pointers: it gets one that is aligned like the least of ours. */
+cublasStatus_t choose(description &d, const dt_queue *q, const route &r, bool *found)
+{
+    const void *aligned = (const void *)(uintptr_t)ALIGNMENT;
+    int count = 0;
+    TRY_BLAS(point(d, r, aligned, aligned));
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)q->blas, d.product, d.b, d.a, d.c,
+                                                                 d.d, d.preference, 1, &d.chosen, &count);
+    *found = status == CUBLAS_STATUS_SUCCESS && count == 1 && d.chosen.state == CUBLAS_STATUS_SUCCESS;
+    return status == CUBLAS_STATUS_NOT_SUPPORTED ? CUBLAS_STATUS_SUCCESS : status;
+}
+
+cublasStatus_t describe(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
+                        bool *found)
+{
+    TRY_BLAS(describe_matrices(d, t, x, r));
+    TRY_BLAS(describe_epilogue(d, x, r));
+    TRY_BLAS(state_preferences(d));
+    return choose(d, q, r, found);
+}
+
+cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args *x, const route &r, const void *bias)
+{
+    const float alpha = 1, beta = r.add ? 1 : 0;
+    TRY_BLAS(point(d, r, bias, r.slope_of));
+    return cublasLtMatmul((cublasLtHandle_t)q->blas, d.product, &alpha, x->b, d.b, x->a, d.a, &beta,
+                          r.add ? r.add : r.to, d.c, r.to, d.d, &d.chosen.algo, x->scratch, WORKSPACE, stream_of(q));
+}
+
+__global__ void round_bias(int64_t n, const float *bias, bf16 *rounded)
+{
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) rounded[i] = narrow<bf16>(bias[i]);
+}
+
+/* *bias gets what the library shall add. */
+dt_status ready_bias(const dt_queue *q, const dt_matmul_args *x, const route &r, const void **bias)
+{
+    *bias = r.bias;
+    if (!r.rounds_bias) return DT_OK;
+    bf16 *rounded = (bf16 *)((char *)x->scratch + WORKSPACE);
+    round_bias<<<(unsigned)ceil_div<int64_t>(x->n, 256), 256, 0, stream_of(q)>>>(x->n, (const float *)x->bias, rounded);
+    *bias = rounded;
+    return launched();
+}
+
+/* *done is false when the library has no algorithm for it; then nothing was queued. */
+dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r, bool *done)
+{
+    description d;
+    const void *bias;
+    *done = false;
+    if (r.overlaps) return DT_OK;
+    DT_TRY(check_product(describe(d, q, t, x, r, done), t, x));
+    if (!*done) return DT_OK;
+    DT_TRY(ready_bias(q, x, r, &bias));
+    DT_TRY(check_product(multiply(d, q, x, r, bias), t, x));
+    return r.finishes ? run_finish(q, t, x, r.finishes_bias, r.finishes_add) : DT_OK;
+}
+
+}
+
+dt_status dt_cuda_matmul(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
+{
+    bool done = false;
+    DT_TRY(by_product_types(t, x->c_type, [](auto, auto) { return DT_OK; }));
+    if (x->m == 0 || x->n == 0) return DT_OK;
+    if (x->k && library_takes_slope(t, x)) DT_TRY(try_route(q, t, x, route_of(t, x, true), &done));
+    if (x->k && !done) DT_TRY(try_route(q, t, x, route_of(t, x, false), &done));
+    return done ? DT_OK : run_own(q, t, x);
+}
+
+int64_t dt_cuda_matmul_scratch(const dt_device_info *, dt_dtype t, const dt_matmul_args *x)
+{
+    const int64_t rounded_bias = ROUNDS_BIAS && t == DT_BF16 ? ceil_div<int64_t>(2 * x->n, ALIGNMENT) * ALIGNMENT : 0;
+    return x->m && x->n && x->k ? WORKSPACE + rounded_bias : 0;
+}
