@@ -192,7 +192,8 @@ static void column_sum_grad(dt_graph *graph, const dt_node *node, dt_tensor *con
 {
     const dt_tensor *x = node->in[0];
     dt_tensor *ones = dt_fill(graph, x->dtype, &DT_SHAPE(dt_shape_rows(&x->shape), 1), 1);
-    dt_tensor *row = dt_reshape(graph, dout[0], DT_SHAPE(1, dt_shape_last(&x->shape)));
+    dt_tensor *dy = dt_cast(graph, dout[0], x->dtype); /* the sum is wide */
+    dt_tensor *row = dt_reshape(graph, dy, DT_SHAPE(1, dt_shape_last(&x->shape)));
     din[0] = dt_rule_reshaped(graph, dt_matmul(graph, ones, row, (dt_matmul_attr){0}), &x->shape);
 }
 

@@ -56,20 +56,26 @@ static void read_working_copy(dt_tensor *t)
     t->dtype = DT_BF16;
 }
 
-/* What has no arithmetic, or a type of its own. */
+/* What has no arithmetic and a type of its own. */
 static bool keeps_types(const dt_node *n)
 {
-    return n->op == &dt_op_input || n->op == &dt_op_fill || n->op == &dt_op_cast || (n->op->flags & DT_OP_EFFECT);
+    return n->op == &dt_op_input || n->op == &dt_op_fill || n->op == &dt_op_cast;
 }
 
 static bool is_narrowable(const dt_tensor *t) { return t && (t->dtype == DT_F32 || t->dtype == DT_BF16); }
+
+/* What is written to persistent memory is float32 like that memory; a buffer has the type that it has. */
+static bool reads_wide(const dt_node *n, int i)
+{
+    return (n->op->flags & DT_OP_EFFECT) || ((n->op->wide_inputs >> i) & 1u);
+}
 
 /* Views take the type of what they show. */
 static dt_status narrow_node(dt_graph *g, dt_node *n)
 {
     for (int i = 0; i < n->input_count && !(n->op->flags & DT_OP_VIEW); i++) {
-        dt_dtype type = (n->op->wide_inputs >> i) & 1u ? DT_F32 : DT_BF16;
-        if (!is_narrowable(n->in[i]) || n->in[i]->dtype == type) continue;
+        dt_dtype type = reads_wide(n, i) ? DT_F32 : DT_BF16;
+        if (!is_narrowable(n->in[i]) || n->in[i]->dtype == type || n->in[i]->kind == DT_BUFFER) continue;
         n->in[i] = cast_before(g, n, n, n->in[i], type);
         if (!n->in[i]) return dt_graph_status(g);
     }

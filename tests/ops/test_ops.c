@@ -109,6 +109,18 @@ static void every_operator_is_complete(void **state)
     }
 }
 
+/* The CPU does not compute in bfloat16: that the graphs of all cases are well typed is all that shows here. */
+static void every_case_builds_in_bfloat16(void **state)
+{
+    const trial_options options = {.backend = DT_CPU, .passes.precision = DT_PRECISION_BF16};
+    for (int i = 0; i < op_case_count; i++) {
+        case_run run;
+        if (case_open(&run, &op_cases[i], &options))
+            fail_msg("%s: %s: %s", op_cases[i].op->name, op_cases[i].name, dt_error_message());
+        case_close(&run);
+    }
+}
+
 /* --- costs --- */
 
 static const dt_node *find_node(const dt_graph *g, const dt_op *op)
@@ -237,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_match_references),       cmocka_unit_test(masks_keep_or_drop),
         cmocka_unit_test(every_operator_has_a_case),     cmocka_unit_test(every_operator_is_complete),
+        cmocka_unit_test(every_case_builds_in_bfloat16),
         cmocka_unit_test(costs_are_the_textbook_numbers), cmocka_unit_test(messages_name_scope_and_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
