@@ -1,13 +1,16 @@
 /* Reads and checks the settings that shape the programs. */
 #include "train/recipe.h"
 
-static dt_status read_precision(const dt_settings *settings, dt_backend backend, dt_recipe *r)
+static dt_status read_precision(const dt_settings *settings, dt_backend backend, bool widens, dt_recipe *r)
 {
     enum { FP32, FP64, TF32, BF16 };
     static const dt_precision precision[] = {[FP32] = DT_PRECISION_FP32, [FP64] = DT_PRECISION_FP64,
                                              [TF32] = DT_PRECISION_TF32, [BF16] = DT_PRECISION_BF16};
     int mode = dt_setting_choice(settings, "precision.mode");
-    if (backend == DT_CPU && (mode == TF32 || mode == BF16))
+    bool needs_gpu = mode == TF32 || mode == BF16;
+    r->widened = backend == DT_CPU && needs_gpu && widens;
+    if (r->widened) mode = FP32;
+    if (backend == DT_CPU && needs_gpu && !widens)
         return dt_setting_fail(settings, "precision.mode", "%s needs a GPU: on the CPU use fp32 or fp64",
                                dt_setting_text(settings, "precision.mode"));
     if (backend == DT_CUDA && mode == FP64)
@@ -44,6 +47,9 @@ static dt_status read_batch(dt_settings *settings, int ranks, dt_recipe *r)
 
 void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, dt_log *log)
 {
+    if (r->widened)
+        dt_log_info(log, "computing in float32: precision.mode=%s needs a GPU",
+                    dt_setting_text(settings, "precision.mode"));
     if (!dt_setting_has(settings, "train.micro_batch")) return;
     int64_t share = r->batch / ranks, most = dt_setting_int(settings, "train.micro_batch");
     int64_t fewest = (share + most - 1) / most;
@@ -54,7 +60,7 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)fewest, (long long)(share / fewest));
 }
 
-dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *out)
+dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool widens, int ranks, dt_recipe *out)
 {
     dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
                    .clip = dt_setting_real(settings, "train.clip_norm"),
@@ -63,7 +69,7 @@ dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, int ranks, d
                    .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
     if (dt_setting_int(settings, "parallel.zero"))
         return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");
-    DT_TRY(read_precision(settings, backend, &r));
+    DT_TRY(read_precision(settings, backend, widens, &r));
     DT_TRY(read_batch(settings, ranks, &r));
     *out = r;
     return DT_OK;

@@ -20,6 +20,9 @@ is 'eval finds the very loss that the run reported'
 run eval runs/tiny --ema
 [ "$code" = 0 ] && has out 'averaged'
 is 'eval --ema'
+run eval runs/tiny device=cpu precision.mode=bf16 --json
+[ "$code" = 0 ] && has out "\"loss\":$loss,"
+is 'eval on the CPU of a run in bfloat16 computes in float32'
 run eval runs/tiny eval.batch=7 --json
 [ "$code" = 0 ] && has out '"samples":40'
 is 'eval with another batch sees every sample once'

@@ -142,7 +142,7 @@ static parity open_case(const parity_source *source, const char *precision)
     read_case(&p, precision);
     OK(dt_model_create(p.settings, &(dt_model_input){p.info.channels, p.info.height, p.info.width, p.info.classes},
                        &p.model));
-    OK(dt_recipe_read(p.settings, DT_CPU, 1, &p.recipe));
+    OK(dt_recipe_read(p.settings, DT_CPU, false, 1, &p.recipe));
     OK(dt_optimizer_create(p.settings, &p.optimizer));
     OK(dt_device_open(DT_CPU, 0, 2, &p.device));
     OK(dt_comm_create_single(p.device, &p.comm));
