@@ -48,10 +48,11 @@ static void print_flops(const dt_session *session, const dt_settings *settings)
 static void print_device(dt_device *device, int64_t planned)
 {
     dt_device_info info;
-    char size[32];
+    char size[32], available[32];
     if (dt_device_query(device, &info)) return; /* a plan does not need it */
-    printf("  %-12s %10s   has %s%s\n", "device", dt_text_bytes(size, (double)info.memory_total), info.name,
-           planned > info.memory_total ? ": TOO LITTLE" : "");
+    printf("  %-12s %10s   has %s, %s of it free now%s\n", "device", dt_text_bytes(size, (double)info.memory_total),
+           info.name, dt_text_bytes(available, (double)info.memory_free),
+           planned > info.memory_total ? ": TOO LITTLE" : planned > info.memory_free ? ": TOO LITTLE IS FREE" : "");
 }
 
 static void print_part(const char *label, int64_t bytes)

@@ -9,6 +9,7 @@ typedef struct dt_backend_table {
     const char *name;
     bool built;
     int (*count)(const char **why); /* `why` is never NULL here */
+    dt_status (*check)(int index); /* is it one that the kernels run on? */
     dt_status (*open)(int index, void **context);
     void (*close)(void *context);
     dt_status (*query)(void *context, dt_device_info *out); /* all but `threads` */
@@ -30,6 +31,9 @@ typedef struct dt_backend_table {
     dt_status (*record_end)(void *context, void **recording);
     dt_status (*record_run)(void *context, void *recording);
     void (*record_free)(void *recording);
+
+    void (*range_begin)(const char *name); /* NULL where no profiler looks at ranges */
+    void (*range_end)(void);
 
     dt_status (*event_create)(void *context, void **event);
     void (*event_free)(void *event);

@@ -16,6 +16,8 @@ static int cpu_count(const char **why)
     return 1;
 }
 
+static dt_status cpu_check(int index) { return DT_OK; }
+
 static dt_status cpu_open(int index, void **context)
 {
     *context = NULL;
@@ -119,6 +121,7 @@ const dt_backend_table dt_backend_cpu = {
     .name = "cpu",
     .built = true,
     .count = cpu_count,
+    .check = cpu_check,
     .open = cpu_open,
     .close = cpu_close,
     .query = cpu_query,

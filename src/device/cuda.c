@@ -4,9 +4,11 @@
  * blocks are placed while a large product runs. */
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
+#include <nvtx3/nvToolsExt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device/archs.h"
 #include "device/backend.h"
 
 typedef struct cuda_device {
@@ -22,6 +24,13 @@ static dt_status check(cudaError_t error, const char *what)
     return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
 }
 
+/* The newest CUDA that the driver takes, as in cudart's headers (13020 is 13.2); 0 where there is no driver. */
+static int driver_version(void)
+{
+    int version = 0;
+    return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
 static int cuda_count(const char **why)
 {
     int count = 0;
@@ -29,12 +38,31 @@ static int cuda_count(const char **why)
     *why = NULL;
     if (error == cudaSuccess && count) return count;
     if (error == cudaErrorInsufficientDriver)
-        *why = "no CUDA device: the NVIDIA driver is missing or older than this program's CUDA";
+        *why = driver_version() ? "no CUDA device: the NVIDIA driver is older than CUDA " DT_CUDA_VERSION
+                                  ", which this program was built with; a newer driver or an older toolkit helps"
+                                : "no CUDA device: there is no NVIDIA driver";
     else if (error == cudaSuccess || error == cudaErrorNoDevice)
-        *why = "no CUDA device: the driver sees no GPU";
+        *why = "no CUDA device: the driver sees no GPU, or CUDA_VISIBLE_DEVICES hides it";
     else
         *why = cudaGetErrorString(error);
     return 0;
+}
+
+static dt_status cuda_check(int index)
+{
+    int major, minor;
+    struct cudaDeviceProp properties;
+    DT_TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "ask for the capability"));
+    DT_TRY(check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "ask for the capability"));
+    if (dt_archs_run(DT_GPU_ARCHS, 10 * major + minor)) return DT_OK;
+    DT_TRY(check(cudaGetDeviceProperties(&properties, index), "read the device's properties"));
+    if (10 * major + minor < DT_LOWEST_CAPABILITY)
+        return dt_fail(DT_ERR_DEVICE, "GPU %d (%.128s) is of compute capability %d.%d, and the kernels need %d.%d or "
+                       "higher", index, properties.name, major, minor, DT_LOWEST_CAPABILITY / 10,
+                       DT_LOWEST_CAPABILITY % 10);
+    return dt_fail(DT_ERR_DEVICE, "GPU %d (%.128s) is of compute capability %d.%d, and this program was built for "
+                   "-Dgpu_archs=" DT_GPU_ARCHS ": build it with -Dgpu_archs=native", index, properties.name, major,
+                   minor);
 }
 
 static void cuda_close(void *context)
@@ -46,6 +74,16 @@ static void cuda_close(void *context)
     free(device);
 }
 
+/* Makes the context, for which the GPU must have some memory free. */
+static dt_status select_device(int index)
+{
+    cudaError_t error = cudaSetDevice(index);
+    if (error != cudaErrorMemoryAllocation && error != cudaErrorDevicesUnavailable)
+        return check(error, "select the device");
+    return dt_fail(DT_ERR_DEVICE, "CUDA cannot start on GPU %d: %s: other processes hold it (nvidia-smi names them)",
+                   index, cudaGetErrorString(error));
+}
+
 static dt_status cuda_open(int index, void **context)
 {
     cuda_device *device = calloc(1, sizeof *device);
@@ -53,7 +91,7 @@ static dt_status cuda_open(int index, void **context)
     device->index = index;
     dt_status status;
     int lowest, highest; /* a smaller number is a higher priority */
-    DT_TRY_GOTO(check(cudaSetDevice(index), "select the device"), failed);
+    DT_TRY_GOTO(select_device(index), failed);
     DT_TRY_GOTO(check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"), failed);
     for (int s = 0; s < DT_STREAMS; s++)
         DT_TRY_GOTO(check(cudaStreamCreateWithPriority(&device->streams[s], cudaStreamNonBlocking,
@@ -176,6 +214,10 @@ static dt_status cuda_record_run(void *context, void *recording)
 
 static void cuda_record_free(void *recording) { cudaGraphExecDestroy(recording); }
 
+static void cuda_range_begin(const char *name) { nvtxRangePushA(name); }
+
+static void cuda_range_end(void) { nvtxRangePop(); }
+
 static dt_status cuda_event_create(void *context, void **event)
 {
     cudaEvent_t created = NULL;
@@ -207,6 +249,7 @@ const dt_backend_table dt_backend_cuda = {
     .name = "cuda",
     .built = true,
     .count = cuda_count,
+    .check = cuda_check,
     .open = cuda_open,
     .close = cuda_close,
     .query = cuda_query,
@@ -222,6 +265,8 @@ const dt_backend_table dt_backend_cuda = {
     .record_end = cuda_record_end,
     .record_run = cuda_record_run,
     .record_free = cuda_record_free,
+    .range_begin = cuda_range_begin,
+    .range_end = cuda_range_end,
     .event_create = cuda_event_create,
     .event_free = cuda_event_free,
     .event_record = cuda_event_record,

@@ -46,7 +46,7 @@ int dt_backend_count(dt_backend backend, const char **why)
     return backends[backend]->count(why ? why : &unused);
 }
 
-dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **out)
+dt_status dt_backend_check(dt_backend kind, int index)
 {
     const dt_backend_table *backend = backends[kind];
     const char *why = NULL;
@@ -54,7 +54,13 @@ dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **ou
     if (!count) return dt_fail(DT_ERR_DEVICE, "%s", why);
     if (index < 0 || index >= count)
         return dt_fail(DT_ERR_DEVICE, "no %s device %d: there are %d", backend->name, index, count);
+    return backend->check(index);
+}
 
+dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **out)
+{
+    DT_TRY(dt_backend_check(kind, index));
+    const dt_backend_table *backend = backends[kind];
     dt_device *device = calloc(1, sizeof *device);
     if (!device) return dt_fail_memory(sizeof *device, "a device");
     device->backend = backend;
@@ -111,30 +117,66 @@ static int largest_category(const dt_memory_use *use)
     return largest;
 }
 
-/* "out of memory on cuda: cannot get 12.00 GiB for arena beside 130.00 GiB in use (optimizer 80.00 GiB, parameters
- * 40.00 GiB, gradients 10.00 GiB); what helps: ..." */
-static dt_status fail_out_of_memory(const dt_device *device, dt_memory category, size_t bytes)
+/* "130.00 GiB in use (optimizer 80.00 GiB, parameters 40.00 GiB, gradients 10.00 GiB)" */
+static void add_use(dt_text *out, const dt_memory_use *memory, const char *what)
 {
-    dt_memory_use use = device->memory;
-    dt_text held = {0};
-    char size[32], total[32];
-    for (int listed = 0; listed < 3; listed++) {
-        int largest = largest_category(&use);
-        if (!use.now[largest]) break;
-        dt_text_bytes(size, (double)use.now[largest]);
-        dt_text_add(&held, "%s%s %s", listed ? ", " : " (", dt_memory_name(largest), size);
-        use.now[largest] = 0;
+    dt_memory_use use = *memory;
+    char size[32];
+    dt_text_add(out, "%s %s", dt_text_bytes(size, (double)memory_in_use(&use)), what);
+    for (int listed = 0, c; listed < 3 && use.now[c = largest_category(&use)]; listed++) {
+        dt_text_add(out, "%s%s %s", listed ? ", " : " (", dt_memory_name(c), dt_text_bytes(size, (double)use.now[c]));
+        use.now[c] = 0;
     }
-    use = device->memory;
-    dt_text_bytes(total, (double)memory_in_use(&use));
-    use.now[category] += (int64_t)bytes;
-    dt_status status = dt_fail(DT_ERR_MEMORY,
-                               "out of memory on %s: cannot get %s for %s beside %s in use%s%s; what helps: %s",
-                               device->backend->name, dt_text_bytes(size, (double)bytes), dt_memory_name(category),
-                               total, held.data ? held.data : "", held.data ? ")" : "",
-                               categories[largest_category(&use)].help);
-    dt_text_free(&held);
+    if (memory_in_use(memory)) dt_text_add(out, ")");
+}
+
+/* "; 3.20 GiB of 139.80 GiB are free, and other processes hold some 6.60 GiB". What this process holds on a GPU besides
+ * (the CUDA context and libraries) is less than the least that is blamed on others. */
+static void add_free(dt_text *out, const dt_device *device, const dt_device_info *info)
+{
+    const int64_t least = (int64_t)2 << 30;
+    int64_t others = info->memory_total - info->memory_free - memory_in_use(&device->memory);
+    char total[32], available[32], held[32];
+    dt_text_add(out, "; %s of %s are free", dt_text_bytes(available, (double)info->memory_free),
+                dt_text_bytes(total, (double)info->memory_total));
+    if (device->kind == DT_CUDA && others >= least)
+        dt_text_add(out, ", and other processes hold some %s (nvidia-smi names them)",
+                    dt_text_bytes(held, (double)others));
+}
+
+static dt_status fail_with_help(const dt_device *device, dt_text *message, const dt_memory_use *wanted)
+{
+    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: %s; what helps: %s", device->backend->name,
+                               message->data ? message->data : "", categories[largest_category(wanted)].help);
+    dt_text_free(message);
     return status;
+}
+
+/* "out of memory on cuda: cannot get 12.00 GiB for arena beside 130.00 GiB in use (...); 3.20 GiB of ...; what helps: ..." */
+static dt_status fail_out_of_memory(dt_device *device, dt_memory category, size_t bytes)
+{
+    dt_memory_use wanted = device->memory;
+    dt_device_info info;
+    dt_text message = {0};
+    char size[32];
+    wanted.now[category] += (int64_t)bytes;
+    dt_text_add(&message, "cannot get %s for %s beside ", dt_text_bytes(size, (double)bytes), dt_memory_name(category));
+    add_use(&message, &device->memory, "in use");
+    if (!dt_device_query(device, &info) && info.memory_total) add_free(&message, device, &info);
+    return fail_with_help(device, &message, &wanted);
+}
+
+dt_status dt_device_check_room(dt_device *device, const int64_t planned[DT_MEMORY_CATEGORIES])
+{
+    dt_memory_use wanted = {0};
+    dt_device_info info;
+    dt_text message = {0};
+    for (int c = 0; c < DT_MEMORY_CATEGORIES; c++) wanted.now[c] = planned[c];
+    DT_TRY(dt_device_query(device, &info));
+    if (!info.memory_total || memory_in_use(&wanted) <= info.memory_free) return DT_OK;
+    add_use(&message, &wanted, "are needed");
+    add_free(&message, device, &info);
+    return fail_with_help(device, &message, &wanted);
 }
 
 dt_status dt_device_alloc(dt_device *device, dt_memory category, size_t bytes, void **out)
@@ -224,6 +266,16 @@ dt_status dt_recording_run(dt_device *device, dt_recording *recording)
 void dt_recording_free(dt_device *device, dt_recording *recording)
 {
     if (recording) device->backend->record_free(recording);
+}
+
+void dt_device_range_begin(const dt_device *device, const char *name)
+{
+    if (device->backend->range_begin) device->backend->range_begin(name);
+}
+
+void dt_device_range_end(const dt_device *device)
+{
+    if (device->backend->range_end) device->backend->range_end();
 }
 
 dt_status dt_event_create(dt_device *device, dt_event **out)

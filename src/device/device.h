@@ -44,6 +44,10 @@ bool dt_backend_built(dt_backend);
 int dt_backend_count(dt_backend, const char **why);
 const char *dt_backend_name(dt_backend); /* "cpu", "cuda" */
 
+/* Whether a run can use the device: it is there, and it is one that this build's kernels run on. The message of
+ * DT_ERR_DEVICE names it and says what it lacks. Costs next to nothing; dt_device_open asks first, too. */
+DT_MUST_USE dt_status dt_backend_check(dt_backend, int index);
+
 /* `threads` sizes the compute pool (0: all processors). The pool belongs to the device. */
 DT_MUST_USE dt_status dt_device_open(dt_backend, int index, int threads, dt_device **out);
 void dt_device_close(dt_device *); /* NULL is allowed; all allocations must be freed before */
@@ -60,6 +64,9 @@ typedef struct dt_queue {
 /* Valid as long as the device. */
 const dt_queue *dt_device_queue(const dt_device *, dt_stream);
 
+/* Before anything is allocated: is what is planned of each category free now? DT_ERR_MEMORY names the largest, how much
+ * is free, what other processes hold, and the setting that helps. */
+DT_MUST_USE dt_status dt_device_check_room(dt_device *, const int64_t planned[DT_MEMORY_CATEGORIES]);
 /* Aligned to 256 bytes, zeroed. Out of memory names the largest categories in use and the setting that helps. */
 DT_MUST_USE dt_status dt_device_alloc(dt_device *, dt_memory, size_t bytes, void **out);
 void dt_device_free(dt_device *, dt_memory, void *ptr, size_t bytes);
@@ -89,6 +96,10 @@ DT_MUST_USE dt_status dt_recording_end(dt_device *, dt_recording **out); /* noth
 void dt_recording_cancel(dt_device *);                                   /* instead of ending it, behind a failure */
 DT_MUST_USE dt_status dt_recording_run(dt_device *, dt_recording *);     /* queued on the compute stream */
 void dt_recording_free(dt_device *, dt_recording *);                     /* NULL is allowed */
+
+/* What the calling thread does until the end, named for profilers (NVTX on CUDA); ranges nest. */
+void dt_device_range_begin(const dt_device *, const char *name);
+void dt_device_range_end(const dt_device *);
 
 DT_MUST_USE dt_status dt_event_create(dt_device *, dt_event **out);
 void dt_event_free(dt_device *, dt_event *);

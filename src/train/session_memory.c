@@ -83,8 +83,16 @@ dt_status dt_session_host_memory(const dt_session *s, const dt_settings *setting
 
 /* --- memory --- */
 
+static dt_status check_room(const dt_session *s)
+{
+    int64_t planned[DT_MEMORY_CATEGORIES];
+    for (int m = 0; m < DT_MEMORY_CATEGORIES; m++) planned[m] = dt_session_memory(s, (dt_memory)m);
+    return dt_device_check_room(s->device, planned);
+}
+
 dt_status dt_session_bind(dt_session *s)
 {
+    DT_TRY(check_room(s));
     DT_TRY(dt_store_alloc(s->store, s->device, wanted_buffers(s)));
     DT_TRY(dt_device_alloc(s->device, DT_MEMORY_ARENA, (size_t)s->arena_bytes, &s->arena));
     for (int i = 0; i < DT_SLOTS; i++) {

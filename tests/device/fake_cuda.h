@@ -1,0 +1,28 @@
+/* A CUDA runtime and cuBLASLt without a GPU, linked before the real ones: the answers are the test's, memory is the
+ * host's, recordings do nothing. It has what src/device/cuda.c calls, and shows what the program says to errors that no
+ * test can make on a real GPU. A test has no CUDA kernels beside it: it defines dt_kernels_of itself. */
+#ifndef DT_TESTS_FAKE_CUDA_H
+#define DT_TESTS_FAKE_CUDA_H
+
+#include <stdbool.h>
+
+#include <cuda_runtime_api.h>
+
+typedef struct fake_cuda {
+    cudaError_t count_error, open_error; /* of cudaGetDeviceCount, cudaSetDevice */
+    int count, driver, major, minor;
+    const char *name;
+    size_t memory, others; /* bytes in all, and held by other processes */
+    bool no_blas;
+    int fault_at; /* the launch that faults, counted from 1; 0: none */
+    /* What happened. */
+    int launches, captures, selected;
+    size_t held; /* bytes allocated */
+    bool faulted, reported;
+} fake_cuda;
+
+extern fake_cuda fake;
+void fake_reset(void);  /* one healthy H100 */
+void fake_launch(void); /* for the test's kernels to call; what is called next does not know of a fault yet */
+
+#endif

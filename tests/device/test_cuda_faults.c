@@ -1,0 +1,173 @@
+/* What the program says to CUDA that fails, by a fake runtime. The kernels are those of the CPU: the fake's memory is
+ * the host's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_cuda.h"
+#include "kernels/cpu/kernels.h"
+#include "train/device_choice.h"
+#include "train/tiny.h"
+
+static dt_kernels kernels;
+
+const dt_kernels *dt_kernels_of(dt_backend backend) { return &kernels; }
+
+static dt_status counted_point_norm(const dt_queue *queue, dt_dtype t, const dt_point_norm_args *x)
+{
+    fake_launch();
+    return dt_cpu_kernels_best()->point_norm(queue, t, x);
+}
+
+static int setup(void **state)
+{
+    fake_reset();
+    kernels = *dt_cpu_kernels_best();
+    kernels.point_norm = counted_point_norm;
+    return tiny_make_folder(state);
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void expect_words(const char *text, const char *words)
+{
+    if (!strstr(text, words)) fail_msg("'%s' does not say '%s'", text, words);
+}
+
+static void expect_refused(const char *words)
+{
+    dt_device *device = NULL;
+    assert_int_equal(dt_backend_check(DT_CUDA, 0), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), words);
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), words);
+    assert_null(device);
+}
+
+/* --- no GPU for this program --- */
+
+static void no_gpu_and_no_driver_are_told_apart(void **state)
+{
+    fake.count_error = cudaErrorNoDevice;
+    expect_refused("the driver sees no GPU, or CUDA_VISIBLE_DEVICES hides it");
+    fake.count_error = cudaErrorInsufficientDriver;
+    expect_refused("the NVIDIA driver is older than CUDA " DT_CUDA_VERSION);
+    fake.driver = 0;
+    expect_refused("there is no NVIDIA driver");
+}
+
+static void an_old_gpu_is_named(void **state)
+{
+    fake.name = "Tesla V100-SXM2-16GB";
+    fake.major = 7;
+    expect_refused("GPU 0 (Tesla V100-SXM2-16GB) is of compute capability 7.0, and the kernels need 8.0 or higher");
+}
+
+/* What is chosen by device=WISH, and what the log or the error says. */
+static dt_status choose(const char *wish, dt_backend *chosen, char said[1024])
+{
+    dt_log *log = NULL;
+    FILE *file = tmpfile();
+    dt_settings *settings = tiny_settings(WORDS(wish));
+    assert_int_equal(dt_log_create(file, DT_LOG_INFO, &log), DT_OK);
+    dt_status status = dt_device_choose(settings, log, chosen);
+    dt_log_free(log);
+    rewind(file);
+    size_t length = fread(said, 1, 1023, file);
+    said[length] = '\0';
+    if (status) snprintf(said, 1024, "%s", dt_error_message());
+    fclose(file);
+    dt_settings_free(settings);
+    return status;
+}
+
+static void an_old_gpu_leaves_the_cpu(void **state)
+{
+    char said[1024];
+    dt_backend chosen;
+    fake.major = 7;
+    assert_int_equal(choose("device=auto", &chosen, said), DT_OK);
+    assert_int_equal(chosen, DT_CPU);
+    expect_words(said, "computing on the CPU: GPU 0 (NVIDIA H100 80GB HBM3) is of compute capability 7.0");
+    assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* one line */
+    assert_int_equal(choose("device=cuda", &chosen, said), DT_ERR_USAGE);
+    expect_words(said, "cuda cannot be used: GPU 0");
+}
+
+static void the_first_of_several_gpus_is_taken(void **state)
+{
+    char said[1024];
+    dt_backend chosen;
+    assert_int_equal(choose("device=auto", &chosen, said), DT_OK);
+    assert_int_equal(chosen, DT_CUDA);
+    assert_string_equal(said, "");
+    fake.count = 4;
+    assert_int_equal(choose("device=cuda", &chosen, said), DT_OK);
+    expect_words(said, "the first of 4 GPUs; CUDA_VISIBLE_DEVICES chooses another");
+    assert_int_equal(dt_backend_check(DT_CUDA, 3), DT_OK);
+    assert_int_equal(dt_backend_check(DT_CUDA, 4), DT_ERR_DEVICE);
+}
+
+static void a_gpu_that_does_not_start_is_named(void **state)
+{
+    dt_device *device = NULL;
+    fake.open_error = cudaErrorMemoryAllocation;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), "cannot start on GPU 0: out of memory: other processes hold it");
+    fake.open_error = cudaSuccess;
+    fake.no_blas = true;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), "cannot start cuBLASLt");
+    assert_null(device);
+}
+
+/* --- memory --- */
+
+static void too_little_is_said_before_memory_is_taken(void **state)
+{
+    fake.memory = (size_t)24 << 30;
+    fake.others = fake.memory - 4096;
+    assert_int_equal(tiny_train("full", WORDS("device=cuda"), false, NULL), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "out of memory on cuda: ");
+    expect_words(dt_error_message(), "are needed (");
+    expect_words(dt_error_message(), "of 24.0 GiB are free, and other processes hold some 24.0 GiB (nvidia-smi names them)");
+    expect_words(dt_error_message(), "what helps: ");
+    assert_int_equal(fake.held, 0);
+}
+
+static void running_out_names_all_holders(void **state)
+{
+    dt_device *device;
+    void *held, *wanted;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_OK);
+    assert_int_equal(dt_device_alloc(device, DT_MEMORY_OPTIMIZER, 3 << 20, &held), DT_OK);
+    fake.others = fake.memory - (5 << 20);
+    assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, 8 << 20, &wanted), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "cannot get 8.00 MiB for arena beside 3.00 MiB in use (optimizer 3.00 MiB)");
+    expect_words(dt_error_message(), "2.00 MiB of 80.0 GiB are free, and other processes hold some 80.0 GiB");
+    expect_words(dt_error_message(), "train.recompute");
+    dt_device_free(device, DT_MEMORY_OPTIMIZER, held, 3 << 20);
+    dt_device_close(device);
+    assert_int_equal(fake.held, 0);
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, tiny_remove_folder)
+    const struct CMUnitTest tests[] = {
+        CASE(no_gpu_and_no_driver_are_told_apart),
+        CASE(an_old_gpu_is_named),
+        CASE(an_old_gpu_leaves_the_cpu),
+        CASE(the_first_of_several_gpus_is_taken),
+        CASE(a_gpu_that_does_not_start_is_named),
+        CASE(too_little_is_said_before_memory_is_taken),
+        CASE(running_out_names_all_holders),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
