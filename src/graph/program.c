@@ -166,16 +166,26 @@ dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing ti
     return DT_OK;
 }
 
+static bool is_finite(dt_dtype dtype, const void *data, int64_t i)
+{
+    switch (dtype) {
+    case DT_F64: return isfinite(((const double *)data)[i]);
+    case DT_F32: return isfinite(((const float *)data)[i]);
+    case DT_BF16: return (((const uint16_t *)data)[i] & 0x7f80) != 0x7f80; /* all ones in its exponent */
+    default: return true;
+    }
+}
+
 static bool all_finite(dt_dtype dtype, const void *data, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
-        if (!isfinite(dtype == DT_F64 ? ((const double *)data)[i] : ((const float *)data)[i])) return false;
+        if (!is_finite(dtype, data, i)) return false;
     return true;
 }
 
 static dt_status check_output(dt_program *p, const dt_node *n, const dt_tensor *t)
 {
-    if (!t || (t->dtype != DT_F32 && t->dtype != DT_F64)) return DT_OK;
+    if (!t || !dt_dtype_is_float(t->dtype)) return DT_OK;
     size_t bytes = (size_t)dt_tensor_bytes(t);
     void *host = malloc(bytes);
     if (!host) return dt_fail_memory(bytes, "debug.nonfinite");
