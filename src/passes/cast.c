@@ -76,8 +76,9 @@ static dt_status narrow_node(dt_graph *g, dt_node *n)
     for (int i = 0; i < n->input_count && !(n->op->flags & DT_OP_VIEW); i++) {
         dt_dtype type = reads_wide(n, i) ? DT_F32 : DT_BF16;
         if (!is_narrowable(n->in[i]) || n->in[i]->dtype == type || n->in[i]->kind == DT_BUFFER) continue;
-        n->in[i] = cast_before(g, n, n, n->in[i], type);
-        if (!n->in[i]) return dt_graph_status(g);
+        dt_tensor *other = cast_before(g, n, n, n->in[i], type);
+        if (!other) return dt_graph_status(g);
+        dt_node_set_input(n, i, other);
     }
     for (int k = 0; k < n->output_count; k++) {
         if (!is_narrowable(n->out[k])) continue;

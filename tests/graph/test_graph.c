@@ -73,6 +73,21 @@ static void replacing_can_leave_one_reader_out(void **state)
     close_graph(&f);
 }
 
+/* In bfloat16 mode the GELU reads a cast of the vector, and the vector the cast alone. */
+static void a_cast_takes_over_its_reader(void **state)
+{
+    fixture f = open_graph();
+    dt_unit_begin(f.g, "a");
+    dt_tensor *vector = dt_param_tensor(f.g, "v", DT_SHAPE(4), bias), *y = dt_gelu(f.g, vector, DT_ACT_GELU);
+    dt_unit_end(f.g);
+    assert_int_equal(dt_pass_cast(f.g, DT_PRECISION_BF16), DT_OK);
+    const dt_tensor *cast = y->maker->in[0];
+    assert_int_equal(cast->dtype, DT_BF16);
+    assert_ptr_equal(dt_graph_only_reader(f.g, vector), cast->maker);
+    assert_ptr_equal(dt_graph_only_reader(f.g, cast), y->maker);
+    close_graph(&f);
+}
+
 /* --- parameters --- */
 
 static void parameters_are_found_and_laid_out(void **state)
@@ -438,11 +453,37 @@ static void a_state_keeps_its_type(void **state)
     dt_device_close(device);
 }
 
+/* --- values that are not finite --- */
+
+static void every_float_type_is_checked(void **state)
+{
+    static const unsigned char nan[][8] = {{0, 0, 0xc0, 0x7f}, {0, 0, 0, 0, 0, 0, 0xf8, 0x7f}, {0x80, 0xff}};
+    static const dt_dtype types[] = {DT_F32, DT_F64, DT_BF16};
+    dt_device *device;
+    char arena[256];
+    assert_int_equal(dt_device_open(DT_CPU, 0, 1, &device), DT_OK);
+    for (int i = 0; i < 3; i++) {
+        dt_graph *g;
+        char slot[64] = {0};
+        assert_int_equal(dt_graph_create(NULL, false, &g), DT_OK);
+        dt_graph_output(g, "x", dt_input(g, "x", types[i], DT_SHAPE(2)));
+        dt_program *program = plan(g);
+        assert_int_equal(dt_program_bind(program, device, NULL, arena), DT_OK);
+        assert_int_equal(dt_program_check_finite(program, &(dt_run){.slot = slot}), DT_OK);
+        memcpy(slot + dt_dtype_size(types[i]), nan[i], dt_dtype_size(types[i]));
+        assert_int_equal(dt_program_check_finite(program, &(dt_run){.slot = slot}), DT_ERR_NUMERIC);
+        dt_program_free(program);
+    }
+    dt_device_close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_readers_are_found),
         cmocka_unit_test(replacing_can_leave_one_reader_out),
+        cmocka_unit_test(a_cast_takes_over_its_reader),
+        cmocka_unit_test(every_float_type_is_checked),
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
         cmocka_unit_test(parameters_stand_in_units),
