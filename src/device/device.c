@@ -152,7 +152,8 @@ static dt_status fail_with_help(const dt_device *device, dt_text *message, const
     return status;
 }
 
-/* "out of memory on cuda: cannot get 12.00 GiB for arena beside 130.00 GiB in use (...); 3.20 GiB of ...; what helps: ..." */
+/* "out of memory on cuda: cannot get 12.00 GiB for arena beside 130.00 GiB in use (...); 3.20 GiB of
+ * ...; what helps: ..." */
 static dt_status fail_out_of_memory(dt_device *device, dt_memory category, size_t bytes)
 {
     dt_memory_use wanted = device->memory;
@@ -160,7 +161,8 @@ static dt_status fail_out_of_memory(dt_device *device, dt_memory category, size_
     dt_text message = {0};
     char size[32];
     wanted.now[category] += (int64_t)bytes;
-    dt_text_add(&message, "cannot get %s for %s beside ", dt_text_bytes(size, (double)bytes), dt_memory_name(category));
+    dt_text_add(&message, "cannot get %s for %s beside ", dt_text_bytes(size, (double)bytes),
+                dt_memory_name(category));
     add_use(&message, &device->memory, "in use");
     if (!dt_device_query(device, &info) && info.memory_total) add_free(&message, device, &info);
     return fail_with_help(device, &message, &wanted);

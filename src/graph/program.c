@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,13 +122,41 @@ dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void 
 
 /* --- running --- */
 
-static dt_status run_node(const dt_node *n, dt_exec *exec)
+enum { LABEL_ROOM = 160 };
+
+/* "add (blocks.3.attn, backward)"; without a scope the program's name stands there. */
+static const char *label(const dt_program *p, const dt_node *n, char out[LABEL_ROOM])
+{
+    snprintf(out, LABEL_ROOM, "%s (%s%s)", n->op->name, *n->scope ? n->scope : p->name,
+             n->backward ? ", backward" : "");
+    return out;
+}
+
+static dt_status fail_at(dt_status status, const dt_program *p, const dt_node *n)
+{
+    char name[LABEL_ROOM];
+    return dt_fail_in(status, "operator %s", label(p, n, name));
+}
+
+/* Queues a node's work. */
+static dt_status run_node(dt_program *p, const dt_node *n)
 {
     if (n->op->flags & DT_OP_VIEW) return DT_OK;
-    exec->stream = n->stream;
-    exec->queue = dt_device_queue(exec->device, n->stream);
-    dt_status status = n->op->run(n, exec);
-    return status ? dt_fail_in(status, "%s (%s)", n->op->name, n->scope) : DT_OK;
+    p->exec.stream = n->stream;
+    p->exec.queue = dt_device_queue(p->exec.device, n->stream);
+    dt_status status = n->op->run(n, &p->exec);
+    return status ? fail_at(status, p, n) : DT_OK;
+}
+
+/* Runs a node and waits for it: a fault that the device reports late is then this node's. */
+static dt_status run_alone(dt_program *p, const dt_node *n)
+{
+    char name[LABEL_ROOM];
+    dt_device_range_begin(p->exec.device, label(p, n, name));
+    dt_status status = run_node(p, n), ended = DT_OK;
+    if (!status) ended = dt_device_sync(p->exec.device, n->stream);
+    dt_device_range_end(p->exec.device);
+    return ended ? fail_at(ended, p, n) : status;
 }
 
 static void begin(dt_program *p, const dt_run *run)
@@ -141,14 +170,29 @@ static void begin(dt_program *p, const dt_run *run)
 static dt_status launch(void *program)
 {
     dt_program *p = program;
-    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(n, &p->exec));
+    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(p, n));
+    return DT_OK;
+}
+
+/* Before a run node by node: what went wrong earlier is not the first node's. */
+static dt_status settle(dt_program *p)
+{
+    dt_status status = dt_device_sync(p->exec.device, DT_STREAM_COMPUTE);
+    return status ? dt_fail_in(status, "before the first operator of program %s", p->name) : DT_OK;
+}
+
+static dt_status launch_alone(dt_program *p)
+{
+    DT_TRY(settle(p));
+    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_alone(p, n));
     return DT_OK;
 }
 
 dt_status dt_program_run(dt_program *p, const dt_run *run)
 {
     begin(p, run);
-    if (p->direct || !dt_device_records(p->exec.device)) return launch(p);
+    if (p->direct) return launch_alone(p);
+    if (!dt_device_records(p->exec.device)) return launch(p);
     return dt_replays_run(&p->replays, p->exec.device, run, launch, p);
 }
 
@@ -157,10 +201,10 @@ void dt_program_run_direct(dt_program *p) { p->direct = true; }
 dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing timing, void *context)
 {
     begin(p, run);
+    DT_TRY(settle(p));
     for (const dt_node *n = p->graph->first; n; n = n->next) {
         double start = dt_clock();
-        DT_TRY(run_node(n, &p->exec));
-        DT_TRY(dt_device_sync(p->exec.device, n->stream));
+        DT_TRY(run_alone(p, n));
         timing(context, n, dt_clock() - start);
     }
     return DT_OK;
@@ -185,6 +229,7 @@ static bool all_finite(dt_dtype dtype, const void *data, int64_t count)
 
 static dt_status check_output(dt_program *p, const dt_node *n, const dt_tensor *t)
 {
+    char name[LABEL_ROOM];
     if (!t || !dt_dtype_is_float(t->dtype)) return DT_OK;
     size_t bytes = (size_t)dt_tensor_bytes(t);
     void *host = malloc(bytes);
@@ -192,8 +237,7 @@ static dt_status check_output(dt_program *p, const dt_node *n, const dt_tensor *
     dt_status status = dt_device_download(p->exec.device, n->stream, host, t->data, bytes);
     if (!status) status = dt_device_sync(p->exec.device, n->stream);
     if (!status && !all_finite(t->dtype, host, dt_shape_count(&t->shape)))
-        status = dt_fail(DT_ERR_NUMERIC, "operator %s (%s%s) made a value that is not finite", n->op->name,
-                         *n->scope ? n->scope : p->name, n->backward ? ", backward" : "");
+        status = dt_fail(DT_ERR_NUMERIC, "operator %s made a value that is not finite", label(p, n, name));
     free(host);
     return status;
 }
@@ -201,8 +245,9 @@ static dt_status check_output(dt_program *p, const dt_node *n, const dt_tensor *
 dt_status dt_program_check_finite(dt_program *p, const dt_run *run)
 {
     begin(p, run);
+    DT_TRY(settle(p));
     for (const dt_node *n = p->graph->first; n; n = n->next) {
-        DT_TRY(run_node(n, &p->exec));
+        DT_TRY(run_alone(p, n));
         for (int k = 0; k < n->output_count; k++) DT_TRY(check_output(p, n, n->out[k]));
     }
     return DT_OK;

@@ -40,7 +40,9 @@ typedef struct dt_run {
 /* Where the device records (device.h), a combination of slot and flags is recorded when it comes for the second time
  * and replayed from then on. */
 DT_MUST_USE dt_status dt_program_run(dt_program *, const dt_run *);
-void dt_program_run_direct(dt_program *); /* from now on node by node, never recorded */
+/* From now on node by node, never recorded. The host waits for each, so that a fault of the device, which otherwise is
+ * reported by whatever call comes next, names the operator that it comes from. Profilers see a range for each. */
+void dt_program_run_direct(dt_program *);
 /* Copies an output to the host: queued on the compute stream behind the run. */
 DT_MUST_USE dt_status dt_program_read(const dt_program *, const char *output, void *host, size_t bytes);
 const dt_feed_field *dt_program_feed(const dt_program *, const char *name); /* NULL when there is none */

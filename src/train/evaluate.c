@@ -100,7 +100,7 @@ dt_status dt_evaluate(dt_session *session, dt_settings *settings, dt_log *log, d
     dt_evaluator *e = NULL;
     DT_TRY(dt_evaluator_create(session, settings, NULL, log, &e));
     *out = (dt_eval_report){.step = -1};
-    dt_status status = dt_evaluator_run(e, DT_PROGRAM_EVAL, out);
+    dt_status status = dt_session_explain(session, dt_evaluator_run(e, DT_PROGRAM_EVAL, out));
     dt_evaluator_free(e);
     return status;
 }

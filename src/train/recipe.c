@@ -65,7 +65,7 @@ dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool widens,
     dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
                    .clip = dt_setting_real(settings, "train.clip_norm"),
                    .ema = dt_setting_real(settings, "train.ema"),
-                   .direct = dt_setting_bool(settings, "debug.direct"),
+                   .direct = dt_setting_bool(settings, "debug.direct") || dt_setting_bool(settings, "debug.nonfinite"),
                    .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
     if (dt_setting_int(settings, "parallel.zero"))
         return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");

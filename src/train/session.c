@@ -150,6 +150,12 @@ dt_program *dt_session_program(const dt_session *s, const char *name)
     return NULL;
 }
 
+dt_status dt_session_explain(const dt_session *s, dt_status status)
+{
+    if (status != DT_ERR_DEVICE || !s || !s->arena || s->backend != DT_CUDA || s->recipe.direct) return status;
+    return dt_fail(status, "%s; debug.direct=true names the operator that fails", dt_error_message());
+}
+
 double dt_session_step_flops(const dt_session *s)
 {
     if (!s->program[DT_PROGRAM_PASS]) return 0;

@@ -37,6 +37,10 @@ struct dt_session {
 /* Opens a split and holds its shapes against those the session was planned for. */
 DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);
 
+/* While programs are replayed, a fault of the GPU is reported by whatever call comes next: says how to learn where it
+ * comes from. Returns `status`; the session may be NULL. */
+DT_MUST_USE dt_status dt_session_explain(const dt_session *, dt_status);
+
 /* session_memory.c */
 bool dt_session_keeps_average(const dt_session *); /* train.ema, while training */
 void dt_session_measure(dt_session *);             /* sizes of arena and slots, once all programs are planned */

@@ -70,7 +70,7 @@ static const dt_setting_row rows[] = {
     {"parallel.zero", DT_SETTING_INT, "0", 0, 3,
      .help = "what ranks share instead of copying: 0 nothing, the only level of a single rank"},
     {"debug.direct", DT_SETTING_BOOL, "false",
-     .help = "launch every operation by itself instead of replaying recorded steps; the same bits, slower; CUDA only"},
+     .help = "launch operations one by one and wait for each: same bits, slower; a GPU's failure names its operator"},
     {"debug.nonfinite", DT_SETTING_BOOL, "false",
      .help = "check every tensor and stop at the first operator that makes a value that is not finite; slow"},
 };

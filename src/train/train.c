@@ -157,6 +157,7 @@ dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, d
 {
     dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1, .best_before = NAN};
     dt_status status = train(&t);
+    status = dt_session_explain(t.session, status);
     if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);
     return status;

@@ -26,11 +26,17 @@ static dt_status run_program(dt_program *program, const char *slot, dt_node_timi
     return timing ? dt_program_profile(program, &run, timing, context) : dt_program_run(program, &run);
 }
 
-dt_status dt_session_run_step(dt_session *s, dt_node_timing timing, void *context)
+static dt_status run_programs(dt_session *s, dt_node_timing timing, void *context)
 {
     DT_TRY(run_program(s->program[DT_PROGRAM_PASS], s->slot[0], timing, context));
     DT_TRY(run_program(s->program[DT_PROGRAM_UPDATE], s->slot[0] + s->update_offset, timing, context));
     return dt_device_sync(s->device, DT_STREAM_COMPUTE);
+}
+
+dt_status dt_session_run_step(dt_session *s, dt_node_timing timing, void *context)
+{
+    dt_status status = run_programs(s, timing, context);
+    return timing ? status : dt_session_explain(s, status);
 }
 
 dt_status dt_session_load_step(dt_session *s)

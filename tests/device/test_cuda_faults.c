@@ -136,7 +136,7 @@ static void too_little_is_said_before_memory_is_taken(void **state)
     assert_int_equal(tiny_train("full", WORDS("device=cuda"), false, NULL), DT_ERR_MEMORY);
     expect_words(dt_error_message(), "out of memory on cuda: ");
     expect_words(dt_error_message(), "are needed (");
-    expect_words(dt_error_message(), "of 24.0 GiB are free, and other processes hold some 24.0 GiB (nvidia-smi names them)");
+    expect_words(dt_error_message(), "of 24.0 GiB are free, and other processes hold some 24.0 GiB (nvidia-smi");
     expect_words(dt_error_message(), "what helps: ");
     assert_int_equal(fake.held, 0);
 }
@@ -157,6 +157,48 @@ static void running_out_names_all_holders(void **state)
     assert_int_equal(fake.held, 0);
 }
 
+/* --- faults of kernels, which CUDA reports late --- */
+
+enum { NORMS = 5 }; /* point norms of a forward pass: two in each of two blocks, and the last */
+
+static void a_fault_of_a_replayed_run_says_how_to_find_it(void **state)
+{
+    fake.fault_at = 2;
+    assert_int_equal(tiny_train("replayed", WORDS("device=cuda"), false, NULL), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), "an illegal memory access was encountered");
+    expect_words(dt_error_message(), "; debug.direct=true names the operator that fails");
+}
+
+/* In the second step, so that everything before it went well. */
+static void a_fault_of_a_direct_run_names_its_operator(void **state)
+{
+    fake.fault_at = NORMS + 4;
+    assert_int_equal(tiny_train("direct", WORDS("device=cuda", "debug.direct=true"), false, NULL), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), "operator point_norm (blocks.1");
+    expect_words(dt_error_message(), "an illegal memory access was encountered");
+    assert_null(strstr(dt_error_message(), "debug.direct"));
+    assert_int_equal(fake.captures, 0);
+}
+
+static void a_direct_run_trains(void **state)
+{
+    assert_int_equal(tiny_train("cpu", NULL, false, NULL), DT_OK);
+    assert_int_equal(tiny_train("cuda", WORDS("device=cuda", "debug.direct=true"), false, NULL), DT_OK);
+    tiny_assert_same(tiny_checkpoint("cpu", 12), tiny_checkpoint("cuda", 12));
+    assert_int_equal(fake.held, 0);
+}
+
+static void looking_for_what_is_not_finite_records_nothing(void **state)
+{
+    assert_int_equal(tiny_train("finite", WORDS("device=cuda", "debug.nonfinite=true"), false, NULL), DT_OK);
+    assert_int_equal(fake.captures, 0);
+    assert_int_equal(tiny_train("bad", WORDS("device=cuda", "debug.nonfinite=true", "optim.lr=1e30",
+                                             "schedule.warmup_steps=0"), false, NULL), DT_ERR_NUMERIC);
+    expect_words(dt_error_message(), "operator ");
+    expect_words(dt_error_message(), "made a value that is not finite");
+    assert_int_equal(fake.captures, 0);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, tiny_remove_folder)
@@ -168,6 +210,10 @@ int main(void)
         CASE(a_gpu_that_does_not_start_is_named),
         CASE(too_little_is_said_before_memory_is_taken),
         CASE(running_out_names_all_holders),
+        CASE(a_fault_of_a_replayed_run_says_how_to_find_it),
+        CASE(a_fault_of_a_direct_run_names_its_operator),
+        CASE(a_direct_run_trains),
+        CASE(looking_for_what_is_not_finite_records_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,9 +37,9 @@ static void peaks_are_found_by_name(void **state)
 /* Rather none than that of a GPU whose name only looks alike. */
 static void unknown_gpus_have_no_peak(void **state)
 {
-    const char *const unknown[] = {"", "NVIDIA", "NVIDIA RTX A1000", "NVIDIA RTX A4000", "NVIDIA A10", "Quadro RTX 6000",
-                                   "NVIDIA GeForce RTX 4090 D", "NVIDIA GeForce RTX 4090 Laptop GPU", "Tesla T4",
-                                   "NVIDIA TITAN XA100", "NVIDIA H20"};
+    const char *const unknown[] = {"", "NVIDIA", "NVIDIA RTX A1000", "NVIDIA RTX A4000", "NVIDIA A10",
+                                   "Quadro RTX 6000", "NVIDIA GeForce RTX 4090 D", "Tesla T4", "NVIDIA H20",
+                                   "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA TITAN XA100"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         if (!isnan(dt_peak_flops(unknown[i], DT_PEAK_BF16))) fail_msg("'%s' has a peak", unknown[i]);
 }
