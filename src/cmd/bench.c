@@ -5,9 +5,11 @@
 
 #include "cmd/command.h"
 #include "cmd/table.h"
+#include "train/device_choice.h"
 
-/* The shapes of a config's model, which a session knows. */
-static dt_status read_shapes(dt_settings *settings, dt_log *log, dt_bench_shapes *out)
+/* The shapes of a config's model, which a session knows. AdamW gets the matrices of one block on the CPU, whose caches
+ * hold no more of any model, and all parameters on a GPU. */
+static dt_status read_shapes(dt_settings *settings, dt_backend backend, dt_log *log, dt_bench_shapes *out)
 {
     dt_session *session;
     DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
@@ -19,17 +21,20 @@ static dt_status read_shapes(dt_settings *settings, dt_log *log, dt_bench_shapes
         .heads = dims.heads,
         .hidden = dims.hidden,
         .classes = dims.classes,
+        .parameters = 4 * dims.width * dims.width + 2 * dims.width * dims.hidden,
     };
+    if (backend == DT_CUDA) out->parameters = dt_store_trainable(dt_session_store(session));
     dt_session_free(session);
     return DT_OK;
 }
 
 static dt_status bench_kernels(dt_settings *settings, bool configured, dt_log *log)
 {
-    /* ViT-S/16 at 224 x 224, 16 images */
-    dt_bench_shapes shapes = {.batch = 16, .tokens = 196, .channels = 384, .heads = 6, .hidden = 1536, .classes = 1000};
-    if (configured) DT_TRY(read_shapes(settings, log, &shapes));
-    return dt_bench_kernels(&shapes, (int)dt_setting_int(settings, "threads"));
+    dt_backend backend;
+    dt_bench_shapes shapes;
+    DT_TRY(dt_device_choose(settings, configured ? NULL : log, &backend)); /* a session says it too */
+    if (configured) DT_TRY(read_shapes(settings, backend, log, &shapes));
+    return dt_bench_kernels(backend, configured ? &shapes : NULL, (int)dt_setting_int(settings, "threads"));
 }
 
 static dt_status bench(const dt_arguments *args)
@@ -62,9 +67,9 @@ const dt_command dt_command_bench = {
     .usage = "bench CONFIG.yaml|kernels [CONFIG.yaml] [path=value ...]",
     .summary = "measure a training step, its operators, or the kernels, and check what they compute",
     .help = "'bench CONFIG.yaml' times whole training steps on made-up input, 'bench --profile CONFIG.yaml' their\n"
-            "operators one by one, 'bench kernels' the CPU kernels at the config's shapes (or ViT-S/16's). Speeds\n"
-            "stand beside what this machine reaches in a large matrix product and a large copy, measured in the same\n"
-            "call. Data files are not needed.",
+            "operators one by one, 'bench kernels' the device's kernels at the config's shapes (or at ViT-S/16's on\n"
+            "the CPU, ViT-B/16's and wide norms' on a GPU). Speeds stand beside what this machine reaches in a large\n"
+            "matrix product and a large copy, measured in the same call. Data files are not needed.",
     .options = options,
     .settings = true,
     .least_words = 1,

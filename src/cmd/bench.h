@@ -13,9 +13,11 @@ DT_MUST_USE dt_status dt_bench_step(dt_settings *, dt_log *);
 DT_MUST_USE dt_status dt_bench_profile(dt_settings *, dt_log *);
 
 typedef struct dt_bench_shapes { /* letters as in graph/graph.h */
-    int64_t batch, tokens, channels, heads, hidden, classes;
+    int64_t batch, tokens, channels, heads, hidden, classes; /* without heads: norms alone */
+    int64_t parameters;                                      /* that AdamW updates */
 } dt_bench_shapes;
-/* The CPU kernels at these shapes in float32, each checked against itself in float64. */
-DT_MUST_USE dt_status dt_bench_kernels(const dt_bench_shapes *, int threads);
+/* The kernels of a back end at these shapes, or with NULL at those of ViTs, each checked against the CPU's in float64:
+ * on the CPU in float32, on CUDA in float32 and in bfloat16. */
+DT_MUST_USE dt_status dt_bench_kernels(dt_backend, const dt_bench_shapes *, int threads);
 
 #endif

@@ -1,364 +1,259 @@
-/* The CPU kernels one by one. A case is one function: it asks for its arrays in order, says its work, and calls the
- * kernel. The same function runs in float32, which is timed, and in float64, which is the check: inputs are the same
- * numbers, and every output may differ by no more than a bound, measured by the largest value of the float64 one. */
+/* The kernels of a device one by one: each is checked against the CPU in float64 and then timed, beside a copy of as
+ * many bytes and a large matrix product. Inputs are the same numbers on both sides, and every output may differ by no
+ * more than a bound, measured by the largest value of the float64 one. On a GPU the check takes some thousand rows, for
+ * which the CPU needs no minutes, and timing takes all. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cmd/bench.h"
+#include "cmd/bench_trial.h"
 
-enum { MOST_ARRAYS = 12, LEAST_REPEATS = 3, MOST_REPEATS = 200 };
-static const double target_seconds = 0.2, bound = 2e-5;
-
-typedef struct array {
-    int64_t count;
-    bool output;
-    void *data;
-} array;
-
-/* One case in one type. */
-typedef struct trial {
-    const dt_kernels *kernels;
-    dt_queue queue;
-    dt_device_info device;
-    dt_bench_shapes shape;
-    dt_dtype type;
-    array arrays[MOST_ARRAYS];
-    int made, asked; /* arrays there are, arrays that this call asked for so far */
-    size_t lacking;  /* bytes that an array could not have; 0: all are there */
-    double flops, elements; /* of the declared work: elements read and written */
-} trial;
-
-/* --- what cases ask for --- */
-
-/* Uniform numbers, float32 in both types; a linear congruential generator is good enough here, and fast. */
-static void fill(const trial *t, array *a, uint64_t seed, double low, double high)
-{
-    for (int64_t i = 0; i < a->count; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        float value = (float)(low + (high - low) * 0x1p-31 * (double)(seed >> 33));
-        if (t->type == DT_F32) ((float *)a->data)[i] = value;
-        else ((double *)a->data)[i] = value;
-    }
-}
-
-static void *ask(trial *t, int64_t count, bool output, double low, double high)
-{
-    if (t->asked < t->made) return t->arrays[t->asked++].data;
-    array *a = &t->arrays[t->made++];
-    size_t bytes = (size_t)count * dt_dtype_size(t->type);
-    *a = (array){count, output, malloc(bytes)};
-    t->asked = t->made;
-    if (a->data) fill(t, a, (uint64_t)t->made, low, high);
-    else t->lacking = bytes;
-    return a->data;
-}
-
-/* Uniform in [-1, 1); outputs start so too, for kernels that update them. */
-static void *in(trial *t, int64_t count) { return ask(t, count, false, -1, 1); }
-static void *out(trial *t, int64_t count) { return ask(t, count, true, -1, 1); }
-static void *positive(trial *t, int64_t count) { return ask(t, count, false, 0.5, 1.5); }
-/* Memory that is no result. */
-static void *scratch(trial *t, int64_t bytes)
-{
-    return ask(t, bytes / (int64_t)dt_dtype_size(t->type) + 1, false, 0, 0);
-}
-
-/* Declares the work; false when an array could not be had. */
-static bool work(trial *t, double flops, double elements)
-{
-    t->flops = flops;
-    t->elements = elements;
-    return !t->lacking;
-}
-
-static int64_t rows(const trial *t) { return t->shape.batch * t->shape.tokens; }
-
-/* --- cases --- */
-
-static void product(trial *t, int64_t n, int64_t k, bool transpose_a, bool transpose_b, dt_activation act)
-{
-    int64_t m = rows(t);
-    if (transpose_a) m = t->shape.channels, k = rows(t); /* a weight's gradient */
-    dt_matmul_args p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .act = act};
-    p.a = in(t, m * k);
-    p.b = in(t, k * n);
-    p.c = out(t, m * n);
-    if (act) p.bias = in(t, n), p.pre = out(t, m * n);
-    if (!work(t, 2.0 * (double)m * (double)n * (double)k, (double)(m * k + k * n + m * n * (act ? 2 : 1)))) return;
-    t->kernels->matmul(&t->queue, t->type, &p);
-}
-static void linear(trial *t) { product(t, t->shape.hidden, t->shape.channels, false, true, DT_ACT_NONE); }
-static void linear_gelu(trial *t) { product(t, t->shape.hidden, t->shape.channels, false, true, DT_ACT_GELU); }
-static void linear_input_grad(trial *t) { product(t, t->shape.channels, t->shape.hidden, false, false, DT_ACT_NONE); }
-static void linear_weight_grad(trial *t) { product(t, t->shape.hidden, 0, true, false, DT_ACT_NONE); }
-
-static void column_sum(trial *t)
-{
-    int64_t n = t->shape.hidden;
-    const void *x = in(t, rows(t) * n);
-    void *y = out(t, n), *room = scratch(t, t->kernels->column_sum_scratch(&t->device, t->type, rows(t), n));
-    if (!work(t, (double)(rows(t) * n), (double)(rows(t) * n + n))) return;
-    t->kernels->column_sum(&t->queue, t->type, rows(t), n, x, y, false, room);
-}
-
-static void add(trial *t)
-{
-    int64_t n = rows(t) * t->shape.channels;
-    const void *a = in(t, n), *b = in(t, n);
-    void *y = out(t, n);
-    if (work(t, (double)n, 3.0 * (double)n)) t->kernels->add(&t->queue, t->type, n, a, b, y);
-}
-
-static void gelu(trial *t)
-{
-    int64_t n = rows(t) * t->shape.hidden;
-    const void *x = in(t, n);
-    void *y = out(t, n);
-    if (work(t, 12.0 * (double)n, 2.0 * (double)n)) t->kernels->gelu(&t->queue, t->type, DT_ACT_GELU, n, x, y);
-}
-
-static void gelu_grad(trial *t)
-{
-    int64_t n = rows(t) * t->shape.hidden;
-    const void *x = in(t, n), *dy = in(t, n);
-    void *dx = out(t, n);
-    if (work(t, 20.0 * (double)n, 3.0 * (double)n)) t->kernels->gelu_grad(&t->queue, t->type, DT_ACT_GELU, n, x, dy, dx);
-}
-
-static void row_norm(trial *t, bool center)
-{
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_row_norm_args p = {.rows = rows(t), .channels = c, .center = center, .epsilon = 1e-6};
-    p.x = in(t, n), p.residual = in(t, n), p.gamma = in(t, c), p.beta = center ? in(t, c) : NULL;
-    p.sum = out(t, n), p.y = out(t, n), p.mean = center ? out(t, rows(t)) : NULL, p.rstd = out(t, rows(t));
-    if (work(t, 9.0 * (double)n, 4.0 * (double)n)) t->kernels->row_norm(&t->queue, t->type, &p);
-}
-static void layer_norm(trial *t) { row_norm(t, true); }
-static void rms_norm(trial *t) { row_norm(t, false); }
-
-static void layer_norm_grad(trial *t)
-{
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_row_norm_grad_args p = {.rows = rows(t), .channels = c, .center = true};
-    p.x = in(t, n), p.gamma = in(t, c), p.mean = in(t, rows(t)), p.rstd = positive(t, rows(t)), p.dy = in(t, n);
-    p.dx = out(t, n), p.dgamma = out(t, c), p.dbeta = out(t, c);
-    p.scratch = scratch(t, t->kernels->row_norm_grad_scratch(&t->device, t->type, rows(t), c));
-    if (work(t, 14.0 * (double)n, 3.0 * (double)n)) t->kernels->row_norm_grad(&t->queue, t->type, &p);
-}
-
-static void dyt(trial *t)
-{
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_point_norm_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
-    p.x = in(t, n), p.residual = in(t, n), p.alpha = positive(t, 1), p.gamma = in(t, c), p.beta = in(t, c);
-    p.sum = out(t, n), p.y = out(t, n);
-    if (work(t, 16.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm(&t->queue, t->type, &p);
-}
-
-static void dyt_grad(trial *t)
-{
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_point_norm_grad_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
-    p.x = in(t, n), p.alpha = positive(t, 1), p.gamma = in(t, c), p.dy = in(t, n), p.dsum = in(t, n);
-    p.dx = out(t, n), p.dalpha = out(t, 1), p.dgamma = out(t, c), p.dbeta = out(t, c);
-    p.scratch = scratch(t, t->kernels->point_norm_grad_scratch(&t->device, t->type, rows(t), c));
-    if (work(t, 22.0 * (double)n, 4.0 * (double)n)) t->kernels->point_norm_grad(&t->queue, t->type, &p);
-}
-
-static dt_attention_args attention_arrays(trial *t)
-{
-    const dt_bench_shapes *s = &t->shape;
-    int64_t n = rows(t) * s->channels, size = s->channels / s->heads;
-    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .size = size};
-    p.scale = 1 / sqrt((double)size);
-    p.qkv = in(t, 3 * n), p.out = out(t, n), p.lse = out(t, s->batch * s->heads * s->tokens);
-    return p;
-}
-
-/* of one of the products q k^T and p v */
-static double attention_flops(const trial *t)
-{
-    return 2.0 * (double)rows(t) * (double)t->shape.tokens * (double)t->shape.channels;
-}
-
-static void attention(trial *t)
-{
-    dt_attention_args p = attention_arrays(t);
-    p.scratch = scratch(t, t->kernels->attention_scratch(&t->device, t->type, &p));
-    if (!work(t, 2 * attention_flops(t), 4.0 * (double)(rows(t) * t->shape.channels))) return;
-    t->kernels->attention(&t->queue, t->type, &p);
-}
-
-/* The backward pass reads what the forward pass has put into out and lse, so both are run and told as work. */
-static void attention_both(trial *t)
-{
-    dt_attention_args p = attention_arrays(t);
-    int64_t n = rows(t) * t->shape.channels;
-    int64_t forward = t->kernels->attention_scratch(&t->device, t->type, &p);
-    int64_t backward = t->kernels->attention_grad_scratch(&t->device, t->type, &p);
-    p.dout = in(t, n), p.dqkv = out(t, 3 * n);
-    p.scratch = scratch(t, forward > backward ? forward : backward);
-    if (!work(t, 7 * attention_flops(t), 12.0 * (double)n)) return;
-    t->kernels->attention(&t->queue, t->type, &p);
-    t->kernels->attention_grad(&t->queue, t->type, &p);
-}
-
-static void softmax_xent(trial *t)
-{
-    int64_t b = t->shape.batch * 8, v = t->shape.classes, n = b * v; /* a few rows more, to be measurable */
-    const void *x = in(t, n), *target = positive(t, n), *weight = positive(t, b);
-    void *prob = out(t, n), *loss = out(t, 1), *room = scratch(t, t->kernels->reduce_scratch(&t->device, b));
-    if (!work(t, 12.0 * (double)n, 3.0 * (double)n)) return;
-    t->kernels->softmax_xent(&t->queue, t->type, b, v, x, target, weight, prob, loss, room);
-}
-
-/* Over as many elements as a block's matrices have. */
-static void adamw(trial *t)
-{
-    static const double one = 1, lr = 1e-3, correction = 0.1;
-    static const int32_t finite = 1;
-    int64_t n = 4 * t->shape.channels * t->shape.channels + 2 * t->shape.channels * t->shape.hidden;
-    const dt_segment_span span = {.count = n, .lr_scale = 1, .decay = 1};
-    dt_update_args p = {.count = n, .spans = &span, .span_count = 1, .scale = &one, .finite = &finite, .lr = &lr,
-                       .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.05,
-                       .correction1 = &correction, .correction2 = &correction};
-    p.grad = in(t, n), p.value = out(t, n), p.moment1 = out(t, n), p.moment2 = ask(t, n, true, 0.5, 1.5);
-    if (work(t, 14.0 * (double)n, 7.0 * (double)n)) t->kernels->adamw(&t->queue, t->type, &p);
-}
-
-static const struct {
-    const char *name;
-    void (*run)(trial *);
-} cases[] = {
-    {"product", linear},
-    {"product, bias, GELU", linear_gelu},
-    {"product, input's gradient", linear_input_grad},
-    {"product, weight's gradient", linear_weight_grad},
-    {"column sum (bias gradient)", column_sum},
-    {"add", add},
-    {"GELU", gelu},
-    {"GELU, gradient", gelu_grad},
-    {"add, LayerNorm", layer_norm},
-    {"LayerNorm, gradient", layer_norm_grad},
-    {"add, RMSNorm", rms_norm},
-    {"add, DyT", dyt},
-    {"DyT, gradient", dyt_grad},
-    {"attention", attention},
-    {"attention, both passes", attention_both},
-    {"softmax, cross-entropy", softmax_xent},
-    {"AdamW", adamw},
+enum {
+    LEAST_REPEATS = 3, MOST_REPEATS = 200, /* of calls on the CPU */
+    REPLAYS = 15, MOST_LAUNCHES = 1000,    /* of recordings on a GPU, and in one of them */
+    CHECKED_ROWS = 1024, CHECKED_PARAMETERS = 1 << 20,
+    ROOF_SIDE = 8192
 };
+static const double target_seconds = 0.2, recording_seconds = 0.01;
 
-/* --- running and telling --- */
+typedef struct precision {
+    dt_dtype type;
+    const char *name;
+    double bound;
+    bool coarse; /* inputs are numbers that the type holds exactly */
+} precision;
+static const precision single = {DT_F32, "float32", 2e-5, false}, narrow = {DT_BF16, "bfloat16", 2e-2, true};
 
-static void run_case(size_t index, trial *t)
+/* ViT-S/16 at 224 x 224, 16 images, and AdamW over a block's matrices; ViT-B/16 with 256 images, and AdamW over 100
+ * million parameters; rows of 4096 channels, which norms take alone. */
+static const dt_bench_shapes vit_s = {.batch = 16, .tokens = 196, .channels = 384, .heads = 6, .hidden = 1536,
+                                      .classes = 1000, .parameters = 4 * 384 * 384 + 2 * 384 * 1536};
+static const dt_bench_shapes vit_b = {.batch = 256, .tokens = 197, .channels = 768, .heads = 12, .hidden = 3072,
+                                      .classes = 1000, .parameters = 100000000};
+static const dt_bench_shapes wide_rows = {.batch = 65536, .tokens = 1, .channels = 4096};
+
+typedef struct bench {
+    dt_device *device, *cpu; /* the same one on the CPU */
+    dt_roof roof;            /* bytes: on the CPU alone */
+} bench;
+
+static bool on_cpu(const bench *b) { return b->device == b->cpu; }
+
+/* --- checking --- */
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static dt_bench_shapes checked_shapes(const bench *b, const dt_bench_shapes *timed)
 {
-    t->asked = 0;
-    cases[index].run(t);
+    dt_bench_shapes s = *timed;
+    if (on_cpu(b)) return s;
+    int64_t samples = CHECKED_ROWS / s.tokens;
+    s.batch = at_most(s.batch, samples ? samples : 1);
+    s.parameters = at_most(s.parameters, CHECKED_PARAMETERS);
+    return s;
 }
 
-static void free_arrays(trial *t)
+static dt_status compare(dt_bench_trial *t, dt_bench_trial *exact, const dt_bench_case *c, double *error)
 {
-    for (int i = 0; i < t->made; i++) free(t->arrays[i].data);
+    DT_TRY(dt_bench_trial_run(t, c));
+    DT_TRY(dt_bench_trial_run(exact, c));
+    return dt_bench_trial_error(t, exact, error);
 }
 
-static double output_error(const array *single, const array *exact)
+static dt_status check_case(const bench *b, const dt_bench_case *c, const dt_bench_shapes *timed, const precision *p,
+                            double *error)
 {
-    const float *x = single->data;
-    const double *y = exact->data;
-    double most = 0, size = 0;
-    for (int64_t i = 0; i < exact->count; i++) {
-        double error = fabs((double)x[i] - y[i]);
-        if (error > most || isnan(error)) most = error; /* a NaN stays: nothing is larger */
-        if (fabs(y[i]) > size) size = fabs(y[i]);
-    }
-    return most == 0 ? 0 : most / size;
+    dt_bench_shapes shapes = checked_shapes(b, timed);
+    dt_bench_trial t, exact;
+    DT_TRY(dt_bench_trial_open(b->device, &shapes, p->type, p->coarse, &t));
+    DT_TRY(dt_bench_trial_open(b->cpu, &shapes, DT_F64, p->coarse, &exact));
+    dt_status status = compare(&t, &exact, c, error);
+    dt_bench_trial_close(&t);
+    dt_bench_trial_close(&exact);
+    return status;
 }
 
-/* The largest over all outputs. */
-static double case_error(const trial *single, const trial *exact)
+/* --- timing --- */
+
+static dt_status time_call(dt_bench_trial *t, const dt_bench_case *c, double *seconds)
 {
-    double most = 0;
-    for (int i = 0; i < exact->made; i++) {
-        if (!exact->arrays[i].output) continue;
-        double error = output_error(&single->arrays[i], &exact->arrays[i]);
-        if (error > most || isnan(error)) most = error;
-    }
-    return most;
+    double start = dt_clock();
+    DT_TRY(dt_bench_trial_run(t, c));
+    DT_TRY(dt_device_sync(t->device, DT_STREAM_COMPUTE));
+    *seconds = dt_clock() - start;
+    return DT_OK;
 }
 
-static double time_case(size_t index, trial *t)
+static dt_status time_calls(dt_bench_trial *t, const dt_bench_case *c, double *median)
 {
     double seconds[MOST_REPEATS], total = 0;
     int count = 0;
     while (count < MOST_REPEATS && (count < LEAST_REPEATS || total < target_seconds)) {
-        double start = dt_clock();
-        run_case(index, t);
-        seconds[count] = dt_clock() - start;
+        DT_TRY(time_call(t, c, &seconds[count]));
         total += seconds[count++];
     }
-    return dt_median(seconds, count);
-}
-
-static void print_case(size_t index, const trial *t, double seconds, double error, const dt_roof *roof)
-{
-    double bytes = t->elements * (double)dt_dtype_size(t->type);
-    double least = fmax(t->flops / roof->flops, bytes / roof->bytes);
-    printf("%-28s %9.3f %9.1f %8.1f %7.0f   %.1e\n", cases[index].name, 1e3 * seconds, 1e-9 * t->flops / seconds,
-           1e-9 * bytes / seconds, 100 * least / seconds, error);
-    fflush(stdout);
-}
-
-static dt_status bench_case(size_t index, const trial *base, const dt_roof *roof)
-{
-    trial single = *base, exact = *base;
-    single.type = DT_F32;
-    exact.type = DT_F64;
-    run_case(index, &single);
-    run_case(index, &exact);
-    dt_status status = DT_OK;
-    double error = NAN;
-    if (single.lacking || exact.lacking)
-        status = dt_fail_memory(single.lacking ? single.lacking : exact.lacking, cases[index].name);
-    else error = case_error(&single, &exact);
-    if (!status) print_case(index, &single, time_case(index, &single), error, roof);
-    if (!status && !(error <= bound))
-        status = dt_fail(DT_ERR_NUMERIC, "%s differs from float64 by %.1e of its largest value, more than %.0e",
-                         cases[index].name, error, bound);
-    free_arrays(&single);
-    free_arrays(&exact);
-    return status;
-}
-
-static void print_head(const trial *t, const dt_roof *roof)
-{
-    const dt_bench_shapes *s = &t->shape;
-    printf("kernels %s, %d thread%s, float32; batch %lld, tokens %lld, channels %lld, heads %lld, hidden %lld, "
-           "classes %lld\n", t->kernels->name, t->device.threads, t->device.threads == 1 ? "" : "s",
-           (long long)s->batch, (long long)s->tokens, (long long)s->channels, (long long)s->heads,
-           (long long)s->hidden, (long long)s->classes);
-    dt_roof_print(roof);
-    printf("\n");
-    printf("%-28s %9s %9s %8s %7s   error against float64\n", "kernel", "ms", "GFLOP/s", "GB/s", "roof %");
-}
-
-static dt_status bench_all(const trial *t)
-{
-    dt_roof roof;
-    DT_TRY(dt_roof_measure(t->queue.pool, t->kernels, &roof));
-    print_head(t, &roof);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) DT_TRY(bench_case(i, t, &roof));
+    *median = dt_median(seconds, count);
     return DT_OK;
 }
 
-dt_status dt_bench_kernels(const dt_bench_shapes *shapes, int threads)
+static dt_status record(dt_bench_trial *t, const dt_bench_case *c, int launches, dt_recording **out)
 {
-    trial t = {.kernels = dt_cpu_kernels_best(), .shape = *shapes};
-    DT_TRY(dt_pool_create(threads, &t.queue.pool));
-    t.device.threads = dt_pool_threads(t.queue.pool);
-    dt_status status = bench_all(&t);
-    dt_pool_free(t.queue.pool);
+    dt_status status = DT_OK;
+    DT_TRY(dt_recording_begin(t->device));
+    for (int i = 0; i < launches && !status; i++) status = dt_bench_trial_run(t, c);
+    if (!status) return dt_recording_end(t->device, out);
+    dt_recording_cancel(t->device);
+    return status;
+}
+
+/* The first replay, which may load things, is not counted. */
+static dt_status time_replays(dt_device *device, dt_recording *recording, double *median)
+{
+    double seconds[REPLAYS + 1];
+    for (int i = 0; i <= REPLAYS; i++) {
+        double start = dt_clock();
+        DT_TRY(dt_recording_run(device, recording));
+        DT_TRY(dt_device_sync(device, DT_STREAM_COMPUTE));
+        seconds[i] = dt_clock() - start;
+    }
+    *median = dt_median(seconds + 1, REPLAYS);
+    return DT_OK;
+}
+
+/* One launch's share of a recording of so many that starting and waiting for it do not count. */
+static dt_status time_recorded(dt_bench_trial *t, const dt_bench_case *c, double *median)
+{
+    double once = 0, all = 0;
+    dt_recording *recording = NULL;
+    DT_TRY(time_call(t, c, &once));
+    int launches = (int)fmin(MOST_LAUNCHES, fmax(1, recording_seconds / once));
+    DT_TRY(record(t, c, launches, &recording));
+    dt_status status = time_replays(t->device, recording, &all);
+    dt_recording_free(t->device, recording);
+    if (!status) *median = all / launches;
+    return status;
+}
+
+typedef struct timing {
+    double seconds, flops, bytes; /* of one call */
+} timing;
+
+static dt_status time_case(const bench *b, const dt_bench_case *c, const dt_bench_shapes *shapes, const precision *p,
+                           timing *out)
+{
+    dt_bench_trial t;
+    double first;
+    DT_TRY(dt_bench_trial_open(b->device, shapes, p->type, p->coarse, &t));
+    dt_status status = time_call(&t, c, &first); /* makes the arrays */
+    if (!status)
+        status = dt_device_records(b->device) ? time_recorded(&t, c, &out->seconds) : time_calls(&t, c, &out->seconds);
+    out->flops = t.flops;
+    out->bytes = t.bytes;
+    dt_bench_trial_close(&t);
+    return status;
+}
+
+/* --- roofs --- */
+
+static dt_status measure_product(bench *b, const precision *p)
+{
+    const dt_bench_shapes square = {.batch = ROOF_SIDE, .tokens = 1, .channels = ROOF_SIDE, .hidden = ROOF_SIDE};
+    timing product;
+    if (on_cpu(b)) return dt_roof_measure(dt_device_pool(b->cpu), dt_kernels_of(DT_CPU), &b->roof);
+    DT_TRY(time_case(b, dt_bench_product, &square, p, &product));
+    b->roof.flops = product.flops / product.seconds;
+    return DT_OK;
+}
+
+/* How long a copy takes that moves as many bytes, read and written. */
+static dt_status copy_seconds(const bench *b, double bytes, const precision *p, double *seconds)
+{
+    timing copy;
+    *seconds = bytes / b->roof.bytes;
+    if (on_cpu(b)) return DT_OK;
+    const dt_bench_shapes many = {.parameters = (int64_t)(bytes / 2 / (double)dt_dtype_size(p->type)) + 1};
+    DT_TRY(time_case(b, &dt_bench_copy, &many, p, &copy));
+    *seconds = copy.seconds * bytes / copy.bytes;
+    return DT_OK;
+}
+
+/* --- telling --- */
+
+static void print_row(const bench *b, const dt_bench_case *c, const timing *t, double copy, double error)
+{
+    double least = fmax(t->flops / b->roof.flops, copy);
+    printf("%-28s %9.3f %9.1f %8.1f %7.0f %7.0f   %.1e\n", c->name, 1e3 * t->seconds, 1e-9 * t->flops / t->seconds,
+           1e-9 * t->bytes / t->seconds, 100 * least / t->seconds, 100 * copy / t->seconds, error);
+    fflush(stdout);
+}
+
+static dt_status bench_case(const bench *b, const dt_bench_case *c, const dt_bench_shapes *shapes, const precision *p)
+{
+    double error = NAN, copy = NAN;
+    timing t;
+    DT_TRY(check_case(b, c, shapes, p, &error));
+    DT_TRY(time_case(b, c, shapes, p, &t));
+    DT_TRY(copy_seconds(b, t.bytes, p, &copy));
+    print_row(b, c, &t, copy, error);
+    if (error <= p->bound) return DT_OK;
+    return dt_fail(DT_ERR_NUMERIC, "%s in %s differs from float64 by %.1e of its largest value, more than %.0e",
+                   c->name, p->name, error, p->bound);
+}
+
+static void print_shapes(const dt_bench_shapes *s)
+{
+    if (s->heads)
+        printf("\nbatch %lld, tokens %lld, channels %lld, heads %lld, hidden %lld, classes %lld; AdamW over %lld "
+               "parameters\n", (long long)s->batch, (long long)s->tokens, (long long)s->channels, (long long)s->heads,
+               (long long)s->hidden, (long long)s->classes, (long long)s->parameters);
+    else printf("\n%lld rows of %lld channels\n", (long long)(s->batch * s->tokens), (long long)s->channels);
+    printf("%-28s %9s %9s %8s %7s %7s   error against float64\n", "kernel", "ms", "GFLOP/s", "GB/s", "roof %",
+           "copy %");
+}
+
+static dt_status bench_shapes(const bench *b, const dt_bench_shapes *shapes, const precision *p)
+{
+    print_shapes(shapes);
+    for (const dt_bench_case *c = dt_bench_cases; c->name; c++)
+        if (c->norm || shapes->heads) DT_TRY(bench_case(b, c, shapes, p));
+    return DT_OK;
+}
+
+static dt_status print_head(const bench *b, const precision *p)
+{
+    dt_device_info info;
+    DT_TRY(dt_device_query(b->device, &info));
+    printf("kernels %s, ", dt_kernels_of(dt_device_backend(b->device))->name);
+    if (on_cpu(b)) printf("%d thread%s, %s\n", info.threads, info.threads == 1 ? "" : "s", p->name);
+    else printf("%s, %s\n", info.name, p->name);
+    if (on_cpu(b)) dt_roof_print(&b->roof);
+    else printf("roof: %.0f GFLOP/s in a matrix product of %d x %d by as many, and a copy of as many bytes as a\n"
+                "      kernel must move, both measured now in the same way\n", 1e-9 * b->roof.flops, ROOF_SIDE, ROOF_SIDE);
+    return DT_OK;
+}
+
+static dt_status bench_precision(bench *b, const dt_bench_shapes *shapes, const precision *p)
+{
+    DT_TRY(measure_product(b, p));
+    DT_TRY(print_head(b, p));
+    if (shapes) return bench_shapes(b, shapes, p);
+    if (on_cpu(b)) return bench_shapes(b, &vit_s, p);
+    DT_TRY(bench_shapes(b, &vit_b, p));
+    return bench_shapes(b, &wide_rows, p);
+}
+
+dt_status dt_bench_kernels(dt_backend backend, const dt_bench_shapes *shapes, int threads)
+{
+    bench b = {0};
+    DT_TRY(dt_device_open(DT_CPU, 0, threads, &b.cpu));
+    b.device = b.cpu;
+    dt_status status = backend == DT_CPU ? DT_OK : dt_device_open(backend, 0, threads, &b.device);
+    if (!status) status = bench_precision(&b, shapes, &single);
+    if (!status && !on_cpu(&b)) {
+        printf("\n");
+        status = bench_precision(&b, shapes, &narrow);
+    }
+    if (!on_cpu(&b)) dt_device_close(b.device);
+    dt_device_close(b.cpu);
     return status;
 }

@@ -9,6 +9,9 @@ is 'doctor'
 run bench kernels tiny.yaml
 [ "$code" = 0 ] && has out 'attention' && has out 'AdamW' && has out 'DyT, gradient'
 is 'bench kernels at the shapes of a config: every kernel agrees with float64'
+run bench kernels tiny.yaml --device cuda
+{ [ "$code" = 0 ] && has out 'bfloat16' && has out 'copy %'; } || { [ "$code" = 2 ] && has err 'cuda cannot be used'; }
+is 'bench kernels on a GPU, or why not'
 run bench tiny.yaml
 [ "$code" = 0 ] && has out 'images/s' && has out 'the same bits' && has out 'float64'
 is 'bench: the step agrees with other threads and with float64'
