@@ -3,10 +3,13 @@
 # resumed ones too, resumes again, and compares what is left with what a run leaves that nobody disturbed: weights,
 # state, progress and metrics, bit for bit. A resumed run must go on from the newest checkpoint there was: one that
 # starts over ends with the same bits. First two broken programs show that this script finds such faults.
-# usage: kill.sh DYTTRAIN COUNT
+# usage: kill.sh DYTTRAIN COUNT [SETTING...]
+# The settings are those of all runs. Exit code 77 where they ask for a GPU that is not there.
 set -eu
 dyttrain=$1
 count=$2
+shift 2
+settings=$* # none holds a blank
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -45,7 +48,8 @@ note() {
 # train NAME: starts run NAME, or goes on with it, in the background
 train() {
     note "$1"
-    "$dyttrain" "$work/config.yaml" run.name="$1" --resume >"$work/output" 2>&1 &
+    # shellcheck disable=SC2086
+    "$dyttrain" "$work/config.yaml" $settings run.name="$1" --resume >"$work/output" 2>&1 &
     pid=$!
 }
 
@@ -78,10 +82,11 @@ milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 # random BOUND: below BOUND
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom) % $1)); }
 
-# cut NAME: starts or resumes run NAME and kills it within `length` milliseconds; false if it ended before
+# cut NAME: starts or resumes run NAME and kills it within `length` milliseconds, but not where it is only starting;
+# false if it ended before
 cut() {
     train "$1"
-    instant=$(random "$length")
+    instant=$((start + $(random $((length > start ? length - start : 1)))))
     sleep "$(printf '%d.%03d' $((instant / 1000)) $((instant % 1000)))"
     kill -9 "$pid" 2>/dev/null || true
     ended
@@ -99,6 +104,7 @@ begin_cut() {
         rm -rf "${work:?}/runs/$1"
         reached=0
         length=$((length * 9 / 10 + 1))
+        start=$((start * 9 / 10))
     done
 }
 
@@ -139,11 +145,36 @@ finds_out() {
     rm -rf "${work:?}/runs/$name"
 }
 
-reached=0
-begin=$(milliseconds)
-train whole
-finish whole
-length=$(($(milliseconds) - begin))
+# elapsed COMMAND...: the milliseconds it takes, in `took`
+elapsed() {
+    begin=$(milliseconds)
+    "$@"
+    took=$(($(milliseconds) - begin))
+}
+
+whole() {
+    reached=0
+    train whole
+    finish whole
+}
+
+# begin_only: a run that starts, makes one step, and saves nothing
+begin_only() {
+    status=0
+    # shellcheck disable=SC2086
+    "$dyttrain" "$work/config.yaml" $settings --dry-run >"$work/output" 2>&1 || status=$?
+    if grep -q 'cuda cannot be used' "$work/output"; then
+        cat "$work/output"
+        exit 77
+    fi
+    [ "$status" -eq 0 ] || fail "a dry run failed with exit code $status"
+}
+
+begin_only # what only the first run loads from the disk does not count
+elapsed begin_only
+start=$((took * 3 / 4))
+elapsed whole
+length=$took
 last=checkpoints/step-00000030
 
 cat > "$work/broken" <<SH

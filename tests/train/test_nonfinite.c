@@ -1,5 +1,7 @@
 /* Steps whose gradient is not finite: what each policy of train.on_nonfinite does. A learning rate of 1e30 makes them:
- * the first update, the last that commits, throws the weights so far that every later forward pass overflows. */
+ * the first update, the last that commits, throws the weights so far that every later forward pass overflows.
+ *
+ * Usage: test-train-nonfinite [SETTING...], for all runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,8 +157,9 @@ static void test_named_operator(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
 
-int main(void)
+int main(int count, char **args)
 {
+    if (!tiny_begin(count, args)) return 0;
     const struct CMUnitTest tests[] = {CASE(test_stop), CASE(test_skip), CASE(test_skip_limit),
                                        CASE(test_skip_commits_nothing),
                                        CASE(test_rollback), CASE(test_rollback_waits_for_the_save),

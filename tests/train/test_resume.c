@@ -1,4 +1,7 @@
-/* Resuming: N steps equal k steps and N - k more, bit for bit, wherever the run was cut. */
+/* Resuming: N steps equal k steps and N - k more, bit for bit, wherever the run was cut; on CUDA whether programs are
+ * recorded and replayed or launched node by node.
+ *
+ * Usage: test-train-resume [SETTING...]. With device=cuda only what depends on the device is tested. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,19 +31,27 @@ static void forget_after(const char *name, int64_t last)
         assert_int_equal(dt_folder_remove(tiny_checkpoint(name, step)), DT_OK);
 }
 
-/* Cuts run "cut" after each of several steps, twice in a row at the last, and compares its end with that of "whole". */
-static void assert_resumes(const char *const *words)
+/* Cuts run `name` after each of several steps, twice in a row at the last, and compares its end with that of "whole".
+ * `direct` is a setting. */
+static void assert_resumes_as(const char *name, const char *direct, const char *const *words)
 {
     static const int64_t cuts[] = {1, 4, 5, 7, 11, 11};
-    const char *all[16] = {"checkpoint.every_steps=1"};
-    for (size_t i = 0; words[i]; i++) all[i + 1] = words[i];
-    TRAINS("whole", words, false, NULL);
-    TRAINS("cut", all, false, NULL);
+    const char *all[16] = {"checkpoint.every_steps=1", direct};
+    for (size_t i = 0; words[i]; i++) all[i + 2] = words[i];
+    TRAINS(name, all, false, NULL);
+    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint(name, STEPS));
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
-        forget_after("cut", cuts[i]);
-        TRAINS("cut", all, true, NULL);
-        tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("cut", STEPS));
+        forget_after(name, cuts[i]);
+        TRAINS(name, all, true, NULL);
+        tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint(name, STEPS));
     }
+}
+
+static void assert_resumes(const char *const *words)
+{
+    TRAINS("whole", words, false, NULL);
+    assert_resumes_as("cut", "debug.direct=false", words);
+    if (tiny_on_cuda()) assert_resumes_as("direct", "debug.direct=true", words);
 }
 
 static void test_adamw(void **state) { assert_resumes(WORDS("model.drop_path=0.2", "model.dropout=0.1")); }
@@ -59,8 +70,12 @@ static void test_ema_evaluated(void **state)
 
 static void test_padded_epochs(void **state)
 {
-    assert_resumes(WORDS("data.drop_last=false", "data.synthetic_count=43", "norm.kind=layernorm",
-                         "precision.mode=fp64"));
+    assert_resumes(WORDS("data.drop_last=false", "data.synthetic_count=43", "norm.kind=layernorm"));
+}
+
+static void test_float64(void **state)
+{
+    assert_resumes(WORDS("norm.kind=layernorm", "train.accumulate=2", "precision.mode=fp64"));
 }
 
 /* The numbers of a run that was cut at a line of its log are those of one that was not. */
@@ -197,12 +212,17 @@ static void test_failed_start(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, tiny_make_folder, tiny_remove_folder)
 
-int main(void)
+int main(int count, char **args)
 {
+    const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
+                                           CASE(test_padded_epochs), CASE(test_metrics), CASE(test_resume_of_nothing),
+                                           CASE(test_start_from)};
     const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
-                                       CASE(test_padded_epochs), CASE(test_metrics),
+                                       CASE(test_padded_epochs), CASE(test_float64), CASE(test_metrics),
                                        CASE(test_existing_folder), CASE(test_resume_of_nothing),
                                        CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from),
                                        CASE(test_failed_start), CASE(test_refused_settings), CASE(test_other_best)};
+    if (!tiny_begin(count, args)) return 0;
+    if (tiny_on_cuda()) return cmocka_run_group_tests(of_device, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,26 @@ static const char yaml[] = "device: cpu\n"
 
 char tiny_folder[] = "/tmp/dyttrain-tiny-XXXXXX";
 
+static const char *const *common; /* settings of all runs */
+static size_t common_count;
+
+bool tiny_begin(int count, char **args)
+{
+    const char *why;
+    common = (const char *const *)(args + 1);
+    common_count = (size_t)(count - 1);
+    if (!tiny_on_cuda() || dt_backend_count(DT_CUDA, &why)) return true;
+    printf("1..0 # SKIP %s\n", why);
+    return false;
+}
+
+bool tiny_on_cuda(void)
+{
+    for (size_t i = 0; i < common_count; i++)
+        if (!strcmp(common[i], "device=cuda")) return true;
+    return false;
+}
+
 int tiny_make_folder(void **state)
 {
     strcpy(tiny_folder + sizeof tiny_folder - 7, "XXXXXX");
@@ -40,10 +60,12 @@ dt_settings *tiny_settings(const char *const *words)
 {
     const dt_setting_table tables[] = {dt_train_settings, dt_data_settings, dt_model_settings, dt_nn_settings,
                                        dt_checkpoint_settings};
+    const char *all[MAX_WORDS];
     dt_settings *settings = NULL;
     size_t count = 0;
-    while (words && words[count]) count++;
-    dt_status status = dt_settings_parse(yaml, sizeof yaml - 1, "tiny", words, count, tables,
+    for (; count < common_count; count++) all[count] = common[count];
+    for (size_t i = 0; words && words[i]; i++) all[count++] = words[i];
+    dt_status status = dt_settings_parse(yaml, sizeof yaml - 1, "tiny", all, count, tables,
                                          sizeof tables / sizeof *tables, &settings);
     if (status) fail_msg("%s", dt_error_message());
     return settings;

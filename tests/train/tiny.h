@@ -4,7 +4,12 @@
 
 #include "train/train.h"
 
-/* The tiny settings under `words` ("path=value", NULL-terminated, may be NULL). */
+/* Takes a test program's arguments as settings of all its runs: "device=cuda precision.mode=bf16"; none: the CPU. False
+ * where there is no such device, which it has told TAP. */
+bool tiny_begin(int count, char **args);
+bool tiny_on_cuda(void);
+
+/* The tiny settings under the program's and `words` ("path=value", NULL-terminated, may be NULL). */
 dt_settings *tiny_settings(const char *const *words);
 /* A fresh folder for runs; the tests' set-up and tear-down. tiny_folder is its path. */
 int tiny_make_folder(void **state);
