@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Checks dyttrain on this machine's GPU, in less than ten minutes on 16 cores and an H200: builds, runs the suites
+# kernel, parity and resume, then bench with its checks (kernels, the quick start's step and ViT-B's, float32 and
+# bfloat16). Ends with a table; exit code 1 when anything failed.
+#
+#     scripts/gpu_check.sh [-b BUILD]
+#
+# -b BUILD   takes this build folder as it is, made here or elsewhere: then neither Meson nor a compiler is needed.
+#            Without it build/ is made or renewed, as scripts/test.sh does.
+# What every check printed lies in BUILD/gpu-check/.
+set -euo pipefail
+
+fail() {
+    echo "gpu_check.sh: $1" >&2
+    exit "${2:-1}"
+}
+
+build=
+while getopts 'b:h' option; do
+    case $option in
+    b) build=$(realpath -e -- "$OPTARG") || exit 2 ;;
+    h)
+        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) fail 'usage: scripts/gpu_check.sh [-b BUILD]' 2 ;;
+    esac
+done
+[ "$OPTIND" -gt $# ] || fail 'usage: scripts/gpu_check.sh [-b BUILD]' 2
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+began=$SECONDS
+if [ -z "$build" ]; then
+    . scripts/lib/setup.sh
+    need_build
+    install_lacking
+    build_in build -Dwerror=true
+    build=$PWD/build
+fi
+program=$build/src/dyttrain
+logs=$build/gpu-check
+[ -x "$program" ] || fail "'$build' is no build folder: there is no '$program'"
+mkdir -p "$logs"
+rm -f "$logs"/*
+
+gpu=$("$program" doctor 2>/dev/null | sed -n 's/^CUDA *GPU 0: //p')
+[ -n "$gpu" ] || fail "no GPU to check: $("$program" doctor | sed -n 's/^CUDA *//p' | head -n 1)"
+echo "GPU: $gpu"
+
+failed=0
+rows=()
+
+# row NAME RESULT SECONDS
+row() {
+    rows+=("$(printf '%-34s %-42s %4d s' "$1" "$2" "$3")")
+    echo "${rows[-1]}"
+}
+
+# suite NAME: its tests four at a time; what failed is printed
+suite() {
+    local from=$SECONDS result=0 log=$logs/$1
+    python3 scripts/lib/run_tests.py "$build" "$log.json" 4 "$1" || result=2
+    [ $result = 2 ] || python3 scripts/lib/sum_tests.py "$log.json" >"$log.txt" || result=1
+    [ $result = 0 ] || failed=1
+    [ $result != 1 ] || sed '$d' "$log.txt"
+    [ $result != 2 ] || echo "no tests were run" >"$log.txt"
+    row "suite $1" "$(tail -n 1 "$log.txt")" $((SECONDS - from))
+}
+
+# bench NAME PATTERN WORD...: dyttrain bench WORD...; of what it prints, the first line with PATTERN goes into the table
+bench() {
+    local from=$SECONDS log=$logs/${1//[ ,]/-}.txt result
+    if timeout 150 "$program" bench "${@:3}" device=cuda >"$log" 2>&1; then
+        result="agrees; $(grep -m 1 -- "$2" "$log" | tr -s ' ' || true)"
+    else
+        failed=1
+        result=FAILED
+        tail -n 20 "$log"
+    fi
+    row "bench $1" "$result" $((SECONDS - from))
+}
+
+suite kernel
+suite parity
+suite resume
+
+quick=configs/quickstart/vit_fashion_dyt.yaml
+vit_b=(configs/vit_b_dyt.yaml data.batch=256 train.micro_batch=256)
+bench 'kernels' 'AdamW  ' kernels
+bench 'quick start, fp32' '^speed' "$quick" precision.mode=fp32
+bench 'quick start, bf16' '^speed' "$quick" precision.mode=bf16
+bench 'quick start, bf16, profile' 'in all' --profile "$quick" precision.mode=bf16
+bench 'ViT-B 16, 256 images, bf16' '^speed' "${vit_b[@]}" precision.mode=bf16
+bench 'ViT-B 16, 256 images, bf16, profile' 'in all' --profile "${vit_b[@]}" precision.mode=bf16
+
+echo
+echo "$gpu"
+printf '%s\n' "${rows[@]}"
+if [ "$failed" = 0 ]; then echo "all passed in $((SECONDS - began)) s"; else echo "FAILED, see $logs"; fi
+exit "$failed"
