@@ -67,7 +67,7 @@ static dt_status print_outside(const dt_session *session, const dt_settings *set
     enum { PROGRAM = 5 << 20 };
     dt_host_memory host;
     DT_TRY(dt_session_host_memory(session, settings, &host));
-    if (dt_device_backend(dt_session_device(session)) == DT_CUDA)
+    if (dt_session_backend(session) == DT_CUDA)
         printf("  %-12s %10s   CUDA context and libraries\n", "outside", "1.5 GiB");
     print_bytes("outside, host", PROGRAM + host.data + host.batches + host.snapshot);
     print_part("program, libraries", PROGRAM);
@@ -88,7 +88,8 @@ static dt_status print_memory(const dt_session *session, const dt_settings *sett
     }
     print_bytes("total", total);
     DT_TRY(print_outside(session, settings));
-    print_device(dt_session_device(session), total);
+    if (dt_device_backend(dt_session_device(session)) == dt_session_backend(session))
+        print_device(dt_session_device(session), total);
     return DT_OK;
 }
 

@@ -69,11 +69,20 @@ static dt_status make_programs(dt_session *s)
 
 /* --- life --- */
 
+/* What a GPU's kernels need follows from the shapes, so plans for it are made on any machine. */
+static bool plans_absent_gpu(const dt_session *s, const dt_settings *settings)
+{
+    return s->options.plan_only && !strcmp(dt_setting_text(settings, "device"), "cuda") && dt_backend_built(DT_CUDA) &&
+           !dt_backend_count(DT_CUDA, NULL);
+}
+
 static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log *log)
 {
-    DT_TRY(dt_device_choose(settings, log, &s->backend));
+    bool absent = plans_absent_gpu(s, settings);
+    if (absent) s->backend = DT_CUDA;
+    else DT_TRY(dt_device_choose(settings, log, &s->backend));
     int threads = (int)dt_setting_int(settings, "threads");
-    dt_status status = dt_device_open(s->backend, 0, threads, &s->device);
+    dt_status status = dt_device_open(absent ? DT_CPU : s->backend, 0, threads, &s->device);
     if (status) return threads ? dt_fail_in(status, "threads=%d", threads) : status;
     DT_TRY(dt_device_query(s->device, &s->device_info));
     return dt_comm_create_single(s->device, &s->comm);
@@ -149,6 +158,8 @@ dt_program *dt_session_program(const dt_session *s, const char *name)
         if (s->program[id] && !strcmp(dt_program_name(s->program[id]), name)) return s->program[id];
     return NULL;
 }
+
+dt_backend dt_session_backend(const dt_session *s) { return s->backend; }
 
 dt_status dt_session_explain(const dt_session *s, dt_status status)
 {
