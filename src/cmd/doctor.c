@@ -49,9 +49,51 @@ static dt_status report_speed(dt_device *device)
     return DT_OK;
 }
 
+/* Bytes read and written in a second by copies of a GPU's memory. */
+static dt_status measure_copies(dt_device *device, double *speed)
+{
+    enum { BYTES = 512 << 20, COPIES = 20 };
+    const dt_queue *queue = dt_device_queue(device, DT_STREAM_COMPUTE);
+    const dt_kernels *kernels = dt_kernels_of(dt_device_backend(device));
+    void *from = NULL, *to = NULL;
+    double start = 0;
+    dt_status status;
+    DT_TRY_GOTO(dt_device_alloc(device, DT_MEMORY_ARENA, BYTES, &from), done);
+    DT_TRY_GOTO(dt_device_alloc(device, DT_MEMORY_ARENA, BYTES, &to), done);
+    DT_TRY_GOTO(kernels->copy(queue, BYTES, from, to), done); /* loads the kernel */
+    DT_TRY_GOTO(dt_device_sync(device, DT_STREAM_COMPUTE), done);
+    start = dt_clock();
+    for (int i = 0; i < COPIES; i++) DT_TRY_GOTO(kernels->copy(queue, BYTES, from, to), done);
+    DT_TRY_GOTO(dt_device_sync(device, DT_STREAM_COMPUTE), done);
+    *speed = 2.0 * BYTES * COPIES / (dt_clock() - start);
+done:
+    dt_device_free(device, DT_MEMORY_ARENA, from, BYTES);
+    dt_device_free(device, DT_MEMORY_ARENA, to, BYTES);
+    return status;
+}
+
+static dt_status report_gpu(int index)
+{
+    dt_device *device;
+    dt_device_info info;
+    char total[32], available[32], copies[32];
+    double speed;
+    DT_TRY(dt_device_open(DT_CUDA, index, 1, &device));
+    dt_status status = dt_device_query(device, &info);
+    if (!status)
+        line("CUDA", "GPU %d: %s, compute capability %d.%d, %s, %s of it free", index, info.name, info.capability / 10,
+             info.capability % 10, dt_text_bytes(total, (double)info.memory_total),
+             dt_text_bytes(available, (double)info.memory_free));
+    if (!status) status = measure_copies(device, &speed);
+    if (!status) line("", "  copying %s/s", dt_text_count(copies, speed, "B"));
+    dt_device_close(device);
+    return status;
+}
+
 static void report_cuda(void)
 {
     const char *why = "";
+    char versions[DT_VERSIONS_ROOM];
     if (!dt_backend_built(DT_CUDA)) {
         line("CUDA", "not in this binary");
         remedy("for a GPU install the CUDA toolkit (nvcc, cuBLASLt) and build again");
@@ -62,20 +104,9 @@ static void report_cuda(void)
         line("CUDA", "built in, but %s", why);
         remedy("none without an NVIDIA GPU; with one, install its driver (nvidia-smi must list it)");
     }
-    for (int i = 0; i < count; i++) {
-        dt_device *device;
-        dt_device_info info;
-        char total[32], available[32];
-        dt_status status = dt_device_open(DT_CUDA, i, 1, &device);
-        if (!status) {
-            status = dt_device_query(device, &info);
-            dt_device_close(device);
-        }
-        if (status) line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());
-        else line("CUDA", "GPU %d: %s, compute capability %d.%d, %s, %s of it free", i, info.name,
-                  info.capability / 10, info.capability % 10, dt_text_bytes(total, (double)info.memory_total),
-                  dt_text_bytes(available, (double)info.memory_free));
-    }
+    for (int i = 0; i < count; i++)
+        if (report_gpu(i)) line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());
+    line("", "  %s", dt_backend_versions(DT_CUDA, versions));
 }
 
 static void report_library(const char *label, const char *const *names, const char *missing_remedy)

@@ -9,6 +9,7 @@ typedef struct dt_backend_table {
     const char *name;
     bool built;
     int (*count)(const char **why); /* `why` is never NULL here */
+    void (*versions)(char *out, size_t room); /* NULL: nothing to tell */
     dt_status (*check)(int index); /* is it one that the kernels run on? */
     dt_status (*open)(int index, void **context);
     void (*close)(void *context);

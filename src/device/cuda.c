@@ -48,6 +48,22 @@ static int cuda_count(const char **why)
     return 0;
 }
 
+static int blas_version(libraryPropertyType part)
+{
+    int version = 0;
+    return cublasLtGetProperty(part, &version) == CUBLAS_STATUS_SUCCESS ? version : 0;
+}
+
+static void cuda_versions(char *out, size_t room)
+{
+    int runtime = 0, driver = driver_version();
+    char newest[40];
+    cudaRuntimeGetVersion(&runtime);
+    snprintf(newest, sizeof newest, "driver for CUDA %d.%d", driver / 1000, driver % 1000 / 10);
+    snprintf(out, room, "%s, runtime %d.%d, cuBLASLt %d.%d.%d", driver ? newest : "no driver", runtime / 1000,
+             runtime % 1000 / 10, blas_version(MAJOR_VERSION), blas_version(MINOR_VERSION), blas_version(PATCH_LEVEL));
+}
+
 static dt_status cuda_check(int index)
 {
     int major, minor;
@@ -249,6 +265,7 @@ const dt_backend_table dt_backend_cuda = {
     .name = "cuda",
     .built = true,
     .count = cuda_count,
+    .versions = cuda_versions,
     .check = cuda_check,
     .open = cuda_open,
     .close = cuda_close,

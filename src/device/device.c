@@ -46,6 +46,13 @@ int dt_backend_count(dt_backend backend, const char **why)
     return backends[backend]->count(why ? why : &unused);
 }
 
+const char *dt_backend_versions(dt_backend backend, char out[DT_VERSIONS_ROOM])
+{
+    out[0] = '\0';
+    if (backends[backend]->versions) backends[backend]->versions(out, DT_VERSIONS_ROOM);
+    return out;
+}
+
 dt_status dt_backend_check(dt_backend kind, int index)
 {
     const dt_backend_table *backend = backends[kind];

@@ -44,6 +44,10 @@ bool dt_backend_built(dt_backend);
 int dt_backend_count(dt_backend, const char **why);
 const char *dt_backend_name(dt_backend); /* "cpu", "cuda" */
 
+enum { DT_VERSIONS_ROOM = 96 };
+/* "driver for CUDA 13.2, runtime 13.0, cuBLASLt 13.0.2": what computes there, device or not; "" on the CPU. Returns
+ * `out`. */
+const char *dt_backend_versions(dt_backend, char out[DT_VERSIONS_ROOM]);
 /* Whether a run can use the device: it is there, and it is one that this build's kernels run on. The message of
  * DT_ERR_DEVICE names it and says what it lacks. Costs next to nothing; dt_device_open asks first, too. */
 DT_MUST_USE dt_status dt_backend_check(dt_backend, int index);

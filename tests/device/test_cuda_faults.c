@@ -62,6 +62,16 @@ static void no_gpu_and_no_driver_are_told_apart(void **state)
     expect_refused("there is no NVIDIA driver");
 }
 
+static void versions_are_told(void **state)
+{
+    char versions[DT_VERSIONS_ROOM];
+    fake.driver = 13020;
+    expect_words(dt_backend_versions(DT_CUDA, versions), "driver for CUDA 13.2, runtime " DT_CUDA_VERSION);
+    fake.driver = 0;
+    expect_words(dt_backend_versions(DT_CUDA, versions), "no driver, runtime ");
+    assert_string_equal(dt_backend_versions(DT_CPU, versions), "");
+}
+
 static void an_old_gpu_is_named(void **state)
 {
     fake.name = "Tesla V100-SXM2-16GB";
@@ -204,6 +214,7 @@ int main(void)
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, tiny_remove_folder)
     const struct CMUnitTest tests[] = {
         CASE(no_gpu_and_no_driver_are_told_apart),
+        CASE(versions_are_told),
         CASE(an_old_gpu_is_named),
         CASE(an_old_gpu_leaves_the_cpu),
         CASE(the_first_of_several_gpus_is_taken),

@@ -142,8 +142,7 @@ static int make_tests(const char *op, struct CMUnitTest *tests, job *jobs, dt_ar
 /* usage: test-ops-cuda [OPERATOR] */
 int main(int argc, char **argv)
 {
-    const char *why;
-    if (!dt_backend_count(DT_CUDA, &why)) return printf("1..0 # SKIP %s\n", why) < 0;
+    if (dt_backend_check(DT_CUDA, 0)) return printf("1..0 # SKIP %s\n", dt_error_message()) < 0;
     dt_arena *names = NULL;
     job *jobs = calloc((size_t)op_case_count * MODES, sizeof *jobs);
     struct CMUnitTest *tests = calloc((size_t)op_case_count * MODES, sizeof *tests);

@@ -33,11 +33,10 @@ static size_t common_count;
 
 bool tiny_begin(int count, char **args)
 {
-    const char *why;
     common = (const char *const *)(args + 1);
     common_count = (size_t)(count - 1);
-    if (!tiny_on_cuda() || dt_backend_count(DT_CUDA, &why)) return true;
-    printf("1..0 # SKIP %s\n", why);
+    if (!tiny_on_cuda() || !dt_backend_check(DT_CUDA, 0)) return true;
+    printf("1..0 # SKIP %s\n", dt_error_message());
     return false;
 }
 
