@@ -184,7 +184,12 @@ double dt_session_peak_flops(const dt_session *s)
 
 json_t *dt_session_numerics(const dt_session *s)
 {
-    return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", dt_backend_name(s->backend), "cpu_kernels",
+    char versions[DT_VERSIONS_ROOM];
+    const char *device = dt_backend_name(s->backend);
+    if (s->backend == DT_CUDA)
+        return json_pack("{ss ss ss ss}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
+                         "libraries", dt_backend_versions(s->backend, versions));
+    return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
                      dt_kernels_of(s->backend)->name, "threads", s->device_info.threads);
 }
 

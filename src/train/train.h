@@ -44,7 +44,9 @@ DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settin
 /* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
 double dt_session_step_flops(const dt_session *);
 double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
-json_t *dt_session_numerics(const dt_session *); /* a new reference: CPU kernel set, library versions, threads */
+/* What the last bits depend on besides the settings, a new reference: the CPU's kernel set, or the GPU and its
+ * libraries. */
+json_t *dt_session_numerics(const dt_session *);
 
 /* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and
  * an update, as in training or, with `timing`, node by node, each timed. It waits for the end. */

@@ -1,4 +1,5 @@
-/* The programs of a run: accumulation gives what one batch gives, and the plan's memory is the memory used. */
+/* The programs of a run: accumulation gives what one batch gives, the plan's memory is the memory used, and the numerics
+ * record names what computes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,10 +147,33 @@ static void test_step_flops(void **state)
     dt_settings_free(other);
 }
 
+/* --- the numerics record --- */
+
+static void assert_recorded(const char *device, const char *const *keys)
+{
+    dt_settings *settings = tiny_settings(WORDS(device));
+    dt_session *s = NULL;
+    OK(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &s));
+    json_t *record = dt_session_numerics(s);
+    assert_non_null(record);
+    for (; *keys; keys++)
+        if (!json_object_get(record, *keys)) fail_msg("%s: the numerics record lacks '%s'", device, *keys);
+    json_decref(record);
+    dt_session_free(s);
+    dt_settings_free(settings);
+}
+
+/* Plans are made for a GPU where there is none, too. */
+static void test_numerics(void **state)
+{
+    assert_recorded("device=cpu", WORDS("dyttrain", "device", "cpu_kernels"));
+    if (dt_backend_built(DT_CUDA)) assert_recorded("device=cuda", WORDS("dyttrain", "device", "gpu", "libraries"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accumulation_fp64), cmocka_unit_test(test_accumulation_fp32), cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_step_flops)};
+        cmocka_unit_test(test_step_flops), cmocka_unit_test(test_numerics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
