@@ -18,9 +18,12 @@ typedef struct cuda_device {
     cudaStream_t streams[DT_STREAMS];
 } cuda_device;
 
+/* What is told here must not be told again by the next launch of a kernel, which asks for the last error: only faults,
+ * after which nothing works, stay. */
 static dt_status check(cudaError_t error, const char *what)
 {
     if (error == cudaSuccess) return DT_OK;
+    cudaGetLastError();
     return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
 }
 
@@ -31,21 +34,29 @@ static int driver_version(void)
     return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
+static const char *why_none(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+    case cudaErrorNoDevice: return "no CUDA device: the driver sees no GPU, or CUDA_VISIBLE_DEVICES hides it";
+    case cudaErrorInsufficientDriver:
+        return driver_version() ? "no CUDA device: the NVIDIA driver is older than CUDA " DT_CUDA_VERSION
+                                  ", which this program was built with; a newer driver or an older toolkit helps"
+                                : "no CUDA device: there is no NVIDIA driver";
+    case cudaErrorSystemDriverMismatch:
+        return "no CUDA device: library and kernel module of the NVIDIA driver differ in version; a reboot helps";
+    case cudaErrorSystemNotReady:
+        return "no CUDA device: the system is not ready; where NVSwitch joins GPUs, the fabric manager must run";
+    default: return cudaGetErrorString(error);
+    }
+}
+
 static int cuda_count(const char **why)
 {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
-    *why = NULL;
-    if (error == cudaSuccess && count) return count;
-    if (error == cudaErrorInsufficientDriver)
-        *why = driver_version() ? "no CUDA device: the NVIDIA driver is older than CUDA " DT_CUDA_VERSION
-                                  ", which this program was built with; a newer driver or an older toolkit helps"
-                                : "no CUDA device: there is no NVIDIA driver";
-    else if (error == cudaSuccess || error == cudaErrorNoDevice)
-        *why = "no CUDA device: the driver sees no GPU, or CUDA_VISIBLE_DEVICES hides it";
-    else
-        *why = cudaGetErrorString(error);
-    return 0;
+    *why = error || !count ? why_none(error) : NULL;
+    return error ? 0 : count;
 }
 
 static int blas_version(libraryPropertyType part)
@@ -96,6 +107,7 @@ static dt_status select_device(int index)
     cudaError_t error = cudaSetDevice(index);
     if (error != cudaErrorMemoryAllocation && error != cudaErrorDevicesUnavailable)
         return check(error, "select the device");
+    cudaGetLastError();
     return dt_fail(DT_ERR_DEVICE, "CUDA cannot start on GPU %d: %s: other processes hold it (nvidia-smi names them)",
                    index, cudaGetErrorString(error));
 }
@@ -144,7 +156,7 @@ static dt_status cuda_query(void *context, dt_device_info *out)
     return DT_OK;
 }
 
-/* A refused allocation is an answer, not a fault: the runtime must not report it again at the next call. */
+/* A refused allocation is an answer, not a fault. */
 static dt_status check_memory(cudaError_t error, const char *what)
 {
     if (error != cudaErrorMemoryAllocation) return check(error, what);

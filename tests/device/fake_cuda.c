@@ -30,6 +30,9 @@ static cudaError_t waiting(void)
     return asynchronous();
 }
 
+/* A refusal is told again to the next who asks for the last error. */
+static cudaError_t refuse(cudaError_t error) { return fake.last = error; }
+
 /* --- devices --- */
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -53,7 +56,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 cudaError_t cudaSetDevice(int device)
 {
     fake.selected = device;
-    return fake.open_error;
+    return refuse(fake.open_error);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
@@ -87,7 +90,12 @@ const char *cudaGetErrorString(cudaError_t error)
                                               : "another error";
 }
 
-cudaError_t cudaGetLastError(void) { return asynchronous(); }
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t last = fake.last;
+    fake.last = cudaSuccess;
+    return fake.reported ? cudaErrorIllegalAddress : last;
+}
 
 /* --- memory --- */
 
@@ -101,7 +109,7 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 cudaError_t cudaMalloc(void **ptr, size_t bytes)
 {
     char *block;
-    if (bytes > fake.memory - fake.others - fake.held) return cudaErrorMemoryAllocation;
+    if (bytes > fake.memory - fake.others - fake.held) return refuse(cudaErrorMemoryAllocation);
     if (posix_memalign((void **)&block, HEADER, HEADER + bytes)) return cudaErrorMemoryAllocation;
     memcpy(block, &bytes, sizeof bytes);
     fake.held += bytes;

@@ -19,6 +19,7 @@ typedef struct fake_cuda {
     int launches, captures, selected;
     size_t held; /* bytes allocated */
     bool faulted, reported;
+    cudaError_t last; /* refusal that nobody asked for */
 } fake_cuda;
 
 extern fake_cuda fake;

@@ -60,6 +60,10 @@ static void no_gpu_and_no_driver_are_told_apart(void **state)
     expect_refused("the NVIDIA driver is older than CUDA " DT_CUDA_VERSION);
     fake.driver = 0;
     expect_refused("there is no NVIDIA driver");
+    fake.count_error = cudaErrorSystemNotReady;
+    expect_refused("the fabric manager must run");
+    fake.count_error = cudaErrorUnknown;
+    expect_refused("another error");
 }
 
 static void versions_are_told(void **state)
@@ -130,6 +134,11 @@ static void a_gpu_that_does_not_start_is_named(void **state)
     fake.open_error = cudaErrorMemoryAllocation;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
     expect_words(dt_error_message(), "cannot start on GPU 0: out of memory: other processes hold it");
+    assert_int_equal(cudaGetLastError(), cudaSuccess); /* which a launch of a kernel would take for its own */
+    fake.open_error = cudaErrorInvalidDevice;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), "CUDA cannot select the device: another error");
+    assert_int_equal(cudaGetLastError(), cudaSuccess);
     fake.open_error = cudaSuccess;
     fake.no_blas = true;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
@@ -162,6 +171,7 @@ static void running_out_names_all_holders(void **state)
     expect_words(dt_error_message(), "cannot get 8.00 MiB for arena beside 3.00 MiB in use (optimizer 3.00 MiB)");
     expect_words(dt_error_message(), "2.00 MiB of 80.0 GiB are free, and other processes hold some 80.0 GiB");
     expect_words(dt_error_message(), "train.recompute");
+    assert_int_equal(cudaGetLastError(), cudaSuccess);
     dt_device_free(device, DT_MEMORY_OPTIMIZER, held, 3 << 20);
     dt_device_close(device);
     assert_int_equal(fake.held, 0);
