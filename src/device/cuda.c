@@ -4,9 +4,12 @@
  * blocks are placed while a large product runs. */
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
-#include <nvtx3/nvToolsExt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#if __has_include(<nvtx3/nvToolsExt.h>) /* a package of its own (cuda-nvtx), without which there are no ranges */
+#include <nvtx3/nvToolsExt.h>
+#define HAVE_RANGES
+#endif
 
 #include "device/archs.h"
 #include "device/backend.h"
@@ -242,9 +245,11 @@ static dt_status cuda_record_run(void *context, void *recording)
 
 static void cuda_record_free(void *recording) { cudaGraphExecDestroy(recording); }
 
+#ifdef HAVE_RANGES
 static void cuda_range_begin(const char *name) { nvtxRangePushA(name); }
 
 static void cuda_range_end(void) { nvtxRangePop(); }
+#endif
 
 static dt_status cuda_event_create(void *context, void **event)
 {
@@ -294,8 +299,10 @@ const dt_backend_table dt_backend_cuda = {
     .record_end = cuda_record_end,
     .record_run = cuda_record_run,
     .record_free = cuda_record_free,
+#ifdef HAVE_RANGES
     .range_begin = cuda_range_begin,
     .range_end = cuda_range_end,
+#endif
     .event_create = cuda_event_create,
     .event_free = cuda_event_free,
     .event_record = cuda_event_record,
