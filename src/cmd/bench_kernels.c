@@ -182,7 +182,7 @@ static dt_status copy_seconds(const bench *b, double bytes, const precision *p, 
 static void print_row(const bench *b, const dt_bench_case *c, const timing *t, double copy, double error)
 {
     double least = fmax(t->flops / b->roof.flops, copy);
-    printf("%-28s %9.3f %9.1f %8.1f %7.0f %7.0f   %.1e\n", c->name, 1e3 * t->seconds, 1e-9 * t->flops / t->seconds,
+    printf("%-28s %9.4f %9.1f %8.1f %7.0f %7.0f   %.1e\n", c->name, 1e3 * t->seconds, 1e-9 * t->flops / t->seconds,
            1e-9 * t->bytes / t->seconds, 100 * least / t->seconds, 100 * copy / t->seconds, error);
     fflush(stdout);
 }
