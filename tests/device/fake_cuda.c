@@ -186,8 +186,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
-    *exec = (cudaGraphExec_t)&fake;
-    return asynchronous();
+    *exec = fake.graph_error ? NULL : (cudaGraphExec_t)&fake;
+    return fake.graph_error ? refuse(fake.graph_error) : asynchronous();
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return cudaSuccess; }

@@ -9,7 +9,7 @@
 #include <cuda_runtime_api.h>
 
 typedef struct fake_cuda {
-    cudaError_t count_error, open_error; /* of cudaGetDeviceCount, cudaSetDevice */
+    cudaError_t count_error, open_error, graph_error; /* of cudaGetDeviceCount, cudaSetDevice, cudaGraphInstantiate */
     int count, driver, major, minor;
     const char *name;
     size_t memory, others; /* bytes in all, and held by other processes */

@@ -177,6 +177,15 @@ static void running_out_names_all_holders(void **state)
     assert_int_equal(fake.held, 0);
 }
 
+static void memory_that_no_plan_knows_is_named(void **state)
+{
+    fake.graph_error = cudaErrorMemoryAllocation;
+    assert_int_equal(tiny_train("graph", WORDS("device=cuda"), false, NULL), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "out of memory on cuda: CUDA cannot make a graph of recorded work");
+    expect_words(dt_error_message(), "train.micro_batch");
+    assert_int_equal(fake.held, 0);
+}
+
 /* --- faults of kernels, which CUDA reports late --- */
 
 enum { NORMS = 5 }; /* point norms of a forward pass: two in each of two blocks, and the last */
@@ -231,6 +240,7 @@ int main(void)
         CASE(a_gpu_that_does_not_start_is_named),
         CASE(too_little_is_said_before_memory_is_taken),
         CASE(running_out_names_all_holders),
+        CASE(memory_that_no_plan_knows_is_named),
         CASE(a_fault_of_a_replayed_run_says_how_to_find_it),
         CASE(a_fault_of_a_direct_run_names_its_operator),
         CASE(a_direct_run_trains),

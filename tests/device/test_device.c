@@ -65,6 +65,20 @@ static void running_out_names_the_holders_and_a_remedy(void **state)
     dt_device_close(device);
 }
 
+static void room_is_looked_for_before_it_is_taken(void **state)
+{
+    dt_device *device = open_device(backend_of(state));
+    int64_t planned[DT_MEMORY_CATEGORIES] = {[DT_MEMORY_PARAMETERS] = 1 << 20, [DT_MEMORY_EMA] = 1 << 10};
+    assert_int_equal(dt_device_check_room(device, planned), DT_OK);
+    planned[DT_MEMORY_EMA] = (int64_t)1 << 50;
+    assert_int_equal(dt_device_check_room(device, planned), DT_ERR_MEMORY);
+    assert_non_null(strstr(dt_error_message(), "are needed (ema 1"));
+    assert_non_null(strstr(dt_error_message(), ", parameters 1.00 MiB); "));
+    assert_non_null(strstr(dt_error_message(), "are free"));
+    assert_non_null(strstr(dt_error_message(), "what helps: train.ema=0"));
+    dt_device_close(device);
+}
+
 static void copies_follow_their_stream(void **state)
 {
     dt_device *device = open_device(backend_of(state));
@@ -134,6 +148,7 @@ int main(int count, char **args)
     const struct CMUnitTest tests[] = {
         {"memory is aligned, zeroed and counted", memory_is_aligned_zeroed_and_counted, NULL, NULL, &backend},
         {"running out names a remedy", running_out_names_the_holders_and_a_remedy, NULL, NULL, &backend},
+        {"room is looked for before it is taken", room_is_looked_for_before_it_is_taken, NULL, NULL, &backend},
         {"copies follow their stream", copies_follow_their_stream, NULL, NULL, &backend},
         {"query tells name and memory", query_tells_name_and_memory, NULL, NULL, &backend},
     };
