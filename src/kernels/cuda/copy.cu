@@ -4,15 +4,13 @@
  * One 16-byte word per thread, consecutive threads on consecutive words; the thread behind the last word copies the
  * bytes that do not fill one. On an H200 (4.8 TB/s by its data sheet) it moves 4.25 TB/s at 1 GiB; 2 to 16 words per
  * thread gave 4.05 to 4.14 there, streaming loads and stores no more. */
-#include <algorithm>
-
 #include "kernels/cuda/common.cuh"
 
 namespace {
 
 using namespace dt;
 
-enum { THREADS = 256, MOST_REPEATS = 64 };
+enum { THREADS = 256 };
 
 __global__ void __launch_bounds__(THREADS) copy_words(uint4 *to, const uint4 *from, int64_t words, int rest)
 {
@@ -25,19 +23,6 @@ __global__ void __launch_bounds__(THREADS) copy_words(uint4 *to, const uint4 *fr
     }
 }
 
-/* Records an event before the first and after each of `repeats` copies; event[0 .. repeats] exist. */
-dt_status run_timed(const dt_queue *q, void *to, const void *from, int64_t bytes, int repeats, cudaEvent_t *event)
-{
-    const cudaStream_t stream = stream_of(q);
-    DT_TRY(dt_cuda_copy(q, bytes, from, to)); /* warms up */
-    DT_TRY(check(cudaEventRecord(event[0], stream), "record an event"));
-    for (int r = 0; r < repeats; r++) {
-        DT_TRY(dt_cuda_copy(q, bytes, from, to));
-        DT_TRY(check(cudaEventRecord(event[r + 1], stream), "record an event"));
-    }
-    return check(cudaStreamSynchronize(stream), "finish the timed copies");
-}
-
 }
 
 dt_status dt_cuda_copy(const dt_queue *q, int64_t bytes, const void *x, void *y)
@@ -48,23 +33,4 @@ dt_status dt_cuda_copy(const dt_queue *q, int64_t bytes, const void *x, void *y)
     const int64_t blocks = ceil_div<int64_t>(words + (rest ? 1 : 0), THREADS); /* their limit, 2^31, is 8 TiB */
     copy_words<<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>((uint4 *)y, (const uint4 *)x, words, rest);
     return launched();
-}
-
-dt_status dt_cuda_time_copy(const dt_queue *q, void *to, const void *from, int64_t bytes, int repeats, double *seconds)
-{
-    cudaEvent_t event[MOST_REPEATS + 1] = {};
-    float ms[MOST_REPEATS];
-    dt_status status = DT_OK;
-    repeats = std::clamp<int>(repeats, 1, MOST_REPEATS);
-    for (int r = 0; r <= repeats && !status; r++) status = check(cudaEventCreate(&event[r]), "create an event");
-    if (!status) status = run_timed(q, to, from, bytes, repeats, event);
-    for (int r = 0; r < repeats && !status; r++)
-        status = check(cudaEventElapsedTime(&ms[r], event[r], event[r + 1]), "read an event");
-    if (!status) {
-        std::nth_element(ms, ms + repeats / 2, ms + repeats);
-        *seconds = ms[repeats / 2] * 1e-3;
-    }
-    for (int r = 0; r <= repeats; r++)
-        if (event[r]) cudaEventDestroy(event[r]);
-    return status;
 }
