@@ -1,10 +1,14 @@
 /* jansson behind our error messages. */
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 
 dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)
 {
@@ -98,4 +102,51 @@ dt_status dt_json_text(const json_t *object, const char *key, const char *where,
     DT_TRY(dt_json_member(object, key, JSON_STRING, where, &member));
     *out = json_string_value(member);
     return DT_OK;
+}
+
+/* --- checksums --- */
+
+json_t *dt_json_hash_text(uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return json_string(text);
+}
+
+dt_status dt_json_hash(const json_t *object, const char *key, const char *where, uint64_t *out)
+{
+    const char *text;
+    DT_TRY(dt_json_text(object, key, where, &text));
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return dt_fail(DT_ERR_DATA, "%s: '%s' is not a checksum of 16 hexadecimal digits", where, key);
+    *out = strtoull(text, NULL, 16);
+    return DT_OK;
+}
+
+static dt_status sum_members(json_t *object, uint64_t *out)
+{
+    json_t *kept = json_incref(json_object_get(object, "checksum"));
+    json_object_del(object, "checksum");
+    dt_text text = {0};
+    dt_status status = dt_json_print(object, JSON_COMPACT | JSON_SORT_KEYS, &text);
+    if (kept) json_object_set_new(object, "checksum", kept);
+    if (!status) *out = dt_hash_text(text.data);
+    dt_text_free(&text);
+    return status;
+}
+
+dt_status dt_json_seal(json_t *object)
+{
+    uint64_t sum;
+    DT_TRY(sum_members(object, &sum));
+    if (json_object_set_new(object, "checksum", dt_json_hash_text(sum))) return dt_fail_memory(17, "a checksum");
+    return DT_OK;
+}
+
+dt_status dt_json_check_seal(json_t *object, const char *where)
+{
+    uint64_t is, should;
+    DT_TRY(dt_json_hash(object, "checksum", where, &should));
+    DT_TRY(sum_members(object, &is));
+    return is == should ? DT_OK : dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);
 }

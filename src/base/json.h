@@ -21,5 +21,12 @@ DT_MUST_USE dt_status dt_json_int(const json_t *, const char *key, const char *w
 DT_MUST_USE dt_status dt_json_real(const json_t *, const char *key, const char *where, double *out);
 DT_MUST_USE dt_status dt_json_text(const json_t *, const char *key, const char *where, const char **out);
 DT_MUST_USE dt_status dt_json_member(const json_t *, const char *key, json_type, const char *where, json_t **out);
+/* A hash as text: 16 hexadecimal digits, as JSON has no unsigned 64-bit integers. */
+json_t *dt_json_hash_text(uint64_t hash);
+DT_MUST_USE dt_status dt_json_hash(const json_t *, const char *key, const char *where, uint64_t *out);
+/* Sets the member "checksum" of an object, over all other members in a form that white space and order do not change;
+ * and holds it against them: DT_ERR_DATA naming `where` when it is missing or does not hold. */
+DT_MUST_USE dt_status dt_json_seal(json_t *);
+DT_MUST_USE dt_status dt_json_check_seal(json_t *, const char *where);
 
 #endif

@@ -1,50 +1,20 @@
 /* The manifest: written last, read first. */
 #include "train/checkpoint_manifest.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 
 #define FORMAT "dyttrain checkpoint"
 enum { VERSION = 1 };
-
-/* 16 hexadecimal digits: JSON has no unsigned 64-bit integers */
-static void hash_text(uint64_t hash, char out[17]) { snprintf(out, 17, "%016" PRIx64, hash); }
-
-static dt_status read_hash(const json_t *object, const char *key, const char *where, uint64_t *out)
-{
-    const char *text;
-    DT_TRY(dt_json_text(object, key, where, &text));
-    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return dt_fail(DT_ERR_DATA, "%s: '%s' is not a checksum of 16 hexadecimal digits", where, key);
-    *out = strtoull(text, NULL, 16);
-    return DT_OK;
-}
-
-/* Over all members but the checksum itself, in a form that white space and order do not change. */
-static dt_status own_checksum(json_t *manifest, uint64_t *out)
-{
-    json_t *kept = json_incref(json_object_get(manifest, "checksum"));
-    json_object_del(manifest, "checksum");
-    dt_text text = {0};
-    dt_status status = dt_json_print(manifest, JSON_COMPACT | JSON_SORT_KEYS, &text);
-    if (kept) json_object_set_new(manifest, "checksum", kept);
-    if (!status) *out = dt_hash_text(text.data);
-    dt_text_free(&text);
-    return status;
-}
 
 /* --- writing --- */
 
 dt_status dt_manifest_add(json_t *files, const char *name, const dt_file_sum *sum)
 {
-    char hash[17];
-    hash_text(sum->xxh3, hash);
-    json_t *entry = json_pack("{s:I, s:s}", "bytes", (json_int_t)sum->bytes, "xxh3", hash);
+    json_t *entry = json_pack("{s:I, s:o}", "bytes", (json_int_t)sum->bytes, "xxh3", dt_json_hash_text(sum->xxh3));
     if (json_object_set_new(files, name, entry)) return dt_fail_memory(strlen(name), "the manifest of a checkpoint");
     return DT_OK;
 }
@@ -59,12 +29,7 @@ static json_t *progress_json(const dt_progress *p)
 
 static dt_status to_text(json_t *manifest, dt_text *out)
 {
-    char hash[17];
-    uint64_t sum;
-    DT_TRY(own_checksum(manifest, &sum));
-    hash_text(sum, hash);
-    if (json_object_set_new(manifest, "checksum", json_string(hash)))
-        return dt_fail_memory(sizeof hash, "the manifest of a checkpoint");
+    DT_TRY(dt_json_seal(manifest));
     return dt_json_print(manifest, JSON_INDENT(2), out);
 }
 
@@ -136,7 +101,7 @@ static dt_status check_format(const json_t *manifest, const char *where)
 static dt_status read_sum(const json_t *entry, const char *where, dt_file_sum *out)
 {
     DT_TRY(dt_json_int(entry, "bytes", where, &out->bytes));
-    return read_hash(entry, "xxh3", where, &out->xxh3);
+    return dt_json_hash(entry, "xxh3", where, &out->xxh3);
 }
 
 static dt_status check_entries(const json_t *manifest, const char *where)
@@ -154,14 +119,11 @@ static dt_status check_entries(const json_t *manifest, const char *where)
 
 static dt_status check_all(json_t *manifest, const char *where)
 {
-    uint64_t is, should;
     dt_progress progress;
     DT_TRY(check_format(manifest, where));
     DT_TRY(dt_manifest_progress(manifest, where, &progress));
     DT_TRY(check_entries(manifest, where));
-    DT_TRY(read_hash(manifest, "checksum", where, &should));
-    DT_TRY(own_checksum(manifest, &is));
-    return is == should ? DT_OK : dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);
+    return dt_json_check_seal(manifest, where);
 }
 
 dt_status dt_manifest_parse(const char *bytes, size_t size, const char *where, json_t **out)
