@@ -25,7 +25,7 @@ typedef struct dt_backend_table {
     dt_status (*copy)(void *context, dt_stream, void *to, const void *from, size_t bytes);
     dt_status (*clear)(void *context, dt_stream, void *ptr, size_t bytes);
     dt_status (*sync)(void *context, dt_stream);
-    void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool` */
+    void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool` and `choices` */
 
     /* NULL where the back end does not record. `record_end` with NULL throws the recording away. */
     dt_status (*record_begin)(void *context);

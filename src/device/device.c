@@ -12,6 +12,7 @@ struct dt_device {
     dt_backend kind;
     dt_pool *pool;
     dt_queue queue[DT_STREAMS];
+    dt_choices *choices;
     dt_memory_use memory;
 };
 
@@ -74,14 +75,17 @@ dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **ou
     device->kind = kind;
     dt_status status;
     DT_TRY_GOTO(dt_pool_create(threads, &device->pool), failed);
+    DT_TRY_GOTO(dt_choices_create(&device->choices), failed);
     DT_TRY_GOTO(backend->open(index, &device->context), failed);
     for (int s = 0; s < DT_STREAMS; s++) {
         backend->queue(device->context, (dt_stream)s, &device->queue[s]);
         device->queue[s].pool = device->pool;
+        device->queue[s].choices = device->choices;
     }
     *out = device;
     return DT_OK;
 failed:
+    dt_choices_free(device->choices);
     dt_pool_free(device->pool);
     free(device);
     return status;
@@ -91,6 +95,7 @@ void dt_device_close(dt_device *device)
 {
     if (!device) return;
     device->backend->close(device->context);
+    dt_choices_free(device->choices);
     dt_pool_free(device->pool);
     free(device);
 }
@@ -100,6 +105,8 @@ dt_backend dt_device_backend(const dt_device *device) { return device->kind; }
 dt_pool *dt_device_pool(const dt_device *device) { return device->pool; }
 
 const dt_queue *dt_device_queue(const dt_device *device, dt_stream stream) { return &device->queue[stream]; }
+
+dt_choices *dt_device_choices(const dt_device *device) { return device->choices; }
 
 dt_status dt_device_query(dt_device *device, dt_device_info *out)
 {

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "base/threads.h"
+#include "device/choices.h"
 
 typedef enum dt_backend { DT_CPU, DT_CUDA, DT_BACKENDS } dt_backend;
 typedef enum dt_stream { DT_STREAM_COMPUTE, DT_STREAM_COMM, DT_STREAM_COPY, DT_STREAMS } dt_stream;
@@ -60,13 +61,15 @@ dt_pool *dt_device_pool(const dt_device *);
 DT_MUST_USE dt_status dt_device_query(dt_device *, dt_device_info *out);
 /* What kernels run on. */
 typedef struct dt_queue {
-    dt_pool *pool;  /* the CPU's threads */
-    void *stream;   /* CUDA: cudaStream_t */
-    void *blas;     /* CUDA: cublasLtHandle_t */
-    int processors; /* CUDA: multiprocessors */
+    dt_pool *pool;       /* the CPU's threads */
+    void *stream;        /* CUDA: cudaStream_t */
+    void *blas;          /* CUDA: cublasLtHandle_t */
+    int processors;      /* CUDA: multiprocessors */
+    dt_choices *choices; /* CUDA: the algorithms of matrix products */
 } dt_queue;
 /* Valid as long as the device. */
 const dt_queue *dt_device_queue(const dt_device *, dt_stream);
+dt_choices *dt_device_choices(const dt_device *); /* empty on the CPU */
 
 /* Before anything is allocated: is what is planned of each category free now? DT_ERR_MEMORY names the largest, how much
  * is free, what other processes hold, and the setting that helps. */

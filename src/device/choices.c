@@ -1,0 +1,232 @@
+/* The table of choices, its record, and its file
+ *
+ *   {"format": "dyttrain choices 1", "machine": ..., "choices": {work: algorithm, ...}, "checksum": ...}
+ *
+ * in $XDG_CACHE_HOME/dyttrain or ~/.cache/dyttrain, one for each machine. */
+#include "device/choices.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+#define FORMAT "dyttrain choices 1"
+enum { DIGITS = 2 * DT_ALGORITHM_BYTES, MOST_FILE_BYTES = 4 << 20 };
+
+struct dt_choices {
+    json_t *used;     /* in this run */
+    json_t *recalled; /* by the run that this one resumes */
+    json_t *timed;    /* on this machine: what the file held, and what was found since */
+    char *machine;
+    char *path;       /* of the file; NULL: nothing is timed */
+    bool news;        /* `timed` has more than the file */
+};
+
+dt_status dt_choices_create(dt_choices **out)
+{
+    dt_choices *c = calloc(1, sizeof *c);
+    if (!c) return dt_fail_memory(sizeof *c, "the choices of algorithms");
+    c->used = json_object();
+    c->recalled = json_object();
+    c->timed = json_object();
+    if (!c->used || !c->recalled || !c->timed) {
+        dt_choices_free(c);
+        return dt_fail_memory(3 * sizeof(json_t), "the choices of algorithms");
+    }
+    *out = c;
+    return DT_OK;
+}
+
+void dt_choices_free(dt_choices *c)
+{
+    if (!c) return;
+    json_decref(c->used);
+    json_decref(c->recalled);
+    json_decref(c->timed);
+    free(c->machine);
+    free(c->path);
+    free(c);
+}
+
+/* --- algorithms as text --- */
+
+static bool is_algorithm(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text && strlen(text) == DIGITS && strspn(text, "0123456789abcdef") == DIGITS;
+}
+
+static json_t *encode(const unsigned char *algorithm)
+{
+    char text[DIGITS + 1];
+    for (int i = 0; i < DT_ALGORITHM_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", algorithm[i]);
+    return json_string(text);
+}
+
+static void decode(const json_t *value, unsigned char *algorithm)
+{
+    char digits[3] = {0};
+    for (int i = 0; i < DT_ALGORITHM_BYTES; i++) {
+        memcpy(digits, json_string_value(value) + 2 * i, 2);
+        algorithm[i] = (unsigned char)strtoul(digits, NULL, 16);
+    }
+}
+
+/* --- using --- */
+
+dt_choice dt_choices_find(const dt_choices *c, const char *work, void *algorithm)
+{
+    const json_t *value = json_object_get(c->used, work);
+    dt_choice found = value ? DT_CHOICE_USED : DT_CHOICE_NOTED;
+    if (!value) value = json_object_get(c->recalled, work);
+    if (!value) value = json_object_get(c->timed, work);
+    if (!value) return DT_CHOICE_NONE;
+    decode(value, algorithm);
+    return found;
+}
+
+dt_status dt_choices_use(dt_choices *c, const char *work, const void *algorithm, bool timed)
+{
+    json_t *value = encode(algorithm);
+    bool noted = value && !json_object_set(c->used, work, value) &&
+                 (!timed || !json_object_set(c->timed, work, value));
+    json_decref(value);
+    if (!noted) return dt_fail_memory(DIGITS, "the choice of an algorithm");
+    c->news = c->news || timed;
+    return DT_OK;
+}
+
+/* --- the record --- */
+
+/* Shares nothing with the table: another thread may write it to the disk. */
+json_t *dt_choices_record(const dt_choices *c)
+{
+    json_t *all = json_copy(c->recalled), *record = NULL;
+    if (all && !json_object_update(all, c->used)) record = json_deep_copy(all);
+    json_decref(all);
+    return record;
+}
+
+dt_status dt_choices_recall(dt_choices *c, const json_t *record)
+{
+    const char *work;
+    json_t *value;
+    json_object_foreach((json_t *)record, work, value)
+        if (is_algorithm(value) && json_object_set_new(c->recalled, work, json_copy(value)))
+            return dt_fail_memory(DIGITS, "the choices of a record");
+    return DT_OK;
+}
+
+/* --- the file --- */
+
+static dt_status check_file(json_t *file, const char *where, const char *machine, json_t **choices)
+{
+    const char *text, *unused;
+    json_t *value;
+    DT_TRY(dt_json_text(file, "format", where, &text));
+    if (strcmp(text, FORMAT) != 0) return dt_fail(DT_ERR_DATA, "%s: is not a file of choices", where);
+    DT_TRY(dt_json_text(file, "machine", where, &text));
+    if (strcmp(text, machine) != 0) return dt_fail(DT_ERR_DATA, "%s: is of another machine", where);
+    DT_TRY(dt_json_member(file, "choices", JSON_OBJECT, where, choices));
+    json_object_foreach(*choices, unused, value)
+        if (!is_algorithm(value)) return dt_fail(DT_ERR_DATA, "%s: holds a choice that is no algorithm", where);
+    return dt_json_check_seal(file, where);
+}
+
+dt_status dt_choices_parse(const char *bytes, size_t size, const char *where, const char *machine, json_t **out)
+{
+    json_t *file, *choices;
+    DT_TRY(dt_json_parse(bytes, size, where, &file));
+    dt_status status = check_file(file, where, machine, &choices);
+    if (!status) *out = json_incref(choices);
+    json_decref(file);
+    return status;
+}
+
+static dt_status read_file(const dt_choices *c, json_t **out)
+{
+    char *bytes;
+    size_t size;
+    DT_TRY(dt_file_read(c->path, MOST_FILE_BYTES, &bytes, &size));
+    dt_status status = dt_choices_parse(bytes, size, c->path, c->machine, out);
+    free(bytes);
+    return status;
+}
+
+static dt_status write_file(const dt_choices *c, json_t *choices)
+{
+    dt_text text = {0};
+    json_t *file = json_pack("{ss ss sO}", "format", FORMAT, "machine", c->machine, "choices", choices);
+    dt_status status = file ? dt_json_seal(file) : dt_fail_memory(sizeof *file, "a file of choices");
+    if (!status) status = dt_json_print(file, JSON_INDENT(1), &text);
+    if (!status) status = dt_file_replace(c->path, text.data, text.length);
+    json_decref(file);
+    dt_text_free(&text);
+    return status;
+}
+
+/* A relative path in XDG_CACHE_HOME is to be passed over, says the specification of base directories. */
+static dt_status make_folder(dt_text *out)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache == '/') dt_text_add(out, "%s/dyttrain", cache);
+    else if (home && *home == '/') dt_text_add(out, "%s/.cache/dyttrain", home);
+    else return dt_fail(DT_ERR_IO, "no folder for choices of algorithms: neither XDG_CACHE_HOME nor HOME is a path");
+    DT_TRY(dt_text_status(out));
+    return dt_folder_make(out->data);
+}
+
+/* Sets path and machine. */
+static dt_status find_file(dt_choices *c, const char *machine)
+{
+    dt_text path = {0};
+    dt_status status = make_folder(&path);
+    dt_text_add(&path, "/choices-%016" PRIx64 ".json", dt_hash_text(machine));
+    if (!status) status = dt_text_status(&path);
+    if (!status && !(c->machine = strdup(machine))) status = dt_fail_memory(strlen(machine), "a file of choices");
+    if (status) dt_text_free(&path);
+    else c->path = path.data;
+    return status;
+}
+
+static dt_status open_file(dt_choices *c, dt_log *log)
+{
+    json_t *choices = NULL;
+    if (!dt_file_exists(c->path)) return write_file(c, c->timed);
+    if (read_file(c, &choices)) {
+        dt_log_warn(log, "%s; it is written anew", dt_error_message());
+        return write_file(c, c->timed);
+    }
+    json_decref(c->timed);
+    c->timed = choices;
+    return DT_OK;
+}
+
+dt_status dt_choices_keep(dt_choices *c, const char *machine, dt_log *log)
+{
+    DT_TRY(find_file(c, machine));
+    dt_status status = open_file(c, log);
+    if (!status) return DT_OK;
+    free(c->path);
+    c->path = NULL;
+    return status;
+}
+
+bool dt_choices_timing(const dt_choices *c) { return c->path; }
+
+dt_status dt_choices_save(dt_choices *c)
+{
+    if (!c->news) return DT_OK;
+    json_t *choices = NULL;
+    if (read_file(c, &choices)) choices = json_object(); /* what is there is no use */
+    dt_status status = DT_OK;
+    if (!choices || json_object_update_missing(choices, c->timed))
+        status = dt_fail_memory(sizeof *choices, "a file of choices");
+    if (!status) status = write_file(c, choices);
+    if (!status) c->news = false;
+    json_decref(choices);
+    return status;
+}

@@ -1,0 +1,57 @@
+/* Which algorithm a library is told to use for each kind of work, so that the same work gives the same bits: within a
+ * run, in a run that resumes it (by the numerics record of a checkpoint), and, where algorithms were found by timing,
+ * in later runs on the same machine (by a file in the user's cache folder). A table belongs to one thread. */
+#ifndef DT_DEVICE_CHOICES_H
+#define DT_DEVICE_CHOICES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct json_t; /* jansson's */
+
+typedef struct dt_choices dt_choices;
+
+enum { DT_ALGORITHM_BYTES = 64 }; /* which only the library can read */
+
+DT_MUST_USE dt_status dt_choices_create(dt_choices **out);
+void dt_choices_free(dt_choices *); /* NULL is allowed */
+
+typedef enum dt_choice {
+    DT_CHOICE_NONE,
+    DT_CHOICE_NOTED, /* in a record or a file: the library must accept it before it is used */
+    DT_CHOICE_USED,  /* since dt_choices_use */
+} dt_choice;
+
+/* `work` names all that decides the result. What was used before stays, then a record comes before the file. */
+dt_choice dt_choices_find(const dt_choices *, const char *work, void *algorithm);
+/* From now on `work` is done so; `timed` algorithms go into the file. */
+DT_MUST_USE dt_status dt_choices_use(dt_choices *, const char *work, const void *algorithm, bool timed);
+
+/* All that was used or recalled, {work: algorithm in hexadecimal digits}: a new reference; NULL when out of memory. */
+struct json_t *dt_choices_record(const dt_choices *);
+/* Notes the choices of such a record; members that are none are left out. */
+DT_MUST_USE dt_status dt_choices_recall(dt_choices *, const struct json_t *record);
+
+/* Asks for timing, and notes what earlier runs found on `machine`, a text that names device and library versions. A
+ * file that cannot be used is a warning and is written anew. Fails, and nothing is timed, where none can be written.
+ * Once for a table. */
+DT_MUST_USE dt_status dt_choices_keep(dt_choices *, const char *machine, dt_log *);
+bool dt_choices_timing(const dt_choices *); /* did dt_choices_keep succeed? */
+/* Adds what was found by timing since the last call to the file; what others wrote there meanwhile stays. */
+DT_MUST_USE dt_status dt_choices_save(dt_choices *);
+/* The choices in the bytes of such a file (`where` names them in messages): a new reference. */
+DT_MUST_USE dt_status dt_choices_parse(const char *bytes, size_t size, const char *where, const char *machine,
+                                       struct json_t **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
