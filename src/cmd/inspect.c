@@ -70,10 +70,11 @@ static void print_numerics(const json_t *manifest)
     json_t *value;
     printf("numerics\n");
     json_object_foreach (json_object_get(manifest, "numerics"), key, value) {
-        if (!json_is_string(value) && !json_is_integer(value)) continue;
+        if (!json_is_string(value) && !json_is_integer(value) && !json_is_object(value)) continue;
         printf("  ");
         dt_foreign_print(key, -1, 13);
         if (json_is_string(value)) dt_foreign_print(json_string_value(value), -1, 0);
+        else if (json_is_object(value)) printf("%zu algorithms", json_object_size(value));
         else printf("%lld", (long long)json_integer_value(value));
         printf("\n");
     }

@@ -5,8 +5,8 @@
 
 /* Settings that leave the result alone; a final dot stands for a whole section. */
 static const char *const harmless[] = {
-    "device", "threads", "run.", "log.", "eval.", "checkpoint.", "debug.", "init.", "data.path", "data.workers",
-    "data.ahead", "train.recompute", "train.on_nonfinite", "train.rollback_limit", "train.skip_limit"};
+    "device", "threads", "cuda.", "run.", "log.", "eval.", "checkpoint.", "debug.", "init.", "data.path",
+    "data.workers", "data.ahead", "train.recompute", "train.on_nonfinite", "train.rollback_limit", "train.skip_limit"};
 
 enum { MAX_DEPTH = 8, MAX_PATH = 256 };
 

@@ -15,28 +15,24 @@
 struct dt_saver {
     const dt_store *store;
     const char *settings_yaml;
-    json_t *numerics;
     dt_checkpoint_options options;
     dt_log *log;
     dt_snapshot *snapshot; /* NULL before the first save */
     dt_progress progress;  /* at the snapshot */
+    json_t *numerics;      /* so far */
     pthread_t thread;
     bool under_way;        /* the thread was started and not joined */
     dt_status status;      /* how it ended; this and the message are the thread's until it is joined */
     char message[4096];
 };
 
-dt_status dt_saver_create(const dt_store *store, const char *settings_yaml, json_t *numerics,
-                          const dt_checkpoint_options *options, dt_log *log, dt_saver **out)
+dt_status dt_saver_create(const dt_store *store, const char *settings_yaml, const dt_checkpoint_options *options,
+                          dt_log *log, dt_saver **out)
 {
     dt_saver *s = calloc(1, sizeof *s);
-    if (!s) {
-        json_decref(numerics);
-        return dt_fail_memory(sizeof *s, "saving checkpoints");
-    }
+    if (!s) return dt_fail_memory(sizeof *s, "saving checkpoints");
     s->store = store;
     s->settings_yaml = settings_yaml;
-    s->numerics = numerics;
     s->options = *options;
     s->log = log;
     *out = s;
@@ -73,9 +69,11 @@ static dt_status start(dt_saver *s, const dt_progress *progress)
     return start_thread(s);
 }
 
-dt_status dt_saver_start(dt_saver *s, const dt_progress *progress)
+dt_status dt_saver_start(dt_saver *s, const dt_progress *progress, json_t *numerics)
 {
     assert(!s->under_way);
+    json_decref(s->numerics);
+    s->numerics = numerics;
     dt_status status = start(s, progress);
     return status ? dt_fail_in(status, "checkpoint of step %lld not saved", (long long)progress->step) : DT_OK;
 }

@@ -7,14 +7,15 @@
 
 typedef struct dt_saver dt_saver;
 
-/* The store, the text, the folder's name in the options and the log must outlive the saver; the reference to `numerics`
- * is taken over, also on failure. Memory for the snapshot is taken by the first save, and kept. */
-DT_MUST_USE dt_status dt_saver_create(const dt_store *, const char *settings_yaml, json_t *numerics,
-                                      const dt_checkpoint_options *, dt_log *, dt_saver **out);
+/* The store, the text, the folder's name in the options and the log must outlive the saver. Memory for the snapshot is
+ * taken by the first save, and kept. */
+DT_MUST_USE dt_status dt_saver_create(const dt_store *, const char *settings_yaml, const dt_checkpoint_options *,
+                                      dt_log *, dt_saver **out);
 /* Waits for a save under way; a failure that nobody has asked for is told to the log. NULL is allowed. */
 void dt_saver_free(dt_saver *);
-/* Copies the store and begins to write the copy. No save may be under way, and nothing that writes the store. */
-DT_MUST_USE dt_status dt_saver_start(dt_saver *, const dt_progress *);
+/* Copies the store and begins to write the copy. No save may be under way, and nothing that writes the store. The
+ * reference to `numerics`, which nobody else may change, is taken over, also on failure. */
+DT_MUST_USE dt_status dt_saver_start(dt_saver *, const dt_progress *, json_t *numerics);
 /* How the last save ended, as dt_checkpoint_save tells it; told once, DT_OK afterwards and where there was none. The
  * first waits for a save under way, the second does not: such a save is told of later. */
 DT_MUST_USE dt_status dt_saver_wait(dt_saver *);

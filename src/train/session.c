@@ -2,6 +2,7 @@
 #include "train/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,9 +110,27 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
     return dt_store_create(&s->store);
 }
 
+/* Two runs that time each by itself may choose differently: where choices cannot be kept, nothing is timed. */
+static void keep_choices(dt_session *s, const dt_settings *settings)
+{
+    char machine[512], versions[DT_VERSIONS_ROOM];
+    if (s->backend != DT_CUDA || s->options.plan_only || !dt_setting_bool(settings, "cuda.tune")) return;
+    snprintf(machine, sizeof machine, "%s, %s, dyttrain %s", s->device_info.name,
+             dt_backend_versions(s->backend, versions), DT_VERSION);
+    if (dt_choices_keep(dt_device_choices(s->device), machine, s->log))
+        dt_log_warn(s->log, "%s; products are not tuned", dt_error_message());
+}
+
+void dt_session_save_choices(dt_session *s)
+{
+    if (dt_choices_save(dt_device_choices(s->device)))
+        dt_log_warn(s->log, "%s; the next run tunes its products again", dt_error_message());
+}
+
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
     DT_TRY(open_device(s, settings, log));
+    keep_choices(s, settings);
     DT_TRY(dt_recipe_read(settings, s->backend, s->options.eval_only, dt_comm_size(s->comm), &s->recipe));
     dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
@@ -126,6 +145,7 @@ dt_status dt_session_create(dt_settings *settings, const dt_session_options *opt
     dt_session *s = calloc(1, sizeof *s);
     if (!s) return dt_fail_memory(sizeof *s, "the session");
     s->options = *options;
+    s->log = log;
     dt_status status = create(s, settings, log);
     if (status) dt_session_free(s);
     else *out = s;
@@ -135,6 +155,7 @@ dt_status dt_session_create(dt_settings *settings, const dt_session_options *opt
 void dt_session_free(dt_session *s)
 {
     if (!s) return;
+    if (s->device) dt_session_save_choices(s);
     for (int id = 0; id < DT_PROGRAMS; id++) dt_program_free(s->program[id]);
     dt_session_release_memory(s);
     dt_store_free(s->store);
@@ -187,8 +208,9 @@ json_t *dt_session_numerics(const dt_session *s)
     char versions[DT_VERSIONS_ROOM];
     const char *device = dt_backend_name(s->backend);
     if (s->backend == DT_CUDA)
-        return json_pack("{ss ss ss ss}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
-                         "libraries", dt_backend_versions(s->backend, versions));
+        return json_pack("{ss ss ss ss so}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
+                         "libraries", dt_backend_versions(s->backend, versions), "products",
+                         dt_choices_record(dt_device_choices(s->device)));
     return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
                      dt_kernels_of(s->backend)->name, "threads", s->device_info.threads);
 }

@@ -17,6 +17,7 @@ typedef enum dt_program_id {
 
 struct dt_session {
     dt_session_options options;
+    dt_log *log; /* outlives the session */
     dt_backend backend;
     dt_device *device;
     dt_device_info device_info;
@@ -33,6 +34,9 @@ struct dt_session {
     char *slot[DT_SLOTS];
     int64_t slot_bytes, update_offset;
 };
+
+/* Adds what was found by timing to the choices that later runs take up; a failure is told to the log. */
+void dt_session_save_choices(dt_session *);
 
 /* Opens a split and holds its shapes against those the session was planned for. */
 DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);

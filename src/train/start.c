@@ -19,15 +19,29 @@ static dt_status start_new(dt_trainer *t)
 
 /* --- resuming --- */
 
-/* Same settings and same numerics give the same bits; everything else is named. */
-static void warn_of_numerics(const dt_trainer *t, const json_t *before)
+/* An algorithm's bytes mean the same to the same library on the same GPU only. */
+static bool same_machine(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"dyttrain", "device", "gpu", "libraries"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i]))) return false;
+    return true;
+}
+
+/* Same settings and same numerics give the same bits. The algorithms of products are taken up; of the rest, what
+ * differs is named. */
+static dt_status take_up_numerics(const dt_trainer *t, const json_t *before)
 {
     json_t *now = dt_session_numerics(t->session), *value;
     const char *key;
+    dt_status status = DT_OK;
+    if (same_machine(now, before))
+        status = dt_choices_recall(dt_device_choices(t->session->device), json_object_get(before, "products"));
     json_object_foreach(now, key, value)
-        if (strcmp(key, "threads") && !json_equal(value, json_object_get(before, key)))
+        if (strcmp(key, "threads") && strcmp(key, "products") && !json_equal(value, json_object_get(before, key)))
             dt_log_warn(t->log, "%s is not that of the checkpoint: the last bits may differ", key);
     json_decref(now);
+    return status;
 }
 
 /* The best value so far is one of the metric that was set then. */
@@ -61,7 +75,7 @@ dt_status dt_trainer_load(dt_trainer *t, const char *path)
     if (!status) dt_settings_changes(before, t->yaml.data, &changes);
     if (!status) status = dt_text_status(&changes);
     if (!status) status = load_with_changes(t, path, before, changes.data);
-    if (!status) warn_of_numerics(t, json_object_get(manifest, "numerics"));
+    if (!status) status = take_up_numerics(t, json_object_get(manifest, "numerics"));
     dt_text_free(&changes);
     json_decref(manifest);
     return status;

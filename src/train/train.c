@@ -81,9 +81,7 @@ static dt_status open_saver(dt_trainer *t)
                                      .file_bytes = t->policy.file_bytes};
     if (dt_checkpoint_tidy(&t->progress, &options))
         dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
-    json_t *numerics = dt_session_numerics(t->session);
-    if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
-    return dt_saver_create(t->session->store, t->yaml.data, numerics, &options, t->log, &t->saver);
+    return dt_saver_create(t->session->store, t->yaml.data, &options, t->log, &t->saver);
 }
 
 static void log_end(const dt_trainer *t, double seconds)

@@ -20,6 +20,7 @@ typedef struct dt_session_options {
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
 } dt_session_options;
 
+/* The log must outlive the session. */
 DT_MUST_USE dt_status dt_session_create(dt_settings *, const dt_session_options *, dt_log *, dt_session **out);
 /* Takes the device memory and binds the programs to it; part of dt_session_create unless it was put off. */
 DT_MUST_USE dt_status dt_session_bind(dt_session *);
@@ -44,8 +45,8 @@ DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settin
 /* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
 double dt_session_step_flops(const dt_session *);
 double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
-/* What the last bits depend on besides the settings, a new reference: the CPU's kernel set, or the GPU and its
- * libraries. */
+/* What the last bits depend on besides the settings, so far, a new reference: the CPU's kernel set, or the GPU, its
+ * libraries, and the algorithm of each product. NULL: out of memory. */
 json_t *dt_session_numerics(const dt_session *);
 
 /* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and

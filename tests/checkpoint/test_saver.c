@@ -32,14 +32,14 @@ static dt_saver *open_saver(const toy *t, int keep, dt_log *log)
 {
     dt_saver *saver;
     dt_checkpoint_options options = {.folder = "checkpoints", .keep = keep};
-    OK(dt_saver_create(t->store, "seed: 1\n", json_object(), &options, log, &saver));
+    OK(dt_saver_create(t->store, "seed: 1\n", &options, log, &saver));
     return saver;
 }
 
 static void start(toy *t, dt_saver *saver, int64_t step)
 {
     toy_fill(t, step);
-    OK(dt_saver_start(saver, &(dt_progress){.step = step, .samples = 64 * step, .best = NAN}));
+    OK(dt_saver_start(saver, &(dt_progress){.step = step, .samples = 64 * step, .best = NAN}, json_object()));
 }
 
 static void assert_saved(int64_t step)

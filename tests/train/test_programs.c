@@ -167,7 +167,8 @@ static void assert_recorded(const char *device, const char *const *keys)
 static void test_numerics(void **state)
 {
     assert_recorded("device=cpu", WORDS("dyttrain", "device", "cpu_kernels"));
-    if (dt_backend_built(DT_CUDA)) assert_recorded("device=cuda", WORDS("dyttrain", "device", "gpu", "libraries"));
+    if (dt_backend_built(DT_CUDA)) assert_recorded("device=cuda", WORDS("dyttrain", "device", "gpu", "libraries",
+                                                                        "products"));
 }
 
 int main(void)

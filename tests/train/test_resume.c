@@ -99,6 +99,22 @@ static void test_metrics(void **state)
     free(cut);
 }
 
+/* Algorithms that were found by timing are those of the record, also where the cache that held them is gone. */
+static void test_tuned_products(void **state)
+{
+    const char *const *words = WORDS("cuda.tune=true", "checkpoint.every_steps=4", "train.accumulate=2");
+    char cache[128];
+    snprintf(cache, sizeof cache, "%s/cache", tiny_folder);
+    assert_int_equal(setenv("XDG_CACHE_HOME", cache, 1), 0);
+    TRAINS("whole", words, false, NULL);
+    TRAINS("cut", words, false, NULL);
+    forget_after("cut", 4);
+    assert_int_equal(dt_folder_remove(cache), DT_OK);
+    TRAINS("cut", words, true, NULL);
+    tiny_assert_same(tiny_checkpoint("whole", STEPS), tiny_checkpoint("cut", STEPS));
+    unsetenv("XDG_CACHE_HOME");
+}
+
 /* --- the folder --- */
 
 static void test_existing_folder(void **state)
@@ -216,7 +232,7 @@ int main(int count, char **args)
 {
     const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
                                            CASE(test_padded_epochs), CASE(test_metrics), CASE(test_resume_of_nothing),
-                                           CASE(test_start_from)};
+                                           CASE(test_start_from), CASE(test_tuned_products)};
     const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
                                        CASE(test_padded_epochs), CASE(test_float64), CASE(test_metrics),
                                        CASE(test_existing_folder), CASE(test_resume_of_nothing),
