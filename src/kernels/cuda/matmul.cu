@@ -12,12 +12,17 @@
  * made from pre as rounded. What is left is one element-wise pass. Products of no depth, shapes without an algorithm
  * and products that would overwrite a residual still to be added are our own kernel's.
  *
- * The choice of algorithm is a function of types and shapes: workspace and alignments are stated, not taken from the
- * addresses, and split sums meet in float32 in the workspace, in a fixed order. */
+ * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
+ * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
+ * from the addresses; or, where the table asks for timing, the fastest of the first TUNE_MOST. Split sums meet in
+ * float32 in the workspace, in a fixed order. Products that add to what is there cannot be repeated, and those being
+ * recorded not be waited for: neither is timed. */
 #include <cinttypes>
+#include <cstdio>
 #include <cublasLt.h>
 
 #include "kernels/cuda/matmul_own.cuh"
+#include "kernels/cuda/matmul_tune.cuh"
 
 namespace {
 
@@ -27,7 +32,8 @@ using namespace dt;
  * 2^-9 of the bias (what PyTorch's autocast does too) for one reading and one writing of c less per product. */
 constexpr bool ROUNDS_BIAS = false;
 
-enum { WORKSPACE = 32 << 20, ALIGNMENT = 16 };
+enum { WORKSPACE = 32 << 20, ALIGNMENT = 16, NAME_ROOM = 128 };
+static_assert(sizeof(cublasLtMatmulAlgo_t) == DT_ALGORITHM_BYTES, "the table of choices holds algorithms of this size");
 
 /* How one product is shared out. */
 struct route {
@@ -82,7 +88,8 @@ struct description {
     cublasLtMatmulDesc_t product = NULL;
     cublasLtMatrixLayout_t a = NULL, b = NULL, c = NULL, d = NULL; /* in our naming; c: what is added, d: the result */
     cublasLtMatmulPreference_t preference = NULL;
-    cublasLtMatmulHeuristicResult_t chosen = {};
+    cublasLtMatmulHeuristicResult_t offers[TUNE_MOST] = {}; /* the library's, best first as it thinks */
+    int offer_count = 0;
 
     description() = default;
     description(const description &) = delete;
@@ -173,32 +180,43 @@ cublasStatus_t state_preferences(description &d)
 }
 
 /* The search looks at the alignment of the epilogue's pointers: it gets one that is aligned like the least of ours. */
-cublasStatus_t choose(description &d, const dt_queue *q, const route &r, bool *found)
+cublasStatus_t describe(description &d, dt_dtype t, const dt_matmul_args *x, const route &r)
 {
     const void *aligned = (const void *)(uintptr_t)ALIGNMENT;
-    int count = 0;
-    TRY_BLAS(point(d, r, aligned, aligned));
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)q->blas, d.product, d.b, d.a, d.c,
-                                                                 d.d, d.preference, 1, &d.chosen, &count);
-    *found = status == CUBLAS_STATUS_SUCCESS && count == 1 && d.chosen.state == CUBLAS_STATUS_SUCCESS;
-    return status == CUBLAS_STATUS_NOT_SUPPORTED ? CUBLAS_STATUS_SUCCESS : status;
-}
-
-cublasStatus_t describe(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
-                        bool *found)
-{
     TRY_BLAS(describe_matrices(d, t, x, r));
     TRY_BLAS(describe_epilogue(d, x, r));
     TRY_BLAS(state_preferences(d));
-    return choose(d, q, r, found);
+    return point(d, r, aligned, aligned);
 }
 
-cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args *x, const route &r, const void *bias)
+/* At most `most` algorithms; none where the library has none. */
+cublasStatus_t search(description &d, const dt_queue *q, int most)
+{
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic((cublasLtHandle_t)q->blas, d.product, d.b, d.a, d.c,
+                                                                 d.d, d.preference, most, d.offers, &count);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return CUBLAS_STATUS_SUCCESS;
+    for (int i = 0; i < count && status == CUBLAS_STATUS_SUCCESS; i++)
+        if (d.offers[i].state == CUBLAS_STATUS_SUCCESS) d.offers[d.offer_count++] = d.offers[i];
+    return status;
+}
+
+/* Does the library take an algorithm that a file or a record holds? */
+bool is_accepted(const description &d, const dt_queue *q, const cublasLtMatmulAlgo_t *algorithm)
+{
+    cublasLtMatmulHeuristicResult_t result = {};
+    const cublasStatus_t status = cublasLtMatmulAlgoCheck((cublasLtHandle_t)q->blas, d.product, d.b, d.a, d.c, d.d,
+                                                          algorithm, &result);
+    return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE;
+}
+
+cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args *x, const route &r, const void *bias,
+                        const cublasLtMatmulAlgo_t *algorithm)
 {
     const float alpha = 1, beta = r.add ? 1 : 0;
     TRY_BLAS(point(d, r, bias, r.slope_of));
     return cublasLtMatmul((cublasLtHandle_t)q->blas, d.product, &alpha, x->b, d.b, x->a, d.a, &beta,
-                          r.add ? r.add : r.to, d.c, r.to, d.d, &d.chosen.algo, x->scratch, WORKSPACE, stream_of(q));
+                          r.add ? r.add : r.to, d.c, r.to, d.d, algorithm, x->scratch, WORKSPACE, stream_of(q));
 }
 
 __global__ void round_bias(int64_t n, const float *bias, bf16 *rounded)
@@ -218,17 +236,75 @@ dt_status ready_bias(const dt_queue *q, const dt_matmul_args *x, const route &r,
     return launched();
 }
 
-/* *done is false when the library has no algorithm for it; then nothing was queued. */
+/* --- the choice of an algorithm --- */
+
+/* All that the library's search sees: "bf16 to f32 768x3072x50432 tn bias". Not in it: what is added to the product. */
+void name_product(char name[NAME_ROOM], dt_dtype t, const dt_matmul_args *x, const route &r)
+{
+    const char *type = compute_type(t, x) == CUBLAS_COMPUTE_32F_FAST_TF32 ? "tf32" : dt_dtype_name(t);
+    snprintf(name, NAME_ROOM, "%s to %s %" PRId64 "x%" PRId64 "x%" PRId64 " %c%c%s%s", type, dt_dtype_name(r.to_type),
+             x->m, x->n, x->k, x->transpose_a ? 't' : 'n', x->transpose_b ? 't' : 'n', r.slope_of ? " dgelu" : "",
+             r.bias ? " bias" : "");
+}
+
+bool is_recording(const dt_queue *q)
+{
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(stream_of(q), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone;
+}
+
+bool may_time(const dt_queue *q, const route &r)
+{
+    return dt_choices_timing(q->choices) && r.add != r.to && !is_recording(q);
+}
+
+/* The index of an offer. */
+dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r, const void *bias,
+               int *index)
+{
+    const auto product = [&](int i) { return multiply(d, q, x, r, bias, &d.offers[i].algo); };
+    const int64_t bytes = x->m * x->n * (int64_t)dt_dtype_size(r.to_type);
+    DT_TRY(find_fastest(contest<decltype(product)>{q, d.offer_count, product, r.to, bytes, x->scratch}, index));
+    if (*index >= 0) return DT_OK;
+    return dt_fail(DT_ERR_DEVICE, "no algorithm of cuBLASLt repeats its bits for %s products [%" PRId64 ", %" PRId64
+                   "] of depth %" PRId64 "; cuda.tune=false takes its first choice unseen", dt_dtype_name(t), x->m,
+                   x->n, x->k);
+}
+
+/* An algorithm from the table, or else one that the table has from now on. *found is false when there is none. */
+dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
+                 const void *bias, cublasLtMatmulAlgo_t *algorithm, bool *found)
+{
+    char name[NAME_ROOM];
+    int index = 0;
+    name_product(name, t, x, r);
+    const dt_choice known = dt_choices_find(q->choices, name, algorithm);
+    *found = true;
+    if (known == DT_CHOICE_USED) return DT_OK;
+    if (known == DT_CHOICE_NOTED && is_accepted(d, q, algorithm))
+        return dt_choices_use(q->choices, name, algorithm, false);
+    const bool timed = may_time(q, r);
+    DT_TRY(check_product(search(d, q, timed ? TUNE_MOST : 1), t, x));
+    *found = d.offer_count;
+    if (!*found) return DT_OK;
+    if (timed) DT_TRY(pick(d, q, t, x, r, bias, &index));
+    *algorithm = d.offers[index].algo;
+    return dt_choices_use(q->choices, name, algorithm, timed);
+}
+
+/* *done is false when the library has no algorithm for it; then nothing was computed. */
 dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r, bool *done)
 {
     description d;
+    cublasLtMatmulAlgo_t algorithm;
     const void *bias;
     *done = false;
     if (r.overlaps) return DT_OK;
-    DT_TRY(check_product(describe(d, q, t, x, r, done), t, x));
-    if (!*done) return DT_OK;
+    DT_TRY(check_product(describe(d, t, x, r), t, x));
     DT_TRY(ready_bias(q, x, r, &bias));
-    DT_TRY(check_product(multiply(d, q, x, r, bias), t, x));
+    DT_TRY(choose(d, q, t, x, r, bias, &algorithm, done));
+    if (!*done) return DT_OK;
+    DT_TRY(check_product(multiply(d, q, x, r, bias, &algorithm), t, x));
     return r.finishes ? run_finish(q, t, x, r.finishes_bias, r.finishes_add) : DT_OK;
 }
 

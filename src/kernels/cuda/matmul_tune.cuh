@@ -1,0 +1,138 @@
+/* Which of a library's algorithms for one product is the fastest that repeats its bits, found by running them.
+ *
+ * A product is run TUNE_REPEATS + 1 times with each algorithm and twice more with the fastest, whose results are then
+ * compared by a sum over all elements in integers, which no order of adding changes. */
+#ifndef DT_KERNELS_CUDA_MATMUL_TUNE_CUH
+#define DT_KERNELS_CUDA_MATMUL_TUNE_CUH
+
+#include <algorithm>
+#include <cinttypes>
+#include <cmath>
+#include <cublasLt.h>
+
+#include "kernels/cuda/common.cuh"
+
+namespace dt {
+
+enum { TUNE_MOST = 8, TUNE_REPEATS = 3, DIGEST_BLOCKS = 512, DIGEST_THREADS = 256, DIGEST_BYTES = 8 };
+
+/* Of the time of the library's first choice: another one must be worth it. Differences below are noise, with which two
+ * runs would choose differently. */
+constexpr float TUNE_WORTH = 0.97f;
+
+/* splitmix64's last step: a bijection in which every bit of x moves half of the others. */
+__device__ __forceinline__ unsigned long long mix_bits(unsigned long long x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
+
+/* *digest += sum over i of mix(i, x[i]), x in pieces of 2 bytes. */
+static __global__ void __launch_bounds__(DIGEST_THREADS) add_digest(int64_t count, const uint16_t *x,
+                                                                    unsigned long long *digest)
+{
+    const int64_t stride = (int64_t)gridDim.x * DIGEST_THREADS;
+    unsigned long long sum = 0;
+    for (int64_t i = (int64_t)blockIdx.x * DIGEST_THREADS + threadIdx.x; i < count; i += stride)
+        sum += mix_bits((unsigned long long)i << 16 | x[i]);
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) atomicAdd(digest, sum);
+}
+
+/* `room` is device memory for DIGEST_BYTES. Waits for the stream. */
+static inline dt_status take_digest(const dt_queue *q, const void *x, int64_t bytes, void *room,
+                                    unsigned long long *out)
+{
+    DT_TRY(check(cudaMemsetAsync(room, 0, DIGEST_BYTES, stream_of(q)), "clear memory"));
+    add_digest<<<DIGEST_BLOCKS, DIGEST_THREADS, 0, stream_of(q)>>>(bytes / 2, (const uint16_t *)x,
+                                                                 (unsigned long long *)room);
+    DT_TRY(launched());
+    DT_TRY(check(cudaMemcpyAsync(out, room, DIGEST_BYTES, cudaMemcpyDeviceToHost, stream_of(q)), "copy"));
+    return check(cudaStreamSynchronize(stream_of(q)), "finish the work of a stream");
+}
+
+struct stopwatch {
+    cudaEvent_t begin = NULL, end = NULL;
+
+    stopwatch() = default;
+    stopwatch(const stopwatch &) = delete;
+    ~stopwatch()
+    {
+        for (cudaEvent_t event : {begin, end})
+            if (event) cudaEventDestroy(event);
+    }
+    dt_status open()
+    {
+        DT_TRY(check(cudaEventCreate(&begin), "create an event"));
+        return check(cudaEventCreate(&end), "create an event");
+    }
+};
+
+/* What is to be tuned. `product(i)` queues the product with algorithm i of `count`; it may be repeated: nothing that it
+ * reads is in its result. */
+template <typename F> struct contest {
+    const dt_queue *q;
+    int count;
+    F product;
+    const void *result;
+    int64_t bytes;
+    void *room; /* free between products */
+};
+
+/* Once without counting, as the first run loads the kernel. What the library refuses takes forever. */
+template <typename F> static dt_status time_product(const contest<F> &c, int i, const stopwatch &w, float *milliseconds)
+{
+    bool refused = c.product(i) != CUBLAS_STATUS_SUCCESS;
+    DT_TRY(check(cudaEventRecord(w.begin, stream_of(c.q)), "record an event"));
+    for (int repeat = 0; repeat < TUNE_REPEATS && !refused; repeat++)
+        refused = c.product(i) != CUBLAS_STATUS_SUCCESS;
+    DT_TRY(check(cudaEventRecord(w.end, stream_of(c.q)), "record an event"));
+    DT_TRY(check(cudaEventSynchronize(w.end), "finish a product"));
+    DT_TRY(check(cudaEventElapsedTime(milliseconds, w.begin, w.end), "time a product"));
+    if (!refused) return DT_OK;
+    cudaGetLastError(); /* an answer, not a fault */
+    *milliseconds = INFINITY;
+    return DT_OK;
+}
+
+template <typename F> static dt_status repeats_bits(const contest<F> &c, int i, bool *same)
+{
+    unsigned long long digest[2];
+    *same = false;
+    for (unsigned long long &d : digest) {
+        if (c.product(i) != CUBLAS_STATUS_SUCCESS) return DT_OK;
+        DT_TRY(take_digest(c.q, c.result, c.bytes, c.room, &d));
+    }
+    *same = digest[0] == digest[1];
+    return DT_OK;
+}
+
+/* The first unless another is worth it. */
+static inline int best_of(const float *milliseconds, int count)
+{
+    const int fastest = (int)(std::min_element(milliseconds, milliseconds + count) - milliseconds);
+    return milliseconds[fastest] < TUNE_WORTH * milliseconds[0] ? fastest : 0;
+}
+
+/* *winner is -1 where none repeats its bits. */
+template <typename F> static dt_status find_fastest(const contest<F> &c, int *winner)
+{
+    float milliseconds[TUNE_MOST];
+    stopwatch w;
+    bool same = false;
+    DT_TRY(w.open());
+    for (int i = 0; i < c.count; i++) DT_TRY(time_product(c, i, w, &milliseconds[i]));
+    for (*winner = -1; !same;) {
+        const int best = best_of(milliseconds, c.count);
+        if (std::isinf(milliseconds[best])) return DT_OK;
+        DT_TRY(repeats_bits(c, best, &same));
+        if (same) *winner = best;
+        else milliseconds[best] = INFINITY;
+    }
+    return DT_OK;
+}
+
+}
+
+#endif
