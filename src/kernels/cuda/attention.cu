@@ -126,7 +126,7 @@ __device__ __forceinline__ void raise_tops(rows<DP> &w, const float (&s)[shape<D
             float x = fmaxf(most[part][half], w.top[part][half]);
             x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
             x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-            const float shrink = first ? 0 : exp2_fast((w.top[part][half] - x) * w.per_score);
+            const float shrink = first ? 0 : fast_exp2((w.top[part][half] - x) * w.per_score);
             w.top[part][half] = x;
             w.total[part][half] *= shrink;
 #pragma unroll
@@ -148,7 +148,7 @@ __device__ __forceinline__ void exponentiate(rows<DP> &w, float (&s)[shape<DP>::
             for (int n = 0; n < 2 * PIECES; n++)
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    s[part][n][i] = exp2_fast(fmaf(s[part][n][i], w.per_score, shift));
+                    s[part][n][i] = fast_exp2(fmaf(s[part][n][i], w.per_score, shift));
                     sum += s[part][n][i];
                 }
             w.total[part][half] += sum;

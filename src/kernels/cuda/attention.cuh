@@ -200,14 +200,6 @@ __device__ __forceinline__ void round_to_a(uint32_t (&a)[4], const float (&left)
     a[2] = round_two(right[0], right[1]), a[3] = round_two(right[2], right[3]);
 }
 
-/* 2^x within 2 ulp, denormal results 0: far below the rounding of what is made of it. */
-__device__ __forceinline__ float exp2_fast(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 /* Which halves of two bf16 are NaN or infinite: 0xffff there, 0 elsewhere. */
 __device__ __forceinline__ uint32_t not_finite(uint32_t two) { return __vcmpeq2(two & 0x7f807f80u, 0x7f807f80u); }
 

@@ -105,7 +105,7 @@ __device__ __forceinline__ void add_queries(key_rows<DP> &w, bf16 *pairs, int qu
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const float shift = -LOG2_E * (i % 2 ? odd.x : even.x), mean = i % 2 ? odd.y : even.y;
-            p[n][i] = exp2_fast(fmaf(p[n][i], per_score, shift));
+            p[n][i] = fast_exp2(fmaf(p[n][i], per_score, shift));
             dp[n][i] = p[n][i] * (dp[n][i] - mean);
             if (CAUSAL) p[n][i] = fmaf(mean, 0.0f, p[n][i]);
             const int key = w.first + g + i / 2 * 8;
@@ -372,7 +372,7 @@ __device__ __forceinline__ void add_keys(query_rows<DP> &w, const bf16 *k, const
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int at = key + n * 8 + 2 * t + i % 2, row = w.first + g + i / 2 * 8;
-            dp[n][i] = exp2_fast(fmaf(s[n][i], per_score, w.shift[i / 2])) * (dp[n][i] - w.delta[i / 2]);
+            dp[n][i] = fast_exp2(fmaf(s[n][i], per_score, w.shift[i / 2])) * (dp[n][i] - w.delta[i / 2]);
             if (masked && (at >= tokens || (CAUSAL && at > row))) dp[n][i] = 0;
         }
     round_to_a(ds, dp[0], dp[1]);

@@ -64,6 +64,21 @@ template <typename T> __device__ __forceinline__ void store_pack(T *to, const pa
     store_word(reinterpret_cast<uint4 *>(to), *reinterpret_cast<const uint4 *>(&x));
 }
 
+/* 2^x and 1/x by the processor's approximations: within 2 and 1 ulp, subnormal results 0. */
+__device__ __forceinline__ float fast_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float fast_reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* Every lane gets the same sum, added in the same order. All 32 lanes take part. */
 template <typename T> __device__ __forceinline__ T warp_sum(T x)
 {

@@ -17,21 +17,6 @@
 
 namespace dt {
 
-/* 2^x and 1/x within about 2^-22, results below the normal numbers being 0. */
-__device__ __forceinline__ float fast_exp2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-__device__ __forceinline__ float fast_reciprocal(float x)
-{
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 /* --- exact --- */
 
 __device__ __forceinline__ float normal_distribution(float x) { return 0.5f + 0.5f * erff(x * 0.70710678f); }

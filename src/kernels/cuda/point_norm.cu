@@ -26,22 +26,6 @@ __device__ __forceinline__ float hardware_tanh(float x)
     return y;
 }
 
-/* Within 2 ulp, subnormal results 0. */
-__device__ __forceinline__ float hardware_exp2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-/* 1 / x within 1 ulp. */
-__device__ __forceinline__ float hardware_inverse(float x)
-{
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 __device__ __forceinline__ float hardware_sqrt(float x)
 {
     float y;
@@ -49,12 +33,12 @@ __device__ __forceinline__ float hardware_sqrt(float x)
     return y;
 }
 
-__device__ __forceinline__ float fast_exp(float x) { return hardware_exp2(x * 1.44269504f); }
+__device__ __forceinline__ float fast_exp(float x) { return fast_exp2(x * 1.44269504f); }
 
 /* The limits come out right: exp(2u) of infinity gives 1, of 0 gives -1; a NaN stays one. */
 __device__ __forceinline__ float tanh_by_exp(float x)
 {
-    return fmaf(-2.0f, hardware_inverse(1.0f + hardware_exp2(x * 2.88539008f)), 1.0f);
+    return fmaf(-2.0f, fast_reciprocal(1.0f + fast_exp2(x * 2.88539008f)), 1.0f);
 }
 
 #define DT_REAL float
