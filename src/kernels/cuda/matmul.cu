@@ -5,7 +5,7 @@
  *
  * What the library's epilogue takes:
  *   bias      where the product is float32. By cublasLt.h a bias has the type of the result, and ours is float32; for
- *             bfloat16 results the pass of matmul_own.cuh adds it (see ROUNDS_BIAS).
+ *             bfloat16 results the pass of matmul_own.cuh adds it.
  *   residual  as its C with beta = 1, which is also how products accumulate.
  *   slope     of tanh GELU (DGELU) in bfloat16.
  * Activations forward are never its: its GELU is the tanh form, wants the bias before it, and nothing says that it is
@@ -28,10 +28,6 @@ namespace {
 
 using namespace dt;
 
-/* With true, a float32 bias of a bfloat16 result is rounded to bfloat16 and added by the library: a relative error of
- * 2^-9 of the bias (what PyTorch's autocast does too) for one reading and one writing of c less per product. */
-constexpr bool ROUNDS_BIAS = false;
-
 enum { WORKSPACE = 32 << 20, ALIGNMENT = 16, NAME_ROOM = 128 };
 static_assert(sizeof(cublasLtMatmulAlgo_t) == DT_ALGORITHM_BYTES, "the table of choices holds algorithms of this size");
 
@@ -40,7 +36,6 @@ struct route {
     void *to;                   /* where the library's result goes: pre or c */
     dt_dtype to_type;
     const void *bias;           /* the library's; NULL: none */
-    bool rounds_bias;           /* it is rounded into the scratch memory first */
     const void *slope_of;       /* the library's DGELU; NULL: none */
     const void *add;            /* the library's C */
     bool finishes;              /* our pass follows, */
@@ -63,8 +58,7 @@ route route_of(dt_dtype t, const dt_matmul_args *x, bool may_slope)
     r.to = x->pre ? x->pre : x->c;
     r.to_type = x->pre ? t : x->c_type;
     if (may_slope && library_takes_slope(t, x)) r.slope_of = x->act_grad_of;
-    r.rounds_bias = ROUNDS_BIAS && x->bias && r.to_type != DT_F32;
-    if (x->bias && (r.to_type == DT_F32 || r.rounds_bias)) r.bias = x->bias;
+    if (r.to_type == DT_F32) r.bias = x->bias;
     const bool activates = x->act != DT_ACT_NONE && !r.slope_of;
     r.finishes_bias = x->bias && !r.bias;
     r.finishes = activates || r.finishes_bias || x->pre;
@@ -210,30 +204,13 @@ bool is_accepted(const description &d, const dt_queue *q, const cublasLtMatmulAl
     return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE;
 }
 
-cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args *x, const route &r, const void *bias,
+cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args *x, const route &r,
                         const cublasLtMatmulAlgo_t *algorithm)
 {
     const float alpha = 1, beta = r.add ? 1 : 0;
-    TRY_BLAS(point(d, r, bias, r.slope_of));
+    TRY_BLAS(point(d, r, r.bias, r.slope_of));
     return cublasLtMatmul((cublasLtHandle_t)q->blas, d.product, &alpha, x->b, d.b, x->a, d.a, &beta,
                           r.add ? r.add : r.to, d.c, r.to, d.d, algorithm, x->scratch, WORKSPACE, stream_of(q));
-}
-
-__global__ void round_bias(int64_t n, const float *bias, bf16 *rounded)
-{
-    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) rounded[i] = narrow<bf16>(bias[i]);
-}
-
-/* *bias gets what the library shall add. */
-dt_status ready_bias(const dt_queue *q, const dt_matmul_args *x, const route &r, const void **bias)
-{
-    *bias = r.bias;
-    if (!r.rounds_bias) return DT_OK;
-    bf16 *rounded = (bf16 *)((char *)x->scratch + WORKSPACE);
-    round_bias<<<(unsigned)ceil_div<int64_t>(x->n, 256), 256, 0, stream_of(q)>>>(x->n, (const float *)x->bias, rounded);
-    *bias = rounded;
-    return launched();
 }
 
 /* --- the choice of an algorithm --- */
@@ -259,10 +236,10 @@ bool may_time(const dt_queue *q, const route &r)
 }
 
 /* The index of an offer. */
-dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r, const void *bias,
+dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
                int *index)
 {
-    const auto product = [&](int i) { return multiply(d, q, x, r, bias, &d.offers[i].algo); };
+    const auto product = [&](int i) { return multiply(d, q, x, r, &d.offers[i].algo); };
     const int64_t bytes = x->m * x->n * (int64_t)dt_dtype_size(r.to_type);
     DT_TRY(find_fastest(contest<decltype(product)>{q, d.offer_count, product, r.to, bytes, x->scratch}, index));
     if (*index >= 0) return DT_OK;
@@ -273,7 +250,7 @@ dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_ar
 
 /* An algorithm from the table, or else one that the table has from now on. *found is false when there is none. */
 dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
-                 const void *bias, cublasLtMatmulAlgo_t *algorithm, bool *found)
+                 cublasLtMatmulAlgo_t *algorithm, bool *found)
 {
     char name[NAME_ROOM];
     int index = 0;
@@ -287,7 +264,7 @@ dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_
     DT_TRY(check_product(search(d, q, timed ? TUNE_MOST : 1), t, x));
     *found = d.offer_count;
     if (!*found) return DT_OK;
-    if (timed) DT_TRY(pick(d, q, t, x, r, bias, &index));
+    if (timed) DT_TRY(pick(d, q, t, x, r, &index));
     *algorithm = d.offers[index].algo;
     return dt_choices_use(q->choices, name, algorithm, timed);
 }
@@ -297,14 +274,12 @@ dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, cons
 {
     description d;
     cublasLtMatmulAlgo_t algorithm;
-    const void *bias;
     *done = false;
     if (r.overlaps) return DT_OK;
     DT_TRY(check_product(describe(d, t, x, r), t, x));
-    DT_TRY(ready_bias(q, x, r, &bias));
-    DT_TRY(choose(d, q, t, x, r, bias, &algorithm, done));
+    DT_TRY(choose(d, q, t, x, r, &algorithm, done));
     if (!*done) return DT_OK;
-    DT_TRY(check_product(multiply(d, q, x, r, bias, &algorithm), t, x));
+    DT_TRY(check_product(multiply(d, q, x, r, &algorithm), t, x));
     return r.finishes ? run_finish(q, t, x, r.finishes_bias, r.finishes_add) : DT_OK;
 }
 
@@ -320,8 +295,7 @@ dt_status dt_cuda_matmul(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
     return done ? DT_OK : run_own(q, t, x);
 }
 
-int64_t dt_cuda_matmul_scratch(const dt_device_info *, dt_dtype t, const dt_matmul_args *x)
+int64_t dt_cuda_matmul_scratch(const dt_device_info *, dt_dtype, const dt_matmul_args *x)
 {
-    const int64_t rounded_bias = ROUNDS_BIAS && t == DT_BF16 ? ceil_div<int64_t>(2 * x->n, ALIGNMENT) * ALIGNMENT : 0;
-    return x->m && x->n && x->k ? WORKSPACE + rounded_bias : 0;
+    return x->m && x->n && x->k ? WORKSPACE : 0;
 }
