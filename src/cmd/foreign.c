@@ -1,3 +1,4 @@
+/* Printing what a file says of itself, control characters masked. */
 #include "cmd/foreign.h"
 
 #include <stdio.h>
