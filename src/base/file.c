@@ -55,7 +55,7 @@ static dt_status read_all(int fd, char *bytes, size_t room, const char *path, si
 dt_status dt_file_read(const char *path, size_t limit, char **out, size_t *size)
 {
     int fd;
-    int64_t bytes;
+    int64_t bytes = 0;
     char *data = NULL;
     DT_TRY(open_regular(path, &fd, &bytes));
     dt_status status = DT_OK;
