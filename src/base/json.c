@@ -71,7 +71,7 @@ static dt_status fail_type(const json_t *member, const char *key, const char *wh
 
 dt_status dt_json_member(const json_t *object, const char *key, json_type type, const char *where, json_t **out)
 {
-    json_t *member;
+    json_t *member = NULL;
     DT_TRY(find(object, key, where, &member));
     bool is_truth = json_is_boolean(member) && (type == JSON_TRUE || type == JSON_FALSE);
     if (json_typeof(member) != type && !is_truth) return fail_type(member, key, where, type);
@@ -81,7 +81,7 @@ dt_status dt_json_member(const json_t *object, const char *key, json_type type, 
 
 dt_status dt_json_int(const json_t *object, const char *key, const char *where, int64_t *out)
 {
-    json_t *member;
+    json_t *member = NULL;
     DT_TRY(dt_json_member(object, key, JSON_INTEGER, where, &member));
     *out = json_integer_value(member);
     return DT_OK;
@@ -89,7 +89,7 @@ dt_status dt_json_int(const json_t *object, const char *key, const char *where, 
 
 dt_status dt_json_real(const json_t *object, const char *key, const char *where, double *out)
 {
-    json_t *member;
+    json_t *member = NULL;
     DT_TRY(find(object, key, where, &member));
     if (!json_is_number(member)) return fail_type(member, key, where, JSON_REAL);
     *out = json_number_value(member);
@@ -98,7 +98,7 @@ dt_status dt_json_real(const json_t *object, const char *key, const char *where,
 
 dt_status dt_json_text(const json_t *object, const char *key, const char *where, const char **out)
 {
-    json_t *member;
+    json_t *member = NULL;
     DT_TRY(dt_json_member(object, key, JSON_STRING, where, &member));
     *out = json_string_value(member);
     return DT_OK;
@@ -145,7 +145,7 @@ dt_status dt_json_seal(json_t *object)
 
 dt_status dt_json_check_seal(json_t *object, const char *where)
 {
-    uint64_t is, should;
+    uint64_t is = 0, should = 0;
     DT_TRY(dt_json_hash(object, "checksum", where, &should));
     DT_TRY(sum_members(object, &is));
     return is == should ? DT_OK : dt_fail(DT_ERR_DATA, "%s: is damaged: its checksum does not hold", where);

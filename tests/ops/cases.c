@@ -309,7 +309,8 @@ static dt_tensor *build_update(dt_graph *g, const op_case *c, const dt_segment_s
     in.value = frozen(g, "value", shape_of(c));
     in.moment1 = frozen(g, "moment1", shape_of(c));
     in.moment2 = dt_param_tensor(g, "moment2", shape_of(c),
-                                 (dt_param_options){.init = {DT_INIT_CONSTANT, 0.5}, .frozen = true});
+                                 (dt_param_options){.role = DT_ROLE_GAIN, .init = {DT_INIT_CONSTANT, 0.5},
+                                                  .frozen = true});
     in.scale = norm.scale;
     in.finite = norm.finite;
     in.lr = dt_fill(g, DT_F64, &DT_SCALAR, 0.125);
