@@ -4,8 +4,9 @@
  * FLOPs: 2 m n k. Bytes: a, b and c once each.
  *
  * What the library's epilogue takes:
- *   bias      where the product is float32. By cublasLt.h a bias has the type of the result, and ours is float32; for
- *             bfloat16 results the pass of matmul_own.cuh adds it.
+ *   bias      By cublasLt.h it has the type of the result. Ours is float32, so for a bfloat16 result a copy is rounded:
+ *             an error of 2^-9 of the bias. A pass of ours behind the library would round the product once more, an
+ *             error of 2^-9 of the product, and read and write it all again.
  *   residual  as its C with beta = 1, which is also how products accumulate.
  *   slope     of tanh GELU (DGELU) in bfloat16.
  * Activations forward are never its: its GELU is the tanh form, wants the bias before it, and nothing says that it is
@@ -39,8 +40,7 @@ struct route {
     const void *slope_of;       /* the library's DGELU; NULL: none */
     const void *add;            /* the library's C */
     bool finishes;              /* our pass follows, */
-    bool finishes_bias;         /* with the bias, */
-    const void *finishes_add;   /* and the residual */
+    const void *finishes_add;   /* with the residual */
     bool overlaps;              /* the product would overwrite what is still to be added */
 };
 
@@ -58,14 +58,9 @@ route route_of(dt_dtype t, const dt_matmul_args *x, bool may_slope)
     r.to = x->pre ? x->pre : x->c;
     r.to_type = x->pre ? t : x->c_type;
     if (may_slope && library_takes_slope(t, x)) r.slope_of = x->act_grad_of;
-    if (r.to_type == DT_F32) r.bias = x->bias;
-    const bool activates = x->act != DT_ACT_NONE && !r.slope_of;
-    r.finishes_bias = x->bias && !r.bias;
-    r.finishes = activates || r.finishes_bias || x->pre;
-    if (!r.finishes || (add == r.to && !activates))
-        r.add = add; /* rounded with the product before the bias comes, where it lies in the way */
-    else
-        r.finishes_add = add;
+    r.bias = x->bias;
+    r.finishes = (x->act != DT_ACT_NONE && !r.slope_of) || x->pre;
+    (r.finishes ? r.finishes_add : r.add) = add;
     r.overlaps = r.finishes_add && r.finishes_add == r.to;
     return r;
 }
@@ -213,6 +208,22 @@ cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args 
                           r.add ? r.add : r.to, d.c, r.to, d.d, algorithm, x->scratch, WORKSPACE, stream_of(q));
 }
 
+__global__ void round_bias(int64_t n, const float *bias, bf16 *rounded)
+{
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) rounded[i] = narrow<bf16>(bias[i]);
+}
+
+/* Gives the library a bias of the result's type. */
+dt_status ready_bias(const dt_queue *q, const dt_matmul_args *x, route *r)
+{
+    if (!r->bias || r->to_type == DT_F32) return DT_OK;
+    bf16 *rounded = (bf16 *)((char *)x->scratch + WORKSPACE);
+    round_bias<<<(unsigned)ceil_div<int64_t>(x->n, 256), 256, 0, stream_of(q)>>>(x->n, (const float *)x->bias, rounded);
+    r->bias = rounded;
+    return launched();
+}
+
 /* --- the choice of an algorithm --- */
 
 /* All that the library's search sees: "bf16 to f32 768x3072x50432 tn bias". Not in it: what is added to the product. */
@@ -270,17 +281,18 @@ dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_
 }
 
 /* *done is false when the library has no algorithm for it; then nothing was computed. */
-dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r, bool *done)
+dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, route r, bool *done)
 {
     description d;
     cublasLtMatmulAlgo_t algorithm;
     *done = false;
     if (r.overlaps) return DT_OK;
+    DT_TRY(ready_bias(q, x, &r));
     DT_TRY(check_product(describe(d, t, x, r), t, x));
     DT_TRY(choose(d, q, t, x, r, &algorithm, done));
     if (!*done) return DT_OK;
     DT_TRY(check_product(multiply(d, q, x, r, &algorithm), t, x));
-    return r.finishes ? run_finish(q, t, x, r.finishes_bias, r.finishes_add) : DT_OK;
+    return r.finishes ? run_finish(q, t, x, r.finishes_add) : DT_OK;
 }
 
 }
@@ -295,7 +307,9 @@ dt_status dt_cuda_matmul(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
     return done ? DT_OK : run_own(q, t, x);
 }
 
+/* Asked for before the arrays have addresses, so whether there is a bias is not known. */
 int64_t dt_cuda_matmul_scratch(const dt_device_info *, dt_dtype, const dt_matmul_args *x)
 {
-    return x->m && x->n && x->k ? WORKSPACE : 0;
+    const int64_t rounded_bias = ceil_div<int64_t>(x->n * (int64_t)sizeof(bf16), ALIGNMENT) * ALIGNMENT;
+    return x->m && x->n && x->k ? WORKSPACE + rounded_bias : 0;
 }

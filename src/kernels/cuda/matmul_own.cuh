@@ -149,25 +149,24 @@ template <typename F> static dt_status by_epilogue(dt_dtype t, const dt_matmul_a
 }
 
 template <typename T, typename C, dt_activation ACT, bool SLOPE>
-static void fill_epilogue(epilogue<T, C, ACT, SLOPE> &e, const dt_matmul_args *x, bool bias, bool pre, const void *add)
+static void fill_epilogue(epilogue<T, C, ACT, SLOPE> &e, const dt_matmul_args *x, bool whole, const void *add)
 {
     e = {x->n,
-         bias ? (const float *)x->bias : NULL,
-         pre ? (T *)x->pre : NULL,
+         whole ? (const float *)x->bias : NULL,
+         whole ? (T *)x->pre : NULL,
          (const T *)x->act_grad_of,
          (const C *)add,
          (C *)x->c};
 }
 
-/* Applies to the product in pre, or else in c, what the library left: the bias when `bias` says so, the activation, and
- * `add`, which may be NULL. */
-static inline dt_status run_finish(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, bool bias, const void *add)
+/* Applies to the product in pre, or else in c, what the library left: the activation, and `add`, which may be NULL. */
+static inline dt_status run_finish(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const void *add)
 {
     return by_epilogue(t, x, [&](auto e) {
         typedef std::remove_pointer_t<decltype(e.pre)> T;
         constexpr int N = 16 / (int)std::max(sizeof(T), sizeof(*e.c));
         const int64_t count = x->m * x->n, blocks = ceil_div<int64_t>(count, N * FINISH_THREADS);
-        fill_epilogue(e, x, bias, bias, add);
+        fill_epilogue(e, x, false, add);
         finish_product<N><<<(unsigned)blocks, FINISH_THREADS, 0, stream_of(q)>>>(e, count, (const T *)x->pre);
         return launched();
     });
@@ -179,7 +178,7 @@ static inline dt_status run_own(const dt_queue *q, dt_dtype t, const dt_matmul_a
     return by_epilogue(t, x, [&](auto e) {
         typedef std::remove_pointer_t<decltype(e.pre)> T;
         const int64_t blocks = ceil_div<int64_t>(x->m, PRODUCT_TILE) * ceil_div<int64_t>(x->n, PRODUCT_TILE);
-        fill_epilogue(e, x, true, true, x->accumulate ? x->c : x->residual);
+        fill_epilogue(e, x, true, x->accumulate ? x->c : x->residual);
         make_product<<<(unsigned)blocks, PRODUCT_THREADS, 0, stream_of(q)>>>(
             e, x->m, x->k, x->transpose_a, x->transpose_b, (const T *)x->a, (const T *)x->b);
         return launched();
