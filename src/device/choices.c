@@ -2,27 +2,30 @@
  *
  *   {"format": "dyttrain choices 1", "machine": ..., "choices": {work: algorithm, ...}, "checksum": ...}
  *
- * in $XDG_CACHE_HOME/dyttrain or ~/.cache/dyttrain, one for each machine. */
+ * in $XDG_CACHE_HOME/dyttrain or ~/.cache/dyttrain, one for each machine. A lock beside it (the same path and ".lock")
+ * is held while a run decides. */
 #include "device/choices.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 
 #define FORMAT "dyttrain choices 1"
-enum { DIGITS = 2 * DT_ALGORITHM_BYTES, MOST_FILE_BYTES = 4 << 20 };
+enum { DIGITS = 2 * DT_ALGORITHM_BYTES, MOST_FILE_BYTES = 4 << 20, LOCK_POLL_MS = 20, LOCK_POLLS = 3000 };
 
 struct dt_choices {
     json_t *used;     /* in this run */
     json_t *recalled; /* by the run that this one resumes */
-    json_t *timed;    /* on this machine: what the file held, and what was found since */
+    json_t *kept;     /* for this machine: what the file held, and what was decided since */
     char *machine;
-    char *path;       /* of the file; NULL: nothing is timed */
-    bool news;        /* `timed` has more than the file */
+    char *path;       /* of the file; NULL: nothing is kept */
+    dt_log *log;      /* for what goes wrong with it; NULL: nothing is said */
+    dt_lock *claim;   /* since dt_choices_claim */
 };
 
 dt_status dt_choices_create(dt_choices **out)
@@ -31,8 +34,8 @@ dt_status dt_choices_create(dt_choices **out)
     if (!c) return dt_fail_memory(sizeof *c, "the choices of algorithms");
     c->used = json_object();
     c->recalled = json_object();
-    c->timed = json_object();
-    if (!c->used || !c->recalled || !c->timed) {
+    c->kept = json_object();
+    if (!c->used || !c->recalled || !c->kept) {
         dt_choices_free(c);
         return dt_fail_memory(3 * sizeof(json_t), "the choices of algorithms");
     }
@@ -45,7 +48,8 @@ void dt_choices_free(dt_choices *c)
     if (!c) return;
     json_decref(c->used);
     json_decref(c->recalled);
-    json_decref(c->timed);
+    json_decref(c->kept);
+    dt_choices_release(c);
     free(c->machine);
     free(c->path);
     free(c);
@@ -82,21 +86,22 @@ dt_choice dt_choices_find(const dt_choices *c, const char *work, void *algorithm
     const json_t *value = json_object_get(c->used, work);
     dt_choice found = value ? DT_CHOICE_USED : DT_CHOICE_NOTED;
     if (!value) value = json_object_get(c->recalled, work);
-    if (!value) value = json_object_get(c->timed, work);
+    if (!value) value = json_object_get(c->kept, work);
     if (!value) return DT_CHOICE_NONE;
     decode(value, algorithm);
     return found;
 }
 
-dt_status dt_choices_use(dt_choices *c, const char *work, const void *algorithm, bool timed)
+static dt_status note(json_t *table, const char *work, const void *algorithm)
 {
     json_t *value = encode(algorithm);
-    bool noted = value && !json_object_set(c->used, work, value) &&
-                 (!timed || !json_object_set(c->timed, work, value));
-    json_decref(value);
-    if (!noted) return dt_fail_memory(DIGITS, "the choice of an algorithm");
-    c->news = c->news || timed;
-    return DT_OK;
+    if (value && !json_object_set_new(table, work, value)) return DT_OK;
+    return dt_fail_memory(DIGITS, "the choice of an algorithm");
+}
+
+dt_status dt_choices_use(dt_choices *c, const char *work, const void *algorithm)
+{
+    return note(c->used, work, algorithm);
 }
 
 /* --- the record --- */
@@ -195,19 +200,20 @@ static dt_status find_file(dt_choices *c, const char *machine)
 static dt_status open_file(dt_choices *c, dt_log *log)
 {
     json_t *choices = NULL;
-    if (!dt_file_exists(c->path)) return write_file(c, c->timed);
+    if (!dt_file_exists(c->path)) return write_file(c, c->kept);
     if (read_file(c, &choices)) {
         dt_log_warn(log, "%s; it is written anew", dt_error_message());
-        return write_file(c, c->timed);
+        return write_file(c, c->kept);
     }
-    json_decref(c->timed);
-    c->timed = choices;
+    json_decref(c->kept);
+    c->kept = choices;
     return DT_OK;
 }
 
-dt_status dt_choices_keep(dt_choices *c, const char *machine, dt_log *log)
+dt_status dt_choices_open(dt_choices *c, const char *machine, dt_log *log)
 {
     DT_TRY(find_file(c, machine));
+    c->log = log;
     dt_status status = open_file(c, log);
     if (!status) return DT_OK;
     free(c->path);
@@ -215,18 +221,47 @@ dt_status dt_choices_keep(dt_choices *c, const char *machine, dt_log *log)
     return status;
 }
 
-bool dt_choices_timing(const dt_choices *c) { return c->path; }
+bool dt_choices_kept(const dt_choices *c) { return c->path; }
 
-dt_status dt_choices_save(dt_choices *c)
+/* --- deciding --- */
+
+static dt_status take_lock(dt_choices *c, const char *path)
 {
-    if (!c->news) return DT_OK;
-    json_t *choices = NULL;
-    if (read_file(c, &choices)) choices = json_object(); /* what is there is no use */
-    dt_status status = DT_OK;
-    if (!choices || json_object_update_missing(choices, c->timed))
-        status = dt_fail_memory(sizeof *choices, "a file of choices");
-    if (!status) status = write_file(c, choices);
-    if (!status) c->news = false;
-    json_decref(choices);
+    const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+    dt_status status = dt_lock_take(path, &c->claim);
+    for (int i = 0; i < LOCK_POLLS && status == DT_ERR_USAGE; i++) {
+        nanosleep(&pause, NULL);
+        status = dt_lock_take(path, &c->claim);
+    }
     return status;
+}
+
+static void warn(const dt_choices *c, const char *consequence)
+{
+    if (c->log) dt_log_warn(c->log, "%s; %s", dt_error_message(), consequence);
+}
+
+dt_choice dt_choices_claim(dt_choices *c, const char *work, void *algorithm)
+{
+    dt_text path = {0};
+    json_t *file = NULL;
+    dt_text_add(&path, "%s.lock", c->path);
+    if (dt_text_status(&path) || take_lock(c, path.data)) warn(c, "other runs may choose other algorithms");
+    dt_text_free(&path);
+    if (!read_file(c, &file) && json_object_update(c->kept, file)) warn(c, "what other runs chose is not known");
+    json_decref(file);
+    return dt_choices_find(c, work, algorithm);
+}
+
+dt_status dt_choices_decide(dt_choices *c, const char *work, const void *algorithm)
+{
+    DT_TRY(note(c->kept, work, algorithm));
+    if (write_file(c, c->kept)) warn(c, "the next run chooses its algorithms again");
+    return dt_choices_use(c, work, algorithm);
+}
+
+void dt_choices_release(dt_choices *c)
+{
+    dt_lock_free(c->claim);
+    c->claim = NULL;
 }

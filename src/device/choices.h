@@ -31,21 +31,27 @@ typedef enum dt_choice {
 
 /* `work` names all that decides the result. What was used before stays, then a record comes before the file. */
 dt_choice dt_choices_find(const dt_choices *, const char *work, void *algorithm);
-/* From now on `work` is done so; `timed` algorithms go into the file. */
-DT_MUST_USE dt_status dt_choices_use(dt_choices *, const char *work, const void *algorithm, bool timed);
+/* From now on `work` is done so in this run. */
+DT_MUST_USE dt_status dt_choices_use(dt_choices *, const char *work, const void *algorithm);
 
 /* All that was used or recalled, {work: algorithm in hexadecimal digits}: a new reference; NULL when out of memory. */
 struct json_t *dt_choices_record(const dt_choices *);
 /* Notes the choices of such a record; members that are none are left out. */
 DT_MUST_USE dt_status dt_choices_recall(dt_choices *, const struct json_t *record);
 
-/* Asks for timing, and notes what earlier runs found on `machine`, a text that names device and library versions. A
- * file that cannot be used is a warning and is written anew. Fails, and nothing is timed, where none can be written.
- * Once for a table. */
-DT_MUST_USE dt_status dt_choices_keep(dt_choices *, const char *machine, dt_log *);
-bool dt_choices_timing(const dt_choices *); /* did dt_choices_keep succeed? */
-/* Adds what was found by timing since the last call to the file; what others wrote there meanwhile stays. */
-DT_MUST_USE dt_status dt_choices_save(dt_choices *);
+/* Opens the file of `machine`, a text that names device and library versions: what any run on it decides, all keep. One
+ * that cannot be used is a warning and is written anew. Fails, and nothing is kept, where none can be written. Once for
+ * a table; the log must live as long. */
+DT_MUST_USE dt_status dt_choices_open(dt_choices *, const char *machine, dt_log *);
+bool dt_choices_kept(const dt_choices *); /* did dt_choices_open succeed? */
+
+/* For tables that are kept. Deciding is one run's turn after the other: claim waits for the turn (at most a minute) and
+ * tells what others have decided since, as dt_choices_find does; decide uses an algorithm and puts it into the file;
+ * release ends the turn, with or without a decision. What fails with the file is a warning. */
+dt_choice dt_choices_claim(dt_choices *, const char *work, void *algorithm);
+DT_MUST_USE dt_status dt_choices_decide(dt_choices *, const char *work, const void *algorithm);
+void dt_choices_release(dt_choices *);
+
 /* The choices in the bytes of such a file (`where` names them in messages): a new reference. */
 DT_MUST_USE dt_status dt_choices_parse(const char *bytes, size_t size, const char *where, const char *machine,
                                        struct json_t **out);

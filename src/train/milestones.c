@@ -105,7 +105,6 @@ static dt_status begin_save(dt_trainer *t)
 {
     DT_TRY(dt_run_folder_check(t->folder));
     dt_trainer_flush(t);
-    dt_session_save_choices(t->session);
     json_t *numerics = dt_session_numerics(t->session);
     if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
     DT_TRY(dt_saver_start(t->saver, &t->progress, numerics));

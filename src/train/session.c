@@ -117,14 +117,8 @@ static void keep_choices(dt_session *s, const dt_settings *settings)
     if (s->backend != DT_CUDA || s->options.plan_only || !dt_setting_bool(settings, "cuda.tune")) return;
     snprintf(machine, sizeof machine, "%s, %s, dyttrain %s", s->device_info.name,
              dt_backend_versions(s->backend, versions), DT_VERSION);
-    if (dt_choices_keep(dt_device_choices(s->device), machine, s->log))
+    if (dt_choices_open(dt_device_choices(s->device), machine, s->log))
         dt_log_warn(s->log, "%s; products are not tuned", dt_error_message());
-}
-
-void dt_session_save_choices(dt_session *s)
-{
-    if (dt_choices_save(dt_device_choices(s->device)))
-        dt_log_warn(s->log, "%s; the next run tunes its products again", dt_error_message());
 }
 
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
@@ -155,7 +149,6 @@ dt_status dt_session_create(dt_settings *settings, const dt_session_options *opt
 void dt_session_free(dt_session *s)
 {
     if (!s) return;
-    if (s->device) dt_session_save_choices(s);
     for (int id = 0; id < DT_PROGRAMS; id++) dt_program_free(s->program[id]);
     dt_session_release_memory(s);
     dt_store_free(s->store);

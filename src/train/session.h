@@ -35,9 +35,6 @@ struct dt_session {
     int64_t slot_bytes, update_offset;
 };
 
-/* Adds what was found by timing to the choices that later runs take up; a failure is told to the log. */
-void dt_session_save_choices(dt_session *);
-
 /* Opens a split and holds its shapes against those the session was planned for. */
 DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);
 

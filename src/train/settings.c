@@ -14,7 +14,7 @@ static const dt_setting_row rows[] = {
     {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
      .help = "where to compute; auto: the first CUDA GPU if there is one of compute capability 8.0, else the CPU"},
     {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads on the CPU; 0: all processors"},
-    {"cuda.tune", DT_SETTING_BOOL, "false",
+    {"cuda.tune", DT_SETTING_BOOL, "true",
      .help = "time the algorithms of a matrix product when its shape first comes and keep the fastest for later runs; "
              "false: the library's first choice"},
     {"precision.mode", DT_SETTING_CHOICE, "fp32", .choices = modes,

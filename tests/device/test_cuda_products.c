@@ -112,11 +112,11 @@ static size_t products(const bench *t)
 }
 
 /* Each on a table of its own, so that the product is a new one. */
-static void check_added(bool timing, bool in_place, bool accumulate)
+static void check_added(const char *machine, bool in_place, bool accumulate)
 {
     bench t;
     open_bench(&t, whole_number);
-    if (timing) OK(dt_choices_keep(dt_device_choices(t.device), "a GPU", NULL));
+    if (machine) OK(dt_choices_open(dt_device_choices(t.device), machine, NULL));
     dt_matmul_args args = args_of(&t);
     args.accumulate = accumulate;
     if (!accumulate) args.residual = in_place ? t.c : t.d;
@@ -130,9 +130,9 @@ static void check_added(bool timing, bool in_place, bool accumulate)
 static void timing_leaves_what_is_added_alone(void **state)
 {
     for (int timing = 0; timing < 2; timing++) {
-        check_added(timing, false, false);
-        check_added(timing, true, false);
-        check_added(timing, true, true);
+        check_added(timing ? "GPU 1" : NULL, false, false);
+        check_added(timing ? "GPU 2" : NULL, true, false);
+        check_added(timing ? "GPU 3" : NULL, true, true);
     }
 }
 
@@ -146,7 +146,7 @@ static void what_is_recorded_is_not_timed(void **state)
     multiply(&first, &args);
     assert_exact(&first, 0);
     open_bench(&t, whole_number);
-    OK(dt_choices_keep(dt_device_choices(t.device), "another GPU", NULL));
+    OK(dt_choices_open(dt_device_choices(t.device), "another GPU", NULL));
     args = args_of(&t);
     OK(dt_recording_begin(t.device));
     multiply(&t, &args);
@@ -181,7 +181,7 @@ static float *forms_of(bool timing, json_t **record)
     assert_non_null(out);
     open_bench(&t, real_number);
     dt_choices *choices = dt_device_choices(t.device);
-    if (timing) OK(dt_choices_keep(choices, "one GPU", NULL));
+    if (timing) OK(dt_choices_open(choices, "one GPU", NULL));
     OK(dt_choices_recall(choices, *record));
     run_forms(&t, out);
     run_forms(&t, out + 3 * M * N);
@@ -189,7 +189,6 @@ static float *forms_of(bool timing, json_t **record)
     json_decref(*record);
     *record = dt_choices_record(choices);
     assert_int_equal(json_object_size(*record), 2); /* the second form is the first one's product */
-    OK(dt_choices_save(choices));
     close_bench(&t);
     return out;
 }

@@ -15,9 +15,8 @@
  *
  * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
  * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
- * from the addresses; or, where the table asks for timing, the fastest of the first TUNE_MOST. Split sums meet in
- * float32 in the workspace, in a fixed order. Products that add to what is there cannot be repeated, and those being
- * recorded not be waited for: neither is timed. */
+ * from the addresses; or, where choices are kept for later runs, the fastest of the first TUNE_MOST. Split sums meet in
+ * float32 in the workspace, in a fixed order. */
 #include <cinttypes>
 #include <cstdio>
 #include <cublasLt.h>
@@ -241,9 +240,10 @@ bool is_recording(const dt_queue *q)
     return cudaStreamIsCapturing(stream_of(q), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone;
 }
 
+/* Products that add to what is there cannot be repeated, and those being recorded not be waited for. */
 bool may_time(const dt_queue *q, const route &r)
 {
-    return dt_choices_timing(q->choices) && r.add != r.to && !is_recording(q);
+    return dt_choices_kept(q->choices) && r.add != r.to && !is_recording(q);
 }
 
 /* The index of an offer. */
@@ -259,25 +259,37 @@ dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_ar
                    x->n, x->k);
 }
 
-/* An algorithm from the table, or else one that the table has from now on. *found is false when there is none. */
-dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
-                 cublasLtMatmulAlgo_t *algorithm, bool *found)
+/* A new choice, for this run or, where choices are kept, for all. *found is false when the library offers nothing. */
+dt_status decide(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
+                 const char *name, cublasLtMatmulAlgo_t *algorithm, bool *found)
 {
-    char name[NAME_ROOM];
-    int index = 0;
-    name_product(name, t, x, r);
-    const dt_choice known = dt_choices_find(q->choices, name, algorithm);
-    *found = true;
-    if (known == DT_CHOICE_USED) return DT_OK;
-    if (known == DT_CHOICE_NOTED && is_accepted(d, q, algorithm))
-        return dt_choices_use(q->choices, name, algorithm, false);
     const bool timed = may_time(q, r);
+    int index = 0;
     DT_TRY(check_product(search(d, q, timed ? TUNE_MOST : 1), t, x));
     *found = d.offer_count;
     if (!*found) return DT_OK;
     if (timed) DT_TRY(pick(d, q, t, x, r, &index));
     *algorithm = d.offers[index].algo;
-    return dt_choices_use(q->choices, name, algorithm, timed);
+    return dt_choices_kept(q->choices) ? dt_choices_decide(q->choices, name, algorithm)
+                                       : dt_choices_use(q->choices, name, algorithm);
+}
+
+/* An algorithm from the table, or else one that the table has from now on. */
+dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
+                 cublasLtMatmulAlgo_t *algorithm, bool *found)
+{
+    char name[NAME_ROOM];
+    name_product(name, t, x, r);
+    dt_choice known = dt_choices_find(q->choices, name, algorithm);
+    *found = true;
+    if (known == DT_CHOICE_NONE && dt_choices_kept(q->choices)) known = dt_choices_claim(q->choices, name, algorithm);
+    dt_status status = DT_OK;
+    if (known == DT_CHOICE_NOTED && is_accepted(d, q, algorithm))
+        status = dt_choices_use(q->choices, name, algorithm);
+    else if (known != DT_CHOICE_USED)
+        status = decide(d, q, t, x, r, name, algorithm, found);
+    dt_choices_release(q->choices);
+    return status;
 }
 
 /* *done is false when the library has no algorithm for it; then nothing was computed. */
