@@ -36,7 +36,7 @@ static void shift_row(const uint8_t *from, int64_t width, int64_t shift, uint8_t
     memset(to + end, 0, (size_t)(width - end));
 }
 
-void dt_augment_image(const dt_augment *augment, const dt_image_info *info, uint64_t seed, int64_t epoch,
+void dt_augment_image(const dt_augment *augment, const dt_data_info *info, uint64_t seed, int64_t epoch,
                       int64_t sample, const uint8_t *from, uint8_t *to)
 {
     dt_random4 random = dt_philox(seed, DT_PURPOSE_AUGMENT, (uint64_t)epoch, (uint64_t)sample, 0);

@@ -13,7 +13,7 @@ typedef struct dt_augment {
 
 dt_augment dt_augment_read(const dt_settings *); /* data.flip, data.crop_padding */
 /* to[C, H, W] from from[C, H, W], which do not overlap; drawn by (seed, epoch, sample) alone. */
-void dt_augment_image(const dt_augment *, const dt_image_info *, uint64_t seed, int64_t epoch, int64_t sample,
+void dt_augment_image(const dt_augment *, const dt_data_info *, uint64_t seed, int64_t epoch, int64_t sample,
                       const uint8_t *from, uint8_t *to);
 
 #endif

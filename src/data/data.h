@@ -11,21 +11,32 @@
 
 typedef enum dt_split { DT_SPLIT_TRAIN, DT_SPLIT_EVAL } dt_split;
 
-typedef struct dt_image_info {
-    int64_t count;                   /* samples */
+typedef enum dt_sample_form { DT_FORM_IMAGES, DT_FORM_TOKENS } dt_sample_form;
+
+typedef struct dt_data_info {
+    dt_sample_form form;
+    int64_t count; /* samples */
+
+    /* images */
     int64_t channels, height, width; /* as delivered, after augmentation */
     int64_t classes;
     double mean[4], std[4]; /* per channel, of values in [0, 1]: the set's usual normalisation */
-} dt_image_info;
+
+    /* tokens */
+    int64_t context;       /* T: inputs of a sample, and its targets */
+    int64_t vocabulary;    /* every token is below it; 0: not known before opening */
+    int64_t tokens, bytes; /* targets of the split, each counted once, and the bytes of text they stand for; 0 before
+                              opening, bytes also where the files do not tell */
+} dt_data_info;
 
 typedef struct dt_dataset dt_dataset;
 /* Opens data.kind with data.path and checks its files (sizes, magic numbers, labels in range). A missing one is an
  * error that says what to install or where to put the files. */
 DT_MUST_USE dt_status dt_dataset_open(const dt_settings *, dt_split, dt_dataset **out);
 void dt_dataset_close(dt_dataset *);
-const dt_image_info *dt_dataset_info(const dt_dataset *);
+const dt_data_info *dt_dataset_info(const dt_dataset *);
 /* Shapes for planning without opening any file: from the kind's table entry and the settings. */
-DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_image_info *out);
+DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_data_info *out);
 
 /* Positions of an epoch over `samples` training samples: whole batches of data.batch; what is left at the end is left
  * out, or padded to one more batch, as data.drop_last says. DT_ERR_USAGE where that is nothing. */
@@ -35,13 +46,30 @@ DT_MUST_USE dt_status dt_epoch_positions(const dt_settings *, int64_t samples, i
  * opening any file. */
 DT_MUST_USE dt_status dt_dataset_memory(const dt_settings *, int64_t *out);
 
-/* One batch, written straight into a feed slot's image (host memory of the caller). Padding at the end of an epoch (of
- * the eval split, and of the training split without data.drop_last) has weight 0, label 0, image 0. */
-typedef struct dt_batch_fields { /* byte offsets inside the slot image */
-    int64_t images; /* u8 [B, C, H, W] */
-    int64_t labels; /* i32 [B] */
-    int64_t weight; /* f32 [B] */
-    int64_t sample; /* i64 [B]: global sample index in the epoch's order, for per-sample randomness */
+/* What a batch consists of, in the names under which programs declare their feeds. Padding at the end of an epoch (of
+ * the eval split, and of the training split without data.drop_last) has weight 0, label 0, image 0, tokens 0, targets
+ * -1.
+ *
+ * Target t of a sample is the token behind its token t. A target of -1 is not counted: it has no loss, no gradient and
+ * no place in a mean. Samples of weight 1 have such in the eval split only: at the end of the tokens, and where windows
+ * overlap (data.eval_stride), so that every token of the split is a target once. */
+typedef enum dt_field {
+    DT_FIELD_IMAGES,  /* u8 [B, C, H, W] */
+    DT_FIELD_LABELS,  /* i32 [B] */
+    DT_FIELD_TOKENS,  /* i32 [B, T] */
+    DT_FIELD_TARGETS, /* i32 [B, T] */
+    DT_FIELD_ORDER,   /* i32 [B*T]: the flat positions b*T + t sorted by (token, position), padding included: an
+                         embedding's gradient adds up each token's run in this order */
+    DT_FIELD_STARTS,  /* i32 [B, T]: where in the sample the document of token t begins, at least 0 and at most t */
+    DT_FIELD_WEIGHT,  /* f32 [B] */
+    DT_FIELD_SAMPLE,  /* i64 [B]: global sample index in the epoch's order, for per-sample randomness */
+    DT_FIELDS
+} dt_field;
+extern const char *const dt_field_names[DT_FIELDS]; /* "images", "labels", ... */
+
+/* A batch is written straight into a feed slot's image (host memory of the caller). */
+typedef struct dt_batch_fields {
+    int64_t at[DT_FIELDS]; /* byte offsets inside the slot image; -1: not wanted, and not written */
 } dt_batch_fields;
 
 typedef struct dt_loader_options {

@@ -10,6 +10,12 @@
 static const dt_dataset_kind *const kinds[] = {DT_DATASET_KINDS(X)};
 #undef X
 
+const char *const dt_field_names[DT_FIELDS] = {
+    [DT_FIELD_IMAGES] = "images",   [DT_FIELD_LABELS] = "labels", [DT_FIELD_TOKENS] = "tokens",
+    [DT_FIELD_TARGETS] = "targets", [DT_FIELD_ORDER] = "order",   [DT_FIELD_STARTS] = "starts",
+    [DT_FIELD_WEIGHT] = "weight",   [DT_FIELD_SAMPLE] = "sample",
+};
+
 static dt_status find_kind(const dt_settings *settings, const dt_dataset_kind **out)
 {
     if (dt_setting_has(settings, "data.kind")) {
@@ -37,7 +43,7 @@ static dt_status override_channels(const dt_settings *settings, const char *path
 }
 
 /* What the settings change about a set whose size is known. */
-static dt_status apply_settings(const dt_settings *settings, dt_split split, dt_image_info *info)
+static dt_status apply_settings(const dt_settings *settings, dt_split split, dt_data_info *info)
 {
     int64_t subset = split == DT_SPLIT_TRAIN ? dt_setting_int(settings, "data.subset") : 0;
     if (subset > info->count)
@@ -49,14 +55,14 @@ static dt_status apply_settings(const dt_settings *settings, dt_split split, dt_
 }
 
 static void describe_published(const dt_dataset_kind *kind, const dt_settings *settings, dt_split split,
-                               dt_image_info *out)
+                               dt_data_info *out)
 {
     *out = kind->info;
     if (split == DT_SPLIT_EVAL) out->count = kind->eval_count;
     if (kind->describe) kind->describe(settings, split, out);
 }
 
-dt_status dt_dataset_describe(const dt_settings *settings, dt_split split, dt_image_info *out)
+dt_status dt_dataset_describe(const dt_settings *settings, dt_split split, dt_data_info *out)
 {
     const dt_dataset_kind *kind;
     DT_TRY(find_kind(settings, &kind));
@@ -115,9 +121,9 @@ void dt_dataset_close(dt_dataset *dataset)
     free(dataset);
 }
 
-const dt_image_info *dt_dataset_info(const dt_dataset *dataset) { return &dataset->info; }
+const dt_data_info *dt_dataset_info(const dt_dataset *dataset) { return &dataset->info; }
 
-int64_t dt_image_bytes(const dt_image_info *info) { return info->channels * info->height * info->width; }
+int64_t dt_image_bytes(const dt_data_info *info) { return info->channels * info->height * info->width; }
 
 dt_status dt_dataset_read(const dt_dataset *dataset, int64_t index, uint8_t *image, int32_t *label)
 {

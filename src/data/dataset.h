@@ -18,10 +18,10 @@ typedef struct dt_dataset_kind {
     const char *what; /* one line for people */
     const char *folder; /* where a package puts it: what data.path is when not set; NULL: no such place */
     const char *remedy; /* what to do when it is not found; NULL: it needs no files */
-    dt_image_info info; /* of the training split as published */
+    dt_data_info info; /* of the training split as published */
     int64_t eval_count;
     /* Adjusts the info by the kind's own settings, without opening files; NULL: nothing to adjust. */
-    void (*describe)(const dt_settings *, dt_split, dt_image_info *);
+    void (*describe)(const dt_settings *, dt_split, dt_data_info *);
     /* Fills count, images and labels from the folder (NULL where remedy is); `info` holds what was described. NULL: the
      * kind can be planned with, but not opened. */
     dt_status (*open)(dt_dataset *, const char *folder);
@@ -32,7 +32,7 @@ typedef struct dt_dataset_kind {
 struct dt_dataset {
     const dt_dataset_kind *kind;
     dt_split split;
-    dt_image_info info;
+    dt_data_info info;
     uint8_t *images, *labels; /* sets held in memory: [count, C, H, W] and [count], freed by dt_dataset_close */
 };
 
@@ -42,7 +42,7 @@ DT_DATASET_KINDS(X)
 
 extern const char *const dt_dataset_names[]; /* NULL-terminated, in the order of the table */
 
-int64_t dt_image_bytes(const dt_image_info *); /* of one sample */
+int64_t dt_image_bytes(const dt_data_info *); /* of one sample */
 DT_MUST_USE dt_status dt_dataset_read(const dt_dataset *, int64_t index, uint8_t *image, int32_t *label);
 /* `read` of the kinds that hold images and labels in memory. */
 DT_MUST_USE dt_status dt_dataset_read_memory(const dt_dataset *, int64_t index, uint8_t *image, int32_t *label);

@@ -107,7 +107,7 @@ static dt_status read_sample(dt_filler *filler, place at, uint8_t *image, int32_
 
 static dt_status fill_image(dt_filler *filler, place at, uint8_t *scratch, uint8_t *image, int32_t *label)
 {
-    const dt_image_info *info = &filler->dataset->info;
+    const dt_data_info *info = &filler->dataset->info;
     if (!at.real) {
         *label = 0;
         memset(image, 0, (size_t)dt_image_bytes(info));
@@ -123,10 +123,10 @@ dt_status dt_fill_samples(dt_filler *filler, int64_t batch, int64_t first, int64
 {
     const dt_batch_fields *fields = &filler->options.fields;
     int64_t bytes = dt_image_bytes(&filler->dataset->info), start = own_first_of(filler, batch);
-    uint8_t *images = (uint8_t *)slot + fields->images;
-    int32_t *labels = (int32_t *)((char *)slot + fields->labels);
-    float *weight = (float *)((char *)slot + fields->weight);
-    int64_t *sample = (int64_t *)((char *)slot + fields->sample);
+    uint8_t *images = (uint8_t *)slot + fields->at[DT_FIELD_IMAGES];
+    int32_t *labels = (int32_t *)((char *)slot + fields->at[DT_FIELD_LABELS]);
+    float *weight = (float *)((char *)slot + fields->at[DT_FIELD_WEIGHT]);
+    int64_t *sample = (int64_t *)((char *)slot + fields->at[DT_FIELD_SAMPLE]);
     for (int64_t i = first; i < end; i++) {
         place at = locate(filler, start + i);
         DT_TRY(fill_image(filler, at, scratch, images + i * bytes, &labels[i]));

@@ -24,7 +24,7 @@ enum { MOST_SAMPLES = 6 * 60000 };
 static dt_status read_images(dt_dataset *dataset, const char *path)
 {
     dt_idx idx;
-    dt_image_info *info = &dataset->info;
+    dt_data_info *info = &dataset->info;
     const int64_t most[] = {MOST_SAMPLES, info->height, info->width};
     DT_TRY(dt_idx_read(path, 3, most, &idx));
     dataset->images = idx.bytes;
@@ -39,7 +39,7 @@ static dt_status read_images(dt_dataset *dataset, const char *path)
 static dt_status read_labels(dt_dataset *dataset, const char *path)
 {
     dt_idx idx;
-    const dt_image_info *info = &dataset->info;
+    const dt_data_info *info = &dataset->info;
     const int64_t most = MOST_SAMPLES;
     DT_TRY(dt_idx_read(path, 1, &most, &idx));
     dataset->labels = idx.bytes;

@@ -12,7 +12,7 @@ enum { GRID = 8, CELLS = GRID * GRID, MOST_CHANNELS = 4, MOST_WIDTH = 8192 };
 enum { PLACES = 1 << 16, NOISE = PLACES + MOST_WIDTH }; /* of the table: where a row's stretch may begin; bytes */
 enum { DRAW_PATTERN, DRAW_NOISE, DRAW_PLACE };          /* of the splits: DRAW_PLACE + split */
 
-static void describe_synthetic(const dt_settings *settings, dt_split split, dt_image_info *info)
+static void describe_synthetic(const dt_settings *settings, dt_split split, dt_data_info *info)
 {
     info->count = dt_setting_int(settings, "data.synthetic_count");
     if (split == DT_SPLIT_EVAL) info->count = info->count < 10 ? 1 : info->count / 10;
@@ -61,7 +61,7 @@ static void add_bytes(const uint8_t *a, const uint8_t *b, int64_t count, uint8_t
  * are counted through all of them. */
 static void draw_image(const dt_dataset *dataset, int64_t index, const uint8_t *cells, uint8_t *image)
 {
-    const dt_image_info *info = &dataset->info;
+    const dt_data_info *info = &dataset->info;
     uint8_t pattern[MOST_WIDTH];
     int64_t painted = -1;
     dt_random4 place = {{0}};

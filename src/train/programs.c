@@ -9,7 +9,7 @@ typedef struct batch_inputs {
 
 static batch_inputs build_batch(const dt_build *b, dt_graph *g, int64_t batch)
 {
-    const dt_image_info *info = b->info;
+    const dt_data_info *info = b->info;
     dt_normalize_attr normalize;
     for (int c = 0; c < 4; c++) normalize.mean[c] = info->mean[c], normalize.std[c] = info->std[c];
     dt_tensor *bytes = dt_input(g, "images", DT_U8, DT_SHAPE(batch, info->channels, info->height, info->width));

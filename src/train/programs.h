@@ -13,7 +13,7 @@
 
 typedef struct dt_build {
     const dt_model *model;
-    const dt_image_info *info;
+    const dt_data_info *info;
     const dt_recipe *recipe;
     dt_store *store;
     const dt_optimizer *optimizer; /* update alone needs it */

@@ -14,7 +14,7 @@
 
 static dt_build build_of(const dt_session *s)
 {
-    return (dt_build){s->model, &s->image, &s->recipe, s->store, &s->optimizer};
+    return (dt_build){s->model, &s->info, &s->recipe, s->store, &s->optimizer};
 }
 
 /* Runs the passes over a graph and plans it. The program owns the graph, which is freed where that fails. */
@@ -104,8 +104,8 @@ static dt_status fit_synthetic_data(dt_settings *settings)
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
-    DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->image));
-    dt_model_input input = {s->image.channels, s->image.height, s->image.width, s->image.classes};
+    DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->info));
+    dt_model_input input = {s->info.channels, s->info.height, s->info.width, s->info.classes};
     DT_TRY(dt_model_create(settings, &input, &s->model));
     return dt_store_create(&s->store);
 }
@@ -210,7 +210,7 @@ json_t *dt_session_numerics(const dt_session *s)
 
 /* --- data --- */
 
-static dt_status check_shapes(const dt_image_info *planned, const dt_image_info *found)
+static dt_status check_shapes(const dt_data_info *planned, const dt_data_info *found)
 {
     if (planned->channels == found->channels && planned->height == found->height && planned->width == found->width &&
         planned->classes == found->classes)
@@ -225,7 +225,7 @@ dt_status dt_session_open_data(const dt_session *s, const dt_settings *settings,
 {
     dt_dataset *data = NULL;
     DT_TRY(dt_dataset_open(settings, split, &data));
-    dt_status status = check_shapes(&s->image, dt_dataset_info(data));
+    dt_status status = check_shapes(&s->info, dt_dataset_info(data));
     if (status) dt_dataset_close(data);
     else *out = data;
     return status;

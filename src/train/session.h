@@ -23,7 +23,7 @@ struct dt_session {
     dt_device_info device_info;
     dt_comm *comm;
     dt_recipe recipe;
-    dt_image_info image;
+    dt_data_info info; /* of the training split */
     dt_model *model;
     dt_store *store;
     dt_optimizer optimizer;
@@ -50,7 +50,7 @@ void dt_session_release_memory(dt_session *);
 int64_t dt_session_slot_bytes(const dt_session *, dt_program_id);
 
 /* slot.c */
-/* Where a program finds its batch inside a slot. */
+/* Where a program finds its batch inside a slot; it gets the fields of a batch that it declares. */
 dt_batch_fields dt_session_fields(const dt_session *, dt_program_id);
 /* Writes everything that depends on the step alone into a host image of a slot. */
 void dt_session_write_step(const dt_session *, char *image, int64_t step, double lr);

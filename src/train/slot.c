@@ -10,11 +10,12 @@ static int64_t field_offset(const dt_program *program, const char *name)
 
 dt_batch_fields dt_session_fields(const dt_session *s, dt_program_id id)
 {
-    const dt_program *program = s->program[id];
-    return (dt_batch_fields){.images = field_offset(program, "images"),
-                             .labels = field_offset(program, "labels"),
-                             .weight = field_offset(program, "weight"),
-                             .sample = field_offset(program, "sample")};
+    dt_batch_fields fields;
+    for (int f = 0; f < DT_FIELDS; f++) {
+        const dt_feed_field *field = dt_program_feed(s->program[id], dt_field_names[f]);
+        fields.at[f] = field ? field->offset : -1;
+    }
+    return fields;
 }
 
 typedef struct update_values {

@@ -8,13 +8,13 @@
 static void fill_batch(const dt_session *s, char *image)
 {
     dt_batch_fields fields = dt_session_fields(s, DT_PROGRAM_PASS);
-    int64_t bytes = s->recipe.micro * s->image.channels * s->image.height * s->image.width;
-    for (int64_t i = 0; i < bytes; i++) image[fields.images + i] = (char)(i % 251);
-    memset(image + fields.labels, 0, (size_t)s->recipe.micro * sizeof(int32_t));
+    int64_t bytes = s->recipe.micro * s->info.channels * s->info.height * s->info.width;
+    for (int64_t i = 0; i < bytes; i++) image[fields.at[DT_FIELD_IMAGES] + i] = (char)(i % 251);
+    memset(image + fields.at[DT_FIELD_LABELS], 0, (size_t)s->recipe.micro * sizeof(int32_t));
     for (int64_t i = 0; i < s->recipe.micro; i++) {
         float weight = 1;
-        memcpy(image + fields.weight + i * (int64_t)sizeof weight, &weight, sizeof weight);
-        memcpy(image + fields.sample + i * (int64_t)sizeof i, &i, sizeof i);
+        memcpy(image + fields.at[DT_FIELD_WEIGHT] + i * (int64_t)sizeof weight, &weight, sizeof weight);
+        memcpy(image + fields.at[DT_FIELD_SAMPLE] + i * (int64_t)sizeof i, &i, sizeof i);
     }
     dt_session_write_step(s, image, 0, 0);
 }

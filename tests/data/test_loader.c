@@ -30,8 +30,13 @@ static dt_status rig_start(rig *r, dt_log *log)
     images = (images + 7) / 8 * 8;
     r->slot_bytes = (size_t)(images + 24 * batch);
     for (int s = 0; s < AHEAD; s++) r->slots[s] = malloc(r->slot_bytes);
-    r->options.fields =
-        (dt_batch_fields){.labels = images, .weight = images + 8 * batch, .sample = images + 16 * batch};
+    r->options.fields = (dt_batch_fields){{[DT_FIELD_LABELS] = images,
+                                           [DT_FIELD_TOKENS] = -1,
+                                           [DT_FIELD_TARGETS] = -1,
+                                           [DT_FIELD_ORDER] = -1,
+                                           [DT_FIELD_STARTS] = -1,
+                                           [DT_FIELD_WEIGHT] = images + 8 * batch,
+                                           [DT_FIELD_SAMPLE] = images + 16 * batch}};
     r->options.slots = r->slots;
     return dt_loader_create(r->dataset, r->settings, &r->options, log, &r->loader);
 }
@@ -73,17 +78,17 @@ static char *take(rig *r, dt_batch *batch)
 
 static int32_t label_at(const rig *r, const char *copy, int64_t i)
 {
-    return ((const int32_t *)(copy + r->options.fields.labels))[i];
+    return ((const int32_t *)(copy + r->options.fields.at[DT_FIELD_LABELS]))[i];
 }
 
 static float weight_at(const rig *r, const char *copy, int64_t i)
 {
-    return ((const float *)(copy + r->options.fields.weight))[i];
+    return ((const float *)(copy + r->options.fields.at[DT_FIELD_WEIGHT]))[i];
 }
 
 static int64_t sample_at(const rig *r, const char *copy, int64_t i)
 {
-    return ((const int64_t *)(copy + r->options.fields.sample))[i];
+    return ((const int64_t *)(copy + r->options.fields.at[DT_FIELD_SAMPLE]))[i];
 }
 
 #define SMALL "data.kind=synthetic", "data.image=9", "data.channels=1", "data.classes=10", "data.synthetic_count=50", \
@@ -156,7 +161,7 @@ static void assert_same_stream(rig *r, rig *s, int skipped, int count)
         char *x = take(r, &a), *y = take(s, &b);
         assert_int_equal(a.first, b.first);
         assert_int_equal(a.epoch, b.epoch);
-        assert_memory_equal(x, y, (size_t)(r->options.fields.labels + 4 * r->options.batch));
+        assert_memory_equal(x, y, (size_t)(r->options.fields.at[DT_FIELD_LABELS] + 4 * r->options.batch));
         free(x);
         free(y);
     }

@@ -13,7 +13,7 @@
 
 static void planning_needs_no_files(void **state)
 {
-    dt_image_info info;
+    dt_data_info info;
     dt_dataset *dataset;
     dt_settings *settings = SETTINGS("data.kind=imagenet", "data.mean=[0.5, 0.25, 0.125]", "data.subset=1000");
     assert_int_equal(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &info), DT_OK);
@@ -33,7 +33,7 @@ static void planning_needs_no_files(void **state)
 
 static void overrides_that_do_not_fit_are_named(void **state)
 {
-    dt_image_info info;
+    dt_data_info info;
     dt_settings *settings = SETTINGS("data.kind=cifar10", "data.std=[0.5]");
     assert_fails(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &info), DT_ERR_USAGE,
                  "data.std=[0.5]: one number per channel is needed: 3, not 1");
@@ -126,7 +126,7 @@ static int find_crop(const uint8_t *image, const uint8_t *out, int padding)
 static void augmentation_draws_every_crop_and_mirror(void **state)
 {
     enum { PADDING = 2, CROPS = 5 * 5 * 2, DRAWS = 1000 };
-    dt_image_info info = {.channels = CHANNELS, .height = SIDE, .width = SIDE};
+    dt_data_info info = {.channels = CHANNELS, .height = SIDE, .width = SIDE};
     uint8_t image[IMAGE], out[IMAGE];
     int hits[CROPS] = {0};
     dt_augment augment = {.flip = true, .crop_padding = PADDING};
@@ -142,7 +142,7 @@ static void augmentation_draws_every_crop_and_mirror(void **state)
 
 static void padding_beyond_the_image_is_black(void **state)
 {
-    dt_image_info info = {.channels = 1, .height = 2, .width = 3};
+    dt_data_info info = {.channels = 1, .height = 2, .width = 3};
     const uint8_t image[6] = {1, 2, 3, 4, 5, 6};
     dt_augment augment = {.crop_padding = 50};
     int black = 0;

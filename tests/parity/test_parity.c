@@ -34,7 +34,7 @@ typedef struct parity {
     const parity_source *source;
     json_t *json;
     dt_settings *settings;
-    dt_image_info info;
+    dt_data_info info;
     dt_recipe recipe;
     dt_optimizer optimizer;
     dt_model *model;
