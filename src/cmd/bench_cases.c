@@ -164,8 +164,8 @@ static dt_attention_args attention_arrays(dt_bench_trial *t)
 {
     const dt_bench_shapes *s = &t->shape;
     int64_t n = rows(t) * s->channels, head = s->channels / s->heads;
-    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .size = head};
-    p.scale = 1 / sqrt((double)head);
+    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .kv_heads = s->heads,
+                           .size = head, .scale = 1 / sqrt((double)head)};
     p.qkv = dt_bench_in(t, 3 * n), p.out = dt_bench_out(t, n);
     p.lse = dt_bench_wide_out(t, s->batch * s->heads * s->tokens);
     return p;

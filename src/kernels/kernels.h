@@ -96,10 +96,12 @@ typedef struct dt_point_norm_grad_args {
     void *scratch;
 } dt_point_norm_grad_args;
 
-/* Scaled dot-product attention over packed qkv[batch, tokens, 3, heads, size]; out is [batch, tokens, heads, size];
- * lse[batch, heads, tokens] is the log of each row's sum of exponentials. Tiled: no tokens x tokens array. */
+/* Scaled dot-product attention over packed qkv[batch, tokens, heads + 2 kv_heads, size]: queries, then keys, then
+ * values. heads / kv_heads successive heads share one head of keys and values, whose gradients add theirs in order. out
+ * is [batch, tokens, heads, size]; lse[batch, heads, tokens] is the log of each row's sum of exponentials. Tiled: no
+ * tokens x tokens array. */
 typedef struct dt_attention_args {
-    int64_t batch, tokens, heads, size;
+    int64_t batch, tokens, heads, kv_heads, size;
     bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there */
     double scale;
     const void *qkv;

@@ -8,14 +8,17 @@
 
 enum { OUT, LSE };
 
+static int64_t kv_heads_of(const dt_attention_attr *attr) { return attr->kv_heads ? attr->kv_heads : attr->heads; }
+
 /* Sizes and settings; the arrays are the caller's to fill. */
 static dt_attention_args describe(const dt_attention_attr *attr, const dt_tensor *qkv)
 {
-    int64_t size = qkv->shape.dim[2] / 3 / attr->heads;
+    int64_t kv_heads = kv_heads_of(attr), size = qkv->shape.dim[2] / (attr->heads + 2 * kv_heads);
     return (dt_attention_args){
         .batch = qkv->shape.dim[0],
         .tokens = qkv->shape.dim[1],
         .heads = attr->heads,
+        .kv_heads = kv_heads,
         .size = size,
         .causal = attr->causal,
         .scale = attr->scale != 0 ? attr->scale : 1 / sqrt((double)size),
@@ -37,13 +40,15 @@ static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
     const dt_tensor *qkv = node->in[0];
     if (!dt_rule_types(graph, node, 1) || !dt_rule_rank(graph, node, 0, "qkv", 3)) return false;
     int64_t batch = qkv->shape.dim[0], tokens = qkv->shape.dim[1], packed = qkv->shape.dim[2];
-    if (attr->heads <= 0 || packed % (3 * attr->heads) != 0) {
+    int64_t heads = attr->heads, kv_heads = kv_heads_of(attr), all = heads + 2 * kv_heads;
+    if (heads <= 0 || kv_heads <= 0 || heads % kv_heads || packed % all) {
         char text[96];
-        dt_graph_fail(graph, "attention: %lld heads do not divide the queries, keys and values of shape %s",
-                      (long long)attr->heads, dt_shape_text(&qkv->shape, text));
+        dt_graph_fail(graph, "attention: %lld heads, %lld of them with keys and values, do not divide the queries, keys "
+                      "and values of shape %s", (long long)heads, (long long)kv_heads,
+                      dt_shape_text(&qkv->shape, text));
         return false;
     }
-    return dt_node_output(graph, node, OUT, qkv->dtype, &DT_SHAPE(batch, tokens, packed / 3)) &&
+    return dt_node_output(graph, node, OUT, qkv->dtype, &DT_SHAPE(batch, tokens, packed / all * heads)) &&
            dt_node_output(graph, node, LSE, qkv->dtype, &DT_SHAPE(batch, attr->heads, tokens));
 }
 

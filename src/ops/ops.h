@@ -62,9 +62,9 @@ dt_tensor *dt_row_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *be
 dt_tensor *dt_point_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *beta, dt_tensor *alpha,
                          dt_tensor *shift, dt_pointwise kind);
 
-/* --- attention (attention.c): qkv[B, T, 3C] packed as [3, H, D] per token, to [B, T, C] --- */
+/* --- attention (attention.c): qkv[B, T, (H + 2 Hkv) D], queries, keys, values, to [B, T, H D] --- */
 typedef struct dt_attention_attr {
-    int64_t heads;
+    int64_t heads, kv_heads; /* kv_heads: how many heads of keys and values the heads share; 0: each has its own */
     bool causal;
     double scale; /* 0: 1/sqrt(D) */
 } dt_attention_attr;

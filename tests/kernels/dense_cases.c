@@ -83,17 +83,19 @@ static void gelu_expect(const int64_t *d, double *const *in, double **out)
     }
 }
 
-/* Attention: d = batch, tokens, heads, size, causal. */
+/* Attention: d = batch, tokens, heads, size, causal, heads of queries to one of keys and values (0: 1). */
 typedef struct head_view {
     const double *q, *k, *v;
     int64_t stride;
 } head_view;
 
+static int64_t kv_heads_of(const int64_t *d) { return d[5] ? d[2] / d[5] : d[2]; }
+
 static head_view view_head(const int64_t *d, const double *qkv, int64_t b, int64_t h)
 {
-    int64_t width = d[2] * d[3];
-    const double *at = qkv + b * d[1] * 3 * width + h * d[3];
-    return (head_view){at, at + width, at + 2 * width, 3 * width};
+    int64_t kv = kv_heads_of(d), stride = (d[2] + 2 * kv) * d[3];
+    const double *at = qkv + b * d[1] * stride, *k = at + (d[2] + h / (d[2] / kv)) * d[3];
+    return (head_view){at + h * d[3], k, k + kv * d[3], stride};
 }
 
 /* Row i of the probabilities of a head; returns its log-sum-exp. */
@@ -114,19 +116,19 @@ static double softmax_row(const int64_t *d, head_view h, int64_t i, double *p)
 
 static void attention_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 {
-    int64_t n = d[0] * d[1] * d[2] * d[3];
-    dt_attention_args x = {d[0], d[1], d[2], d[3]};
+    int64_t n = d[0] * d[1] * d[2] * d[3], packed = n + 2 * d[0] * d[1] * kv_heads_of(d) * d[3];
+    dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .kv_heads = kv_heads_of(d), .size = d[3]};
     dt_device_info info = {.threads = threads};
     int64_t forward = dt_cpu_attention_scratch(&info, t, &x);
     int64_t backward = dt_cpu_attention_grad_scratch(&info, t, &x);
-    *s = (case_sizes){.inputs = 2, .outputs = 3, .in = {3 * n, n}, .out = {n, d[0] * d[1] * d[2], 3 * n},
+    *s = (case_sizes){.inputs = 2, .outputs = 3, .in = {packed, n}, .out = {n, d[0] * d[1] * d[2], packed},
                       .scratch = forward > backward ? forward : backward};
 }
 
 static void attention_call(const int64_t *d, const kernel_call *c)
 {
-    dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .size = d[3], .causal = d[4],
-                          .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0], .lse = c->out[1],
+    dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .kv_heads = kv_heads_of(d), .size = d[3],
+                          .causal = d[4], .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0], .lse = c->out[1],
                           .dout = c->in[1], .dqkv = c->out[2], .scratch = c->scratch};
     c->set->attention(&c->queue, c->t, &x);
     c->set->attention_grad(&c->queue, c->t, &x);
@@ -179,4 +181,6 @@ const kernel_case dense_cases[] = {
     {"attention", attention_size, attention_call, attention_expect,
      {{1, 1, 1, 1}, {2, 17, 3, 16}, {1, 197, 2, 8}, {1, 33, 1, 5, 1}, {1, 34, 1, 5, 1}, {2, 300, 1, 7, 1},
       {2, 260, 1, 20}, {3, 16, 2, 64}, {1, 130, 16, 4}, {1, 128, 17, 3}}, .nan_spreads = true},
+    {"attention with shared keys", attention_size, attention_call, attention_expect,
+     {{2, 17, 6, 8, 1, 3}, {1, 260, 4, 20, 1, 4}, {1, 70, 36, 5, 0, 2}}, .nan_spreads = true},
     {NULL}};

@@ -170,8 +170,8 @@ static void attend(const dt_kernels *set, int late, int early, float *out, float
     for (int i = 0; i < TOKENS * SIZE; i++) dout[i] = (float)(i % 5) - 2;
     if (late >= 0) spoil(qkv + late * 3 * SIZE, SIZE, 2 * SIZE);
     if (early >= 0) spoil(qkv + early * 3 * SIZE, 0, SIZE), spoil(dout + early * SIZE, 0, SIZE);
-    dt_attention_args p = {.batch = 1, .tokens = TOKENS, .heads = 1, .size = SIZE, .causal = true, .scale = 0.5,
-                           .qkv = qkv, .out = out, .lse = lse, .dout = dout, .dqkv = dqkv};
+    dt_attention_args p = {.batch = 1, .tokens = TOKENS, .heads = 1, .kv_heads = 1, .size = SIZE, .causal = true,
+                           .scale = 0.5, .qkv = qkv, .out = out, .lse = lse, .dout = dout, .dqkv = dqkv};
     const dt_device_info info = {.threads = 1};
     int64_t forward = dt_cpu_attention_scratch(&info, DT_F32, &p);
     int64_t backward = dt_cpu_attention_grad_scratch(&info, DT_F32, &p);

@@ -207,8 +207,11 @@ static dt_tensor *build_point_norm(dt_graph *g, const op_case *c, const dt_segme
 
 static dt_tensor *build_attention(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    dt_attention_attr attr = {.heads = c->dim[2], .causal = c->with & WITH_CAUSAL, .scale = c->kind};
-    return dt_attention(g, value(g, "qkv", DT_SHAPE(c->dim[0], c->dim[1], 3 * c->dim[2] * c->dim[3])), attr);
+    int64_t heads = c->dim[2], kv_heads = c->with & WITH_SHARED_KEYS ? heads / 2 : heads;
+    dt_attention_attr attr = {.heads = heads, .causal = c->with & WITH_CAUSAL, .scale = c->kind};
+    if (c->with & WITH_SHARED_KEYS) attr.kv_heads = kv_heads;
+    dt_shape packed = DT_SHAPE(c->dim[0], c->dim[1], (heads + 2 * kv_heads) * c->dim[3]);
+    return dt_attention(g, value(g, "qkv", packed), attr);
 }
 
 /* --- images and tokens --- */
@@ -417,6 +420,13 @@ const op_case op_cases[] = {
     {&dt_op_attention, "one token", build_attention, ref_attention, {2, 1, 1, 4}},
     {&dt_op_attention, "many tokens", build_attention, ref_attention, {1, 131, 1, 5}},
     {&dt_op_attention, "many tokens, causal", build_attention, ref_attention, {1, 131, 1, 5}, WITH_CAUSAL},
+    {&dt_op_attention, "shared keys", build_attention, ref_attention, {2, 7, 4, 3}, WITH_SHARED_KEYS},
+    {&dt_op_attention, "shared keys, causal, heads of 8", build_attention, ref_attention, {2, 19, 6, 8},
+     WITH_SHARED_KEYS | WITH_CAUSAL},
+    {&dt_op_attention, "shared keys, causal, heads of 96", build_attention, ref_attention, {1, 70, 2, 96},
+     WITH_SHARED_KEYS | WITH_CAUSAL},
+    {&dt_op_attention, "shared keys, many tokens, causal", build_attention, ref_attention, {1, 197, 4, 16},
+     WITH_SHARED_KEYS | WITH_CAUSAL},
 
     {&dt_op_normalize, "3 channels", build_normalize, ref_normalize, {2, 3, 5, 7}},
     {&dt_op_patchify, "patches of 2", build_patchify, ref_patchify, {2, 3, 4, 6}, 0, 2},

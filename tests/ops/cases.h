@@ -21,6 +21,7 @@ enum { /* what a case has: op_case.with */
     WITH_SUM = 2048,            /* the sum of a residual norm is used as well */
     WITH_ONLY_SUM = 4096,       /* it alone is used */
     WITH_NOTHING_FINITE = 8192, /* an update that must not commit */
+    WITH_SHARED_KEYS = 16384,   /* two heads of queries to one of keys and values */
 };
 
 typedef struct op_case op_case;

@@ -104,11 +104,13 @@ double ref_point_norm(const op_case *c, int64_t i)
 
 /* --- attention --- */
 
-/* part 0, 1, 2: query, key, value */
+/* part 0, 1, 2: query, key, value, as the head of queries `head` sees them */
 static double packed(const op_case *c, int64_t batch, int64_t token, int part, int64_t head, int64_t d)
 {
-    int64_t tokens = c->dim[1], heads = c->dim[2], size = c->dim[3];
-    return half("qkv", (((batch * tokens + token) * 3 + part) * heads + head) * size + d);
+    int64_t tokens = c->dim[1], heads = c->dim[2], size = c->dim[3], group = c->with & WITH_SHARED_KEYS ? 2 : 1;
+    int64_t kv_heads = heads / group, all = heads + 2 * kv_heads;
+    int64_t at = part == 0 ? head : heads + (part - 1) * kv_heads + head / group;
+    return half("qkv", ((batch * tokens + token) * all + at) * size + d);
 }
 
 static double weight(const op_case *c, int64_t batch, int64_t head, int64_t from, int64_t to)

@@ -234,8 +234,8 @@ static void messages_name_scope_and_shapes(void **state)
                     "[3, 4]");
     refuse(bad_types, "blocks.3.attn: add: inputs of types f32 and f64");
     refuse(bad_reshape, "blocks.3.attn: reshape: [3, 4] does not have as many elements as [2, 5]");
-    refuse(bad_heads, "blocks.3.attn: attention: 5 heads do not divide the queries, keys and values of shape "
-                      "[2, 17, 576]");
+    refuse(bad_heads, "blocks.3.attn: attention: 5 heads, 5 of them with keys and values, do not divide the queries, "
+                      "keys and values of shape [2, 17, 576]");
     refuse(bad_patch, "blocks.3.attn: patchify: images of 28 by 30 pixels cannot be cut into patches of 7 by 7");
     refuse(bad_gamma, "blocks.3.attn: point_norm: gamma has shape [10], but [12] would fit the input of shape "
                       "[2, 5, 12]");

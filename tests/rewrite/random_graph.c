@@ -54,7 +54,7 @@ static dt_tensor *layer(builder *b, dt_tensor *x)
     case 1: return norm(b, x);
     case 2: return dt_gelu(b->g, x, pick(b->r, 2) ? DT_ACT_GELU : DT_ACT_GELU_TANH);
     case 3: return linear(b, dt_gelu(b->g, linear(b, x, 3 * C), DT_ACT_GELU), C);
-    case 4: return dt_attention(b->g, linear(b, x, 3 * C), (dt_attention_attr){HEADS, pick(b->r, 2), 0});
+    case 4: return dt_attention(b->g, linear(b, x, 3 * C), (dt_attention_attr){.heads = HEADS, .causal = pick(b->r, 2)});
     case 5: return dt_dropout(b->g, x, b->sample, b->step, drop);
     case 6: return dt_drop_path(b->g, linear(b, x, C), b->sample, b->step, drop);
     default: return dt_scale(b->g, x, 0.7);

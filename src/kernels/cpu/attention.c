@@ -80,16 +80,18 @@ static void DT_FN(attention_task)(void *arg, int64_t task, int worker)
     const DT_FN(attention_job) *job = arg;
     const dt_attention_args *p = job->p;
     int64_t piece = task % job->tiles.count, head = task / job->tiles.count % p->heads;
-    int64_t sample = task / job->tiles.count / p->heads, width = p->heads * p->size;
-    const DT_REAL *qkv = (const DT_REAL *)p->qkv + sample * p->tokens * 3 * width + head * p->size;
+    int64_t sample = task / job->tiles.count / p->heads, kv_head = head / (p->heads / p->kv_heads);
+    int64_t stride = (p->heads + 2 * p->kv_heads) * p->size;
+    const DT_REAL *q = (const DT_REAL *)p->qkv + sample * p->tokens * stride;
+    const DT_REAL *k = q + (p->heads + kv_head) * p->size, *v = k + p->kv_heads * p->size;
     int64_t first = dt_split_begin(job->tiles, piece), last = dt_split_end(job->tiles, piece);
-    DT_FN(attention_tile) tile = {job, qkv, qkv + width, qkv + 2 * width, 3 * width, first, last - first};
+    DT_FN(attention_tile) tile = {job, q + head * p->size, k, v, stride, first, last - first};
     tile.scores = (DT_REAL *)p->scratch + worker * dt_attention_scratch(job->layout);
     tile.keys = tile.scores + job->layout.scores;
     tile.values = tile.keys + job->layout.columns;
     tile.sums = tile.values + job->layout.rows;
-    for (int64_t k = 0; k < job->tiles.count && (!p->causal || dt_split_begin(job->tiles, k) < last); k++)
-        DT_FN(attend)(&tile, dt_split_begin(job->tiles, k), dt_split_end(job->tiles, k));
+    for (int64_t j = 0; j < job->tiles.count && (!p->causal || dt_split_begin(job->tiles, j) < last); j++)
+        DT_FN(attend)(&tile, dt_split_begin(job->tiles, j), dt_split_end(job->tiles, j));
     for (int64_t i = 0; i < tile.count; i++) {
         DT_REAL *out = (DT_REAL *)p->out + ((sample * p->tokens + first + i) * p->heads + head) * p->size;
         DT_REAL *sum = tile.sums + i * job->layout.size_width, inverse = 1 / tile.total[i];

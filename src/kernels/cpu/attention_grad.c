@@ -1,8 +1,9 @@
 /* Scaled dot-product attention, backward (FlashAttention-2, Dao, 2023). With P = exp(scale q k' - lse) made again from
  * the kept log-sum-exp, and delta = rowsum(dout out):
  *   dv = P' dout, dS = scale P (dout v' - delta), dq = dS k, dk = dS' q
- * A task takes a whole head, tile of keys by tile of queries. Where heads are few and tokens many, the tiles of keys
- * (dk, dv) and of queries (dq) are tasks of their own, which makes P twice; both ways add in the same order.
+ * A task takes a head of keys and values with all heads of queries that share it, tile of keys by tile of queries.
+ * Where heads are few and tokens many, the tiles of keys (dk, dv) and of queries (dq) are tasks of their own, which
+ * makes P twice; both ways add in the same order.
  * 10 tokens² size FLOPs per head, 14 in the second way. */
 #ifndef DT_REAL
 
@@ -24,14 +25,16 @@ typedef struct DT_FN(attention_grad_job) {
     const dt_attention_args *p;
     dt_attention_layout layout;
     dt_split tiles;   /* of queries, and of keys */
-    int64_t per_head; /* tasks: 1, or the tiles of keys and then those of queries */
+    int64_t group;    /* heads of queries to one of keys and values */
+    int64_t per_head; /* tasks for these: 1, or the tiles of keys and then those of queries */
 } DT_FN(attention_grad_job);
 
-/* One head, and what of it is wanted. */
+/* One head of keys and values, the head of queries that is at it, and what of them is wanted. */
 typedef struct DT_FN(attention_head) {
     const DT_FN(attention_grad_job) *job;
     const DT_REAL *q, *k, *v, *out, *dout, *lse; /* row 0 of the head */
     DT_REAL *dq, *dk, *dv;                       /* dq, or dk and dv, is NULL where another task makes it */
+    bool first;                                  /* the first head of queries */
     int64_t qkv_stride, out_stride;
     DT_REAL *p, *ds;                                              /* a tile of probabilities, of score gradients */
     DT_REAL *k_columns, *v_columns, *k_rows, *q_rows, *dout_rows; /* packed */
@@ -70,7 +73,7 @@ static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t
         DT_FN(product_part)(diagonal ? DT_LOWER : DT_WHOLE, queries, size, keys, (DT_FN(strided)){h->ds, stride, 1},
                             h->k_rows, h->dq + first * h->qkv_stride, h->qkv_stride, j > 0);
     if (!h->dk) return;
-    bool add = i > (p->causal ? j : 0);
+    bool add = !h->first || i > (p->causal ? j : 0);
     dt_part part = diagonal ? DT_UPPER : DT_WHOLE;
     DT_FN(pack_rows)(queries, size, q, h->qkv_stride, h->q_rows);
     DT_FN(pack_rows)(queries, size, dout, h->out_stride, h->dout_rows);
@@ -89,16 +92,20 @@ static void DT_FN(pack_keys)(const DT_FN(attention_head) *h, int64_t j)
     DT_FN(pack_rows)(keys, h->job->p->size, k, h->qkv_stride, h->k_rows);
 }
 
+/* Number `number` of the heads of keys and values of all samples, with the first head of queries that shares it. */
 static DT_FN(attention_head) DT_FN(find_head)(const DT_FN(attention_grad_job) *job, int64_t number, int worker)
 {
     const dt_attention_args *p = job->p;
-    int64_t width = p->heads * p->size, sample = number / p->heads, head = number % p->heads;
-    int64_t at = sample * p->tokens * 3 * width + head * p->size, out_at = sample * p->tokens * width + head * p->size;
-    const DT_REAL *qkv = (const DT_REAL *)p->qkv + at;
-    DT_REAL *dqkv = (DT_REAL *)p->dqkv + at, *scratch = (DT_REAL *)p->scratch;
-    DT_FN(attention_head) h = {job, qkv, qkv + width, qkv + 2 * width, (const DT_REAL *)p->out + out_at,
-                               (const DT_REAL *)p->dout + out_at, (const DT_REAL *)p->lse + number * p->tokens,
-                               dqkv, dqkv + width, dqkv + 2 * width, 3 * width, width};
+    int64_t sample = number / p->kv_heads, kv_head = number % p->kv_heads, head = kv_head * job->group;
+    int64_t wide = (p->heads + 2 * p->kv_heads) * p->size, narrow = p->heads * p->size;
+    int64_t q = sample * p->tokens * wide + head * p->size, out = sample * p->tokens * narrow + head * p->size;
+    int64_t k = sample * p->tokens * wide + (p->heads + kv_head) * p->size, v = k + p->kv_heads * p->size;
+    const DT_REAL *qkv = p->qkv;
+    DT_REAL *dqkv = p->dqkv, *scratch = p->scratch;
+    DT_FN(attention_head) h = {
+        .job = job, .q = qkv + q, .k = qkv + k, .v = qkv + v, .out = (const DT_REAL *)p->out + out,
+        .dout = (const DT_REAL *)p->dout + out, .lse = (const DT_REAL *)p->lse + number * job->group * p->tokens,
+        .dq = dqkv + q, .dk = dqkv + k, .dv = dqkv + v, .first = true, .qkv_stride = wide, .out_stride = narrow};
     h.p = scratch + worker * dt_attention_grad_scratch(job->layout);
     h.ds = h.p + job->layout.scores;
     h.k_columns = h.ds + job->layout.scores;
@@ -107,6 +114,20 @@ static DT_FN(attention_head) DT_FN(find_head)(const DT_FN(attention_grad_job) *j
     h.q_rows = h.k_rows + job->layout.rows;
     h.dout_rows = h.q_rows + job->layout.rows;
     return h;
+}
+
+/* The same keys and values with number `member` of the heads of queries that share them. */
+static DT_FN(attention_head) DT_FN(member_of)(const DT_FN(attention_head) *h, int64_t member)
+{
+    int64_t step = member * h->job->p->size;
+    DT_FN(attention_head) other = *h;
+    other.first = member == 0;
+    other.q += step;
+    other.out += step;
+    other.dout += step;
+    other.lse += member * h->job->p->tokens;
+    if (other.dq) other.dq += step;
+    return other;
 }
 
 static void DT_FN(attention_grad_task)(void *arg, int64_t task, int worker)
@@ -125,16 +146,19 @@ static void DT_FN(attention_grad_task)(void *arg, int64_t task, int worker)
     for (int64_t j = first_key; j <= last_key; j++) {
         DT_FN(pack_keys)(&h, j);
         int64_t from = job->p->causal ? dt_max(first_query, j) : first_query;
-        for (int64_t i = from; i <= last_query; i++) DT_FN(score_grad)(&h, i, j);
+        for (int64_t member = 0; member < job->group; member++) {
+            DT_FN(attention_head) at = DT_FN(member_of)(&h, member);
+            for (int64_t i = from; i <= last_query; i++) DT_FN(score_grad)(&at, i, j);
+        }
     }
 }
 
 static void DT_FN(attention_grad)(dt_pool *pool, const dt_attention_args *p)
 {
     DT_FN(attention_grad_job) job = {p, dt_attention_layout_of(p->tokens, p->size),
-                                     dt_split_by(p->tokens, DT_ATTENTION_TILE), 1};
-    if (job.tiles.count > 1 && p->batch * p->heads < 16) job.per_head = 2 * job.tiles.count;
-    dt_pool_run(pool, p->batch * p->heads * job.per_head, DT_FN(attention_grad_task), &job);
+                                     dt_split_by(p->tokens, DT_ATTENTION_TILE), p->heads / p->kv_heads, 1};
+    if (job.tiles.count > 1 && p->batch * p->kv_heads < 16) job.per_head = 2 * job.tiles.count;
+    dt_pool_run(pool, p->batch * p->kv_heads * job.per_head, DT_FN(attention_grad_task), &job);
 }
 
 #endif

@@ -316,7 +316,7 @@ template <int DP> dt_status attend_tiles(const dt_queue *q, const dt_attention_a
     const attention_problem<bf16> p = describe_attention<bf16>(a);
     const int64_t tiles = ceil_div<int64_t>(a->tokens, shape<DP>::ROWS);
     const auto kernel = p.causal ? attend_tile<DP, true> : attend_tile<DP, false>;
-    return launch_attention(q, kernel, p.groups * tiles, THREADS, shape<DP>::SHARED, p);
+    return launch_attention(q, kernel, p.batch * p.heads * tiles, THREADS, shape<DP>::SHARED, p);
 }
 
 }

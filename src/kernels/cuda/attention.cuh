@@ -22,8 +22,8 @@ constexpr int ATTENTION_PAD = 8; /* elements behind each row of a tile of bf16 *
 
 /* One attention as the kernels take it. */
 template <typename T> struct attention_problem {
-    int tokens, heads, size;
-    int64_t groups; /* batch x heads */
+    int tokens, heads, kv_heads, size;
+    int64_t batch;
     bool causal;
     float scale;
     const T *qkv, *dout;
@@ -48,7 +48,8 @@ __device__ __forceinline__ int opaque(int x)
     return x;
 }
 
-/* Row 0 of a head; rows of qkv and dqkv are `wide` elements apart, those of out and dout `narrow`. */
+/* Row 0 of a head and of the head of keys and values that it reads; rows of qkv and dqkv are `wide` elements apart,
+ * those of out and dout `narrow`. */
 template <typename T> struct attention_head {
     const T *q, *k, *v, *dout;
     T *out, *dq, *dk, *dv;
@@ -60,20 +61,29 @@ template <typename T>
 __device__ __forceinline__ attention_head<T> find_head(const attention_problem<T> &p, unsigned number)
 {
     const unsigned sample = number / (unsigned)p.heads, head = number % (unsigned)p.heads;
-    const int64_t width = (int64_t)p.heads * p.size, from = (int64_t)sample * p.tokens * width;
-    const int64_t at = 3 * from + head * p.size, out_at = from + head * p.size;
+    const unsigned kv_head = head / (unsigned)(p.heads / p.kv_heads);
     attention_head<T> h;
-    h.q = p.qkv + at, h.k = h.q + width, h.v = h.k + width;
-    h.dq = p.dqkv + at, h.dk = h.dq + width, h.dv = h.dk + width;
+    h.wide = (p.heads + 2 * p.kv_heads) * p.size, h.narrow = p.heads * p.size;
+    const int64_t from = (int64_t)sample * p.tokens, at = from * h.wide, out_at = from * h.narrow + head * p.size;
+    const int64_t q = at + head * p.size, k = at + (p.heads + kv_head) * p.size, v = k + p.kv_heads * p.size;
+    h.q = p.qkv + q, h.k = p.qkv + k, h.v = p.qkv + v;
+    h.dq = p.dqkv + q, h.dk = p.dqkv + k, h.dv = p.dqkv + v;
     h.out = p.out + out_at, h.dout = p.dout + out_at;
     h.lse = p.lse + (int64_t)number * p.tokens, h.delta = p.delta + (int64_t)number * p.tokens;
-    h.wide = 3 * (int)width, h.narrow = (int)width;
     return h;
+}
+
+/* The first of the heads that share number `number` of the heads of keys and values; the next follow it, `size`
+ * elements and `tokens` sums further on. */
+template <typename T>
+__device__ __forceinline__ attention_head<T> find_kv_head(const attention_problem<T> &p, unsigned number)
+{
+    return find_head(p, number * (unsigned)(p.heads / p.kv_heads));
 }
 
 template <typename T> static attention_problem<T> describe_attention(const dt_attention_args *a)
 {
-    return {(int)a->tokens, (int)a->heads, (int)a->size, a->batch * a->heads, a->causal, (float)a->scale,
+    return {(int)a->tokens, (int)a->heads, (int)a->kv_heads, (int)a->size, a->batch, a->causal, (float)a->scale,
             (const T *)a->qkv, (const T *)a->dout, (T *)a->out, (T *)a->dqkv, (float *)a->lse, (float *)a->scratch};
 }
 

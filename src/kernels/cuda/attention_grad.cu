@@ -11,8 +11,9 @@
  * products for dq go to those of the four schedulers that have a warp less where their number is uneven; dS has two
  * buffers, so that other warps run ahead meanwhile.
  *
- * Longer ones: key_tile makes dk and dv of a tile of keys over all queries, query_tile dq of a tile of queries over all
- * keys with P and dS made again: seven products. Sums have the same order whatever runs when.
+ * Longer ones, and where several heads of queries share one of keys and values: key_tile makes dk and dv of a tile of
+ * keys over all queries, one head of them behind the other, query_tile dq of a tile of queries over all keys with P and
+ * dS made again: seven products. Sums have the same order whatever runs when.
  *
  * A masked P or dS is set to 0, and what it would multiply must be finite, or NaN would pass the mask: with a causal
  * mask, q, k and dout are cleaned of NaN and infinity in shared memory. Nothing is lost by that: a bad q or k has made
@@ -259,7 +260,7 @@ template <int DP> dt_status grad_by_head(const dt_queue *q, const dt_attention_a
     const attention_problem<bf16> p = describe_attention<bf16>(a);
     const int warps = (int)ceil_div<int64_t>(a->tokens, 16);
     const auto kernel = p.causal ? whole_head<DP, true> : whole_head<DP, false>;
-    return launch_attention(q, kernel, p.groups, 32 * warps, head_shared<DP>(16 * warps), p);
+    return launch_attention(q, kernel, p.batch * p.heads, 32 * warps, head_shared<DP>(16 * warps), p);
 }
 
 /* --- a tile of a head in a block --- */
@@ -281,10 +282,10 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_t
     extern __shared__ uint4 memory[];
     bf16 *k = reinterpret_cast<bf16 *>(memory), *v = k + OWN * LD, *pairs = v + OWN * LD;
     const int tiles = (p.tokens + OWN - 1) / OWN, first = blockIdx.x % tiles * OWN, warp = threadIdx.x / 32;
-    const attention_head<bf16> h = find_head(p, blockIdx.x / tiles);
-    const int from = CAUSAL ? first / OTHER * OTHER : 0;
-    auto fetch = [&](int begin) {
-        const int buffer = begin / OTHER % 2, thread = opaque(threadIdx.x), row = begin + thread;
+    attention_head<bf16> h = find_kv_head(p, blockIdx.x / tiles);
+    const int from = CAUSAL ? first / OTHER * OTHER : 0, heads = p.heads / p.kv_heads;
+    auto fetch = [&](int begin, int buffer) {
+        const int thread = opaque(threadIdx.x), row = begin + thread;
         bf16 *to = pairs + buffer * OTHER * PAIR;
         fetch_rows<DP, PAIR>(to, h.q, h.wide, begin, OTHER, p.tokens, p.size, thread, THREADS);
         fetch_rows<DP, PAIR>(to + DP, h.dout, h.narrow, begin, OTHER, p.tokens, p.size, thread, THREADS);
@@ -297,28 +298,36 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_t
     };
     fetch_rows<DP>(k, h.k, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
     fetch_rows<DP>(v, h.v, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
-    fetch(from);
+    fetch(from, 0);
     key_rows<DP> w;
     const float per_score = p.scale * LOG2_E;
-    for (int begin = from; begin < p.tokens; begin += OTHER) {
-        bf16 *tile = pairs + begin / OTHER % 2 * OTHER * PAIR;
+    int begin = from, head = 0, buffer = 0;
+    for (bool loaded = false;; loaded = true) {
+        bf16 *tile = pairs + buffer * OTHER * PAIR;
         wait_copies<0>();
         if (CAUSAL) {
-            if (begin == from) clean_rows<DP>(k, OWN, THREADS);
+            if (!loaded) clean_rows<DP>(k, OWN, THREADS);
             clean_rows<DP, PAIR>(tile, OTHER, THREADS);
             clean_rows<DP, PAIR>(tile + DP, OTHER, THREADS);
         }
         __syncthreads(); /* this tile is there, and all have left the one before */
-        if (begin + OTHER < p.tokens) fetch(begin + OTHER);
-        if (begin == from) load_keys<DP>(w, k + 16 * warp * LD, v + 16 * warp * LD, first + 16 * warp);
-        if (w.first >= p.tokens) continue;
-        for (int at = 0; at < OTHER && begin + at < p.tokens; at += 16) {
+        int next = begin + OTHER;
+        if (next >= p.tokens && ++head < heads) {
+            next = from;
+            h.q += p.size, h.dout += p.size, h.lse += p.tokens, h.delta += p.tokens;
+        }
+        buffer ^= 1;
+        if (next < p.tokens) fetch(next, buffer);
+        if (!loaded) load_keys<DP>(w, k + 16 * warp * LD, v + 16 * warp * LD, first + 16 * warp);
+        for (int at = 0; w.first < p.tokens && at < OTHER && begin + at < p.tokens; at += 16) {
             if (CAUSAL && begin + at < w.first) continue;
             uint32_t ds[4];
             add_queries<DP, CAUSAL>(w, tile + at * PAIR, begin + at, p.tokens, per_score, ds);
         }
+        if (next >= p.tokens) break;
+        begin = next;
     }
-    store_keys<DP>(w, k + 16 * warp * LD, p, find_head(p, block_number() / tiles)); /* no other warp's keys */
+    store_keys<DP>(w, k + 16 * warp * LD, p, find_kv_head(p, block_number() / tiles)); /* no other warp's keys */
 }
 
 /* The queries of a warp in query_tile. */
@@ -434,18 +443,19 @@ bool shared_fits(size_t bytes)
 template <int DP> dt_status grad_by_tiles(const dt_queue *q, const dt_attention_args *a)
 {
     const attention_problem<bf16> p = describe_attention<bf16>(a);
-    const int64_t blocks = p.groups * ceil_div<int64_t>(a->tokens, shape<DP>::OWN);
+    const int64_t tiles = p.batch * ceil_div<int64_t>(a->tokens, shape<DP>::OWN);
     const auto keys = p.causal ? key_tile<DP, true> : key_tile<DP, false>;
     const auto queries = p.causal ? query_tile<DP, true> : query_tile<DP, false>;
     DT_TRY(attention_delta(q, DT_BF16, a));
-    DT_TRY(launch_attention(q, keys, blocks, shape<DP>::THREADS, shape<DP>::SHARED, p));
-    return launch_attention(q, queries, blocks, shape<DP>::THREADS, shape<DP>::SHARED, p);
+    DT_TRY(launch_attention(q, keys, tiles * p.kv_heads, shape<DP>::THREADS, shape<DP>::SHARED, p));
+    return launch_attention(q, queries, tiles * p.heads, shape<DP>::THREADS, shape<DP>::SHARED, p);
 }
 
 template <int DP> dt_status grad_in_tiles(const dt_queue *q, const dt_attention_args *a)
 {
     if constexpr (DP <= MOST_SIZE)
-        if (a->tokens <= 16 * MOST_WARPS && shared_fits(head_shared<DP>(((int)a->tokens + 15) / 16 * 16)))
+        if (a->kv_heads == a->heads && a->tokens <= 16 * MOST_WARPS &&
+            shared_fits(head_shared<DP>(((int)a->tokens + 15) / 16 * 16)))
             return grad_by_head<DP>(q, a);
     if (shared_fits(shape<DP>::SHARED)) return grad_by_tiles<DP>(q, a);
     return attention_grad_plain(q, DT_BF16, a);

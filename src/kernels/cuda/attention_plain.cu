@@ -223,23 +223,26 @@ __global__ void __launch_bounds__(THREADS) grad_of_keys(const attention_problem<
     extern __shared__ float room[];
     const grad_tiles x = find_tiles<TILE>(room, p.size);
     const int ld = row_length(p.size), tiles = (p.tokens + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
-    const attention_head<T> h = find_head(p, blockIdx.x / tiles);
+    attention_head<T> h = find_kv_head(p, blockIdx.x / tiles);
     const place<COLUMNS> at = find_place<TILE, COLUMNS>(p.size);
     float dk[ROWS][COLUMNS], dv[ROWS][COLUMNS], one[ROWS];
     clear(dk), clear(dv);
     for (int i = 0; i < ROWS; i++) one[i] = 1;
     load_tile<TILE>(x.k, h.k, h.wide, first, p.tokens, p.size);
     load_tile<TILE>(x.v, h.v, h.wide, first, p.tokens, p.size);
-    for (int begin = p.causal ? first : 0; begin < p.tokens; begin += TILE) {
-        __syncthreads(); /* all have left the tile before */
-        load_tile<TILE>(x.q, h.q, h.wide, begin, p.tokens, p.size);
-        load_tile<TILE>(x.dout, h.dout, h.narrow, begin, p.tokens, p.size);
-        __syncthreads();
-        make_slopes<T, TILE>(x, p, h, at.row, at.column, begin, first);
-        __syncthreads();
-        const int rows = min(TILE, p.tokens - begin), least = p.causal ? first + at.row - begin : -EVERY;
-        add_rows(dk, x.slope + at.row, 1, LD, x.q, ld, at, rows, least, EVERY);
-        add_rows(dv, x.weight + at.row, 1, LD, x.dout, ld, at, rows, least, EVERY);
+    for (int head = 0; head < p.heads / p.kv_heads; head++) {
+        for (int begin = p.causal ? first : 0; begin < p.tokens; begin += TILE) {
+            __syncthreads(); /* all have left the tile before */
+            load_tile<TILE>(x.q, h.q, h.wide, begin, p.tokens, p.size);
+            load_tile<TILE>(x.dout, h.dout, h.narrow, begin, p.tokens, p.size);
+            __syncthreads();
+            make_slopes<T, TILE>(x, p, h, at.row, at.column, begin, first);
+            __syncthreads();
+            const int rows = min(TILE, p.tokens - begin), least = p.causal ? first + at.row - begin : -EVERY;
+            add_rows(dk, x.slope + at.row, 1, LD, x.q, ld, at, rows, least, EVERY);
+            add_rows(dv, x.weight + at.row, 1, LD, x.dout, ld, at, rows, least, EVERY);
+        }
+        h.q += p.size, h.dout += p.size, h.lse += p.tokens, h.delta += p.tokens;
     }
     store(dk, one, h.dk, h.wide, first, at, p.tokens, p.size);
     store(dv, one, h.dv, h.wide, first, at, p.tokens, p.size);
@@ -303,17 +306,18 @@ template <typename T, int TILE, int COLUMNS> dt_status attend(const dt_queue *q,
 {
     const size_t floats = 2 * TILE * row_length((int)a->size) + TILE * SCORE_LD<TILE>;
     const attention_problem<T> p = describe_attention<T>(a);
-    return launch_attention(q, attend_plainly<T, TILE, COLUMNS>, p.groups * ceil_div<int64_t>(a->tokens, TILE), THREADS,
-                            floats * sizeof(float), p);
+    return launch_attention(q, attend_plainly<T, TILE, COLUMNS>, p.batch * p.heads * ceil_div<int64_t>(a->tokens, TILE),
+                            THREADS, floats * sizeof(float), p);
 }
 
 template <typename T, int TILE, int COLUMNS> dt_status grad(const dt_queue *q, const dt_attention_args *a)
 {
     const size_t floats = 4 * TILE * row_length((int)a->size) + 2 * TILE * SCORE_LD<TILE>;
     const attention_problem<T> p = describe_attention<T>(a);
-    const int64_t blocks = p.groups * ceil_div<int64_t>(a->tokens, TILE);
-    DT_TRY(launch_attention(q, grad_of_keys<T, TILE, COLUMNS>, blocks, THREADS, floats * sizeof(float), p));
-    return launch_attention(q, grad_of_queries<T, TILE, COLUMNS>, blocks, THREADS, floats * sizeof(float), p);
+    const int64_t tiles = p.batch * ceil_div<int64_t>(a->tokens, TILE);
+    const size_t bytes = floats * sizeof(float);
+    DT_TRY(launch_attention(q, grad_of_keys<T, TILE, COLUMNS>, tiles * p.kv_heads, THREADS, bytes, p));
+    return launch_attention(q, grad_of_queries<T, TILE, COLUMNS>, tiles * p.heads, THREADS, bytes, p);
 }
 
 dt_status check_size(const dt_attention_args *a)
@@ -354,7 +358,7 @@ dt_status dt::attention_delta(const dt_queue *q, dt_dtype t, const dt_attention_
     return by_type(t, [&](auto type) {
         typedef decltype(type) T;
         const attention_problem<T> p = describe_attention<T>(a);
-        const int64_t rows = p.groups * p.tokens, blocks = ceil_div<int64_t>(rows, THREADS / LANES);
+        const int64_t rows = p.batch * p.heads * p.tokens, blocks = ceil_div<int64_t>(rows, THREADS / LANES);
         sum_rows<T><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(p, rows);
         return launched();
     });
