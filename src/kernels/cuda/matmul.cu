@@ -8,10 +8,10 @@
  *             an error of 2^-9 of the bias. A pass of ours behind the library would round the product once more, an
  *             error of 2^-9 of the product, and read and write it all again.
  *   residual  as its C with beta = 1, which is also how products accumulate.
- *   slope     of tanh GELU (DGELU) in bfloat16.
- * Activations forward are never its: its GELU is the tanh form, wants the bias before it, and nothing says that it is
- * made from pre as rounded. What is left is one element-wise pass. Products of no depth, shapes without an algorithm
- * and products that would overwrite a residual still to be added are our own kernel's.
+ *   GELU      of the tanh form in bfloat16, forward and its slope. The value before it is stored rounded, while the
+ *             library goes on with the unrounded one: within what rounding the result costs anyhow.
+ * Exact GELU is never its: it has none. What is left is one element-wise pass. Products of no depth, shapes without an
+ * algorithm and products that would overwrite a residual still to be added are our own kernel's.
  *
  * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
  * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
@@ -36,29 +36,41 @@ struct route {
     void *to;                   /* where the library's result goes: pre or c */
     dt_dtype to_type;
     const void *bias;           /* the library's; NULL: none */
-    const void *slope_of;       /* the library's DGELU; NULL: none */
+    bool activates;             /* the library's GELU, or its slope */
+    const void *aux;            /* then the value before it: made, read, or NULL for none */
     const void *add;            /* the library's C */
     bool finishes;              /* our pass follows, */
     const void *finishes_add;   /* with the residual */
     bool overlaps;              /* the product would overwrite what is still to be added */
 };
 
-/* The library's DGELU asks for rows of a multiple of 8 and makes nothing behind it. */
-bool library_takes_slope(dt_dtype t, const dt_matmul_args *x)
+/* The library's GELU and its slope ask for rows of a multiple of 8 and add nothing behind them. */
+bool library_activates(dt_dtype t, const dt_matmul_args *x)
 {
-    return x->act_grad_of && x->act == DT_ACT_GELU_TANH && t == DT_BF16 && x->c_type == DT_BF16 && x->n % 8 == 0 &&
-           !x->bias && !x->pre && !x->residual && !x->accumulate;
+    const bool slope_alone = !x->act_grad_of || (!x->bias && !x->pre);
+    return x->act == DT_ACT_GELU_TANH && t == DT_BF16 && x->c_type == DT_BF16 && x->n % 8 == 0 && slope_alone &&
+           !x->residual && !x->accumulate;
 }
 
-route route_of(dt_dtype t, const dt_matmul_args *x, bool may_slope)
+route activated_route(const dt_matmul_args *x)
+{
+    route r = {};
+    r.to = x->c;
+    r.to_type = x->c_type;
+    r.bias = x->bias;
+    r.activates = true;
+    r.aux = x->act_grad_of ? x->act_grad_of : x->pre;
+    return r;
+}
+
+route plain_route(dt_dtype t, const dt_matmul_args *x)
 {
     route r = {};
     const void *add = x->accumulate ? x->c : x->residual;
     r.to = x->pre ? x->pre : x->c;
     r.to_type = x->pre ? t : x->c_type;
-    if (may_slope && library_takes_slope(t, x)) r.slope_of = x->act_grad_of;
     r.bias = x->bias;
-    r.finishes = (x->act != DT_ACT_NONE && !r.slope_of) || x->pre;
+    r.finishes = x->act != DT_ACT_NONE || x->pre;
     (r.finishes ? r.finishes_add : r.add) = add;
     r.overlaps = r.finishes_add && r.finishes_add == r.to;
     return r;
@@ -135,22 +147,26 @@ cublasStatus_t describe_matrices(description &d, dt_dtype t, const dt_matmul_arg
 }
 
 /* Where the epilogue finds its arrays. */
-cublasStatus_t point(description &d, const route &r, const void *bias, const void *slope_of)
+cublasStatus_t point(description &d, const route &r, const void *bias, const void *aux)
 {
     if (r.bias) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
-    if (r.slope_of) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, slope_of));
+    if (r.aux) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, aux));
     return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasLtEpilogue_t epilogue_of(const dt_matmul_args *x, const route &r)
+{
+    if (!r.activates) return r.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    if (x->act_grad_of) return CUBLASLT_EPILOGUE_DGELU;
+    if (r.aux) return r.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    return r.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
 }
 
 cublasStatus_t describe_epilogue(description &d, const dt_matmul_args *x, const route &r)
 {
-    if (r.slope_of) {
-        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_DGELU));
-        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, x->n));
-    } else if (r.bias) {
-        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS));
-        TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, library_type(r.to_type)));
-    }
+    TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(x, r)));
+    if (r.aux) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, x->n));
+    if (r.bias) TRY_BLAS(set(d, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, library_type(r.to_type)));
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -202,7 +218,7 @@ cublasStatus_t multiply(description &d, const dt_queue *q, const dt_matmul_args 
                         const cublasLtMatmulAlgo_t *algorithm)
 {
     const float alpha = 1, beta = r.add ? 1 : 0;
-    TRY_BLAS(point(d, r, r.bias, r.slope_of));
+    TRY_BLAS(point(d, r, r.bias, r.aux));
     return cublasLtMatmul((cublasLtHandle_t)q->blas, d.product, &alpha, x->b, d.b, x->a, d.a, &beta,
                           r.add ? r.add : r.to, d.c, r.to, d.d, algorithm, x->scratch, WORKSPACE, stream_of(q));
 }
@@ -229,9 +245,9 @@ dt_status ready_bias(const dt_queue *q, const dt_matmul_args *x, route *r)
 void name_product(char name[NAME_ROOM], dt_dtype t, const dt_matmul_args *x, const route &r)
 {
     const char *type = compute_type(t, x) == CUBLAS_COMPUTE_32F_FAST_TF32 ? "tf32" : dt_dtype_name(t);
+    const char *act = !r.activates ? "" : x->act_grad_of ? " dgelu" : r.aux ? " gelu, kept" : " gelu";
     snprintf(name, NAME_ROOM, "%s to %s %" PRId64 "x%" PRId64 "x%" PRId64 " %c%c%s%s", type, dt_dtype_name(r.to_type),
-             x->m, x->n, x->k, x->transpose_a ? 't' : 'n', x->transpose_b ? 't' : 'n', r.slope_of ? " dgelu" : "",
-             r.bias ? " bias" : "");
+             x->m, x->n, x->k, x->transpose_a ? 't' : 'n', x->transpose_b ? 't' : 'n', act, r.bias ? " bias" : "");
 }
 
 bool is_recording(const dt_queue *q)
@@ -314,8 +330,8 @@ dt_status dt_cuda_matmul(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
     bool done = false;
     DT_TRY(by_product_types(t, x->c_type, [](auto, auto) { return DT_OK; }));
     if (x->m == 0 || x->n == 0) return DT_OK;
-    if (x->k && library_takes_slope(t, x)) DT_TRY(try_route(q, t, x, route_of(t, x, true), &done));
-    if (x->k && !done) DT_TRY(try_route(q, t, x, route_of(t, x, false), &done));
+    if (x->k && library_activates(t, x)) DT_TRY(try_route(q, t, x, activated_route(x), &done));
+    if (x->k && !done) DT_TRY(try_route(q, t, x, plain_route(t, x), &done));
     return done ? DT_OK : run_own(q, t, x);
 }
 
