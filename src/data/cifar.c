@@ -61,7 +61,7 @@ static dt_status append_from(dt_dataset *dataset, const char *folder, const char
     return status;
 }
 
-static dt_status open_cifar10(dt_dataset *dataset, const char *folder)
+static dt_status open_cifar10(dt_dataset *dataset, const dt_settings *settings, const char *folder)
 {
     if (dataset->split == DT_SPLIT_EVAL) return append_from(dataset, folder, "test_batch.bin");
     static const char *const names[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
@@ -70,7 +70,7 @@ static dt_status open_cifar10(dt_dataset *dataset, const char *folder)
     return DT_OK;
 }
 
-static dt_status open_cifar100(dt_dataset *dataset, const char *folder)
+static dt_status open_cifar100(dt_dataset *dataset, const dt_settings *settings, const char *folder)
 {
     return append_from(dataset, folder, dataset->split == DT_SPLIT_TRAIN ? "train.bin" : "test.bin");
 }

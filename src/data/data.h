@@ -72,6 +72,9 @@ typedef struct dt_batch_fields {
     int64_t at[DT_FIELDS]; /* byte offsets inside the slot image; -1: not wanted, and not written */
 } dt_batch_fields;
 
+/* Fills the wanted fields of a batch of this shape with made-up samples of weight 1, without a data set. */
+DT_MUST_USE dt_status dt_batch_make_up(const dt_data_info *, const dt_batch_fields *, int64_t batch, void *slot);
+
 typedef struct dt_loader_options {
     dt_split split;
     uint64_t seed;

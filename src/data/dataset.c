@@ -46,10 +46,12 @@ static dt_status override_channels(const dt_settings *settings, const char *path
 static dt_status apply_settings(const dt_settings *settings, dt_split split, dt_data_info *info)
 {
     int64_t subset = split == DT_SPLIT_TRAIN ? dt_setting_int(settings, "data.subset") : 0;
-    if (subset > info->count)
+    bool known = info->count || info->form == DT_FORM_IMAGES;
+    if (known && subset > info->count)
         return dt_setting_fail(settings, "data.subset", "%lld is more than the %lld training samples",
                                (long long)subset, (long long)info->count);
     if (subset) info->count = subset;
+    if (info->form == DT_FORM_TOKENS) return DT_OK;
     DT_TRY(override_channels(settings, "data.mean", info->channels, info->mean));
     return override_channels(settings, "data.std", info->channels, info->std);
 }
@@ -75,7 +77,7 @@ dt_status dt_dataset_memory(const dt_settings *settings, int64_t *out)
     const dt_dataset_kind *kind;
     DT_TRY(find_kind(settings, &kind));
     bool kept = kind->read == dt_dataset_read_memory;
-    *out = kept ? (kind->info.count + kind->eval_count) * (dt_image_bytes(&kind->info) + 1) : 0;
+    *out = kept ? (kind->info.count + kind->eval_count) * (dt_image_bytes(&kind->info) + 1) : kind->info.bytes;
     return DT_OK;
 }
 
@@ -86,7 +88,7 @@ static dt_status find_folder(const dt_settings *settings, const dt_dataset_kind 
     if (!kind->remedy) return DT_OK;
     *out = dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : kind->folder;
     if (!*out) return dt_setting_fail(settings, "data.kind", "%s needs data.path: %s", kind->name, kind->remedy);
-    if (!dt_file_exists(*out)) return dt_fail(DT_ERR_IO, "cannot find the folder '%s': %s", *out, kind->remedy);
+    if (!dt_file_exists(*out)) return dt_fail(DT_ERR_IO, "cannot find '%s': %s", *out, kind->remedy);
     return DT_OK;
 }
 
@@ -104,7 +106,7 @@ dt_status dt_dataset_open(const dt_settings *settings, dt_split split, dt_datase
     *dataset = (dt_dataset){.kind = kind, .split = split};
     describe_published(kind, settings, split, &dataset->info);
     dt_status status;
-    DT_TRY_GOTO(kind->open(dataset, folder), failed);
+    DT_TRY_GOTO(kind->open(dataset, settings, folder), failed);
     DT_TRY_GOTO(apply_settings(settings, split, &dataset->info), failed);
     *out = dataset;
     return DT_OK;
@@ -118,12 +120,18 @@ void dt_dataset_close(dt_dataset *dataset)
     if (!dataset) return;
     free(dataset->images);
     free(dataset->labels);
+    dt_windows_free(&dataset->windows);
     free(dataset);
 }
 
 const dt_data_info *dt_dataset_info(const dt_dataset *dataset) { return &dataset->info; }
 
 int64_t dt_image_bytes(const dt_data_info *info) { return info->channels * info->height * info->width; }
+
+int64_t dt_sample_bytes(const dt_data_info *info)
+{
+    return info->form == DT_FORM_IMAGES ? dt_image_bytes(info) : 2 * info->context * (int64_t)sizeof(int32_t);
+}
 
 dt_status dt_dataset_read(const dt_dataset *dataset, int64_t index, uint8_t *image, int32_t *label)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "data/token_order.h"
 
 enum { MOST_REPLACEMENTS = 100 };
 
@@ -88,12 +89,53 @@ static int64_t draw_replacement(const dt_filler *filler, place at, uint32_t atte
     return (int64_t)(word % (uint64_t)filler->dataset->info.count);
 }
 
-static dt_status read_sample(dt_filler *filler, place at, uint8_t *image, int32_t *label)
+/* --- one sample --- */
+
+static void *field_at(const dt_filler *filler, dt_field field, void *slot)
+{
+    int64_t at = filler->options.fields.at[field];
+    return at < 0 ? NULL : (char *)slot + at;
+}
+
+static int32_t *row_at(const dt_filler *filler, dt_field field, void *slot, int64_t i)
+{
+    int32_t *rows = field_at(filler, field, slot);
+    return rows ? rows + i * filler->dataset->info.context : NULL;
+}
+
+static uint8_t *image_at(const dt_filler *filler, void *slot, int64_t i)
+{
+    return (uint8_t *)field_at(filler, DT_FIELD_IMAGES, slot) + i * dt_image_bytes(&filler->dataset->info);
+}
+
+static dt_status write_image(const dt_filler *filler, place at, int64_t index, void *scratch, void *slot, int64_t i)
+{
+    uint8_t *image = image_at(filler, slot, i);
+    int32_t *label = (int32_t *)field_at(filler, DT_FIELD_LABELS, slot) + i;
+    if (!filler->augment.flip && !filler->augment.crop_padding)
+        return dt_dataset_read(filler->dataset, index, image, label);
+    DT_TRY(dt_dataset_read(filler->dataset, index, scratch, label));
+    dt_augment_image(&filler->augment, &filler->dataset->info, filler->options.seed, at.epoch, at.index, scratch,
+                     image);
+    return DT_OK;
+}
+
+/* Sample `index` into place `i` of the slot. */
+static dt_status write_sample(const dt_filler *filler, place at, int64_t index, void *scratch, void *slot, int64_t i)
+{
+    if (filler->dataset->info.form == DT_FORM_IMAGES) return write_image(filler, at, index, scratch, slot, i);
+    return dt_windows_fill(&filler->dataset->windows, filler->options.seed, at.epoch, index, scratch,
+                           row_at(filler, DT_FIELD_TOKENS, slot, i), row_at(filler, DT_FIELD_TARGETS, slot, i),
+                           row_at(filler, DT_FIELD_STARTS, slot, i));
+}
+
+/* The same, or where it is damaged what takes its place. */
+static dt_status write_sound(dt_filler *filler, place at, void *scratch, void *slot, int64_t i)
 {
     bool replace = !strcmp(filler->options.damaged, "replace");
     int64_t index = source_of(filler, at);
     for (uint32_t attempt = 1;; attempt++) {
-        dt_status status = dt_dataset_read(filler->dataset, index, image, label);
+        dt_status status = write_sample(filler, at, index, scratch, slot, i);
         if (!status) return DT_OK;
         bool damaged = status == DT_ERR_DATA || status == DT_ERR_IO;
         if (!damaged || !replace || attempt > MOST_REPLACEMENTS)
@@ -105,33 +147,51 @@ static dt_status read_sample(dt_filler *filler, place at, uint8_t *image, int32_
     }
 }
 
-static dt_status fill_image(dt_filler *filler, place at, uint8_t *scratch, uint8_t *image, int32_t *label)
+static void write_padding(const dt_filler *filler, void *slot, int64_t i)
 {
     const dt_data_info *info = &filler->dataset->info;
-    if (!at.real) {
-        *label = 0;
-        memset(image, 0, (size_t)dt_image_bytes(info));
-        return DT_OK;
+    if (info->form == DT_FORM_IMAGES) {
+        ((int32_t *)field_at(filler, DT_FIELD_LABELS, slot))[i] = 0;
+        memset(image_at(filler, slot, i), 0, (size_t)dt_image_bytes(info));
+        return;
     }
-    if (!filler->augment.flip && !filler->augment.crop_padding) return read_sample(filler, at, image, label);
-    DT_TRY(read_sample(filler, at, scratch, label));
-    dt_augment_image(&filler->augment, info, filler->options.seed, at.epoch, at.index, scratch, image);
+    int32_t *tokens = row_at(filler, DT_FIELD_TOKENS, slot, i), *targets = row_at(filler, DT_FIELD_TARGETS, slot, i);
+    int32_t *starts = row_at(filler, DT_FIELD_STARTS, slot, i);
+    for (int64_t t = 0; t < info->context; t++) {
+        if (tokens) tokens[t] = 0;
+        if (targets) targets[t] = -1;
+        if (starts) starts[t] = 0;
+    }
+}
+
+/* --- a batch --- */
+
+size_t dt_filler_scratch_bytes(const dt_filler *filler)
+{
+    const dt_data_info *info = &filler->dataset->info;
+    if (info->form == DT_FORM_IMAGES) return (size_t)dt_image_bytes(info);
+    int64_t longer = info->context > info->vocabulary ? info->context : info->vocabulary;
+    return (size_t)(longer + 1) * sizeof(int32_t);
+}
+
+dt_status dt_fill_samples(dt_filler *filler, int64_t batch, int64_t first, int64_t end, void *scratch, void *slot)
+{
+    int64_t start = own_first_of(filler, batch);
+    float *weight = field_at(filler, DT_FIELD_WEIGHT, slot);
+    int64_t *sample = field_at(filler, DT_FIELD_SAMPLE, slot);
+    for (int64_t i = first; i < end; i++) {
+        place at = locate(filler, start + i);
+        if (at.real) DT_TRY(write_sound(filler, at, scratch, slot, i));
+        else write_padding(filler, slot, i);
+        if (weight) weight[i] = at.real ? 1.0f : 0.0f;
+        if (sample) sample[i] = at.index;
+    }
     return DT_OK;
 }
 
-dt_status dt_fill_samples(dt_filler *filler, int64_t batch, int64_t first, int64_t end, uint8_t *scratch, void *slot)
+void dt_fill_rest(const dt_filler *filler, void *scratch, void *slot)
 {
-    const dt_batch_fields *fields = &filler->options.fields;
-    int64_t bytes = dt_image_bytes(&filler->dataset->info), start = own_first_of(filler, batch);
-    uint8_t *images = (uint8_t *)slot + fields->at[DT_FIELD_IMAGES];
-    int32_t *labels = (int32_t *)((char *)slot + fields->at[DT_FIELD_LABELS]);
-    float *weight = (float *)((char *)slot + fields->at[DT_FIELD_WEIGHT]);
-    int64_t *sample = (int64_t *)((char *)slot + fields->at[DT_FIELD_SAMPLE]);
-    for (int64_t i = first; i < end; i++) {
-        place at = locate(filler, start + i);
-        DT_TRY(fill_image(filler, at, scratch, images + i * bytes, &labels[i]));
-        weight[i] = at.real ? 1.0f : 0.0f;
-        sample[i] = at.index;
-    }
-    return DT_OK;
+    int32_t *order = field_at(filler, DT_FIELD_ORDER, slot), *tokens = field_at(filler, DT_FIELD_TOKENS, slot);
+    const dt_data_info *info = &filler->dataset->info;
+    if (order) dt_token_order(tokens, filler->options.batch * info->context, info->vocabulary, scratch, order);
 }

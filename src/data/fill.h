@@ -22,9 +22,13 @@ typedef struct dt_filler {
 /* DT_ERR_USAGE when batches cannot be cut as the settings say. */
 DT_MUST_USE dt_status dt_filler_init(dt_filler *, dt_dataset *, const dt_settings *, const dt_loader_options *,
                                      dt_log *);
-/* Fills places first .. end-1 of this rank's part of `batch` in the slot image; `scratch` holds one image. */
-DT_MUST_USE dt_status dt_fill_samples(dt_filler *, int64_t batch, int64_t first, int64_t end, uint8_t *scratch,
+/* What a worker needs for itself, and passes on as `scratch`. */
+size_t dt_filler_scratch_bytes(const dt_filler *);
+/* Fills places first .. end-1 of this rank's part of `batch` in the slot image. */
+DT_MUST_USE dt_status dt_fill_samples(dt_filler *, int64_t batch, int64_t first, int64_t end, void *scratch,
                                       void *slot);
+/* What follows from all samples of a batch, once they are there: the order of its tokens. */
+void dt_fill_rest(const dt_filler *, void *scratch, void *slot);
 /* Epoch, position and number of samples of `batch`. */
 dt_batch dt_filler_batch(const dt_filler *, int64_t batch);
 

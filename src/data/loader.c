@@ -1,10 +1,10 @@
 /* The loader: threads that fill the caller's slot images ahead of the device.
  *
- * The stream is cut into batches and each batch into pieces of a few samples (about PIECE_BYTES of image), numbered
- * on. A worker takes the next piece as soon as the slot of its batch is free (batch b lies in slot b mod ahead), fills
- * it without the lock, and takes the next. So several workers share a batch of large images, one fills whole batches
- * of small ones, and batches become ready nearly in order. What is written depends on the piece's number alone.
- * Sleeping threads wait on conditions; nothing spins. */
+ * The stream is cut into batches and each batch into pieces of a few samples (about PIECE_BYTES), numbered on. A worker
+ * takes the next piece as soon as the slot of its batch is free (batch b lies in slot b mod ahead), fills it without the
+ * lock, and takes the next. Whoever fills a batch's last piece does what is to be done with the whole. So several
+ * workers share a batch of large images, one fills whole batches of small ones, and batches become ready nearly in
+ * order. What is written depends on the piece's number alone. Sleeping threads wait on conditions; nothing spins. */
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
@@ -28,7 +28,7 @@ typedef struct ring_slot {
 
 typedef struct worker {
     dt_loader *loader;
-    uint8_t *scratch; /* one image */
+    void *scratch; /* what filling takes */
     pthread_t thread;
 } worker;
 
@@ -75,7 +75,7 @@ static int64_t take_piece(dt_loader *loader)
     return piece;
 }
 
-static dt_status fill_piece(dt_loader *loader, int64_t piece, uint8_t *scratch)
+static dt_status fill_piece(dt_loader *loader, int64_t piece, void *scratch)
 {
     const dt_loader_options *options = &loader->filler.options;
     int64_t batch = piece / loader->pieces, first = piece % loader->pieces * loader->piece_samples;
@@ -84,7 +84,16 @@ static dt_status fill_piece(dt_loader *loader, int64_t piece, uint8_t *scratch)
     return dt_fill_samples(&loader->filler, batch, first, end, scratch, options->slots[batch % options->ahead]);
 }
 
-static void finish_piece(dt_loader *loader, int64_t piece, dt_status status)
+/* Nobody else touches the batch now: the lock is given back for the while. */
+static void finish_batch(dt_loader *loader, int64_t batch, void *scratch)
+{
+    const dt_loader_options *options = &loader->filler.options;
+    pthread_mutex_unlock(&loader->mutex);
+    dt_fill_rest(&loader->filler, scratch, options->slots[batch % options->ahead]);
+    pthread_mutex_lock(&loader->mutex);
+}
+
+static void finish_piece(dt_loader *loader, int64_t piece, dt_status status, void *scratch)
 {
     int64_t batch = piece / loader->pieces;
     ring_slot *s = slot_of(loader, batch);
@@ -93,8 +102,11 @@ static void finish_piece(dt_loader *loader, int64_t piece, dt_status status)
         s->failed_piece = piece;
         strncpy(s->message, dt_error_message(), MESSAGE_ROOM - 1);
     }
+    if (!--s->pieces_left) {
+        if (!s->status) finish_batch(loader, batch, scratch);
+        s->state = SLOT_READY;
+    }
     loader->active--;
-    if (!--s->pieces_left) s->state = SLOT_READY;
     bool wanted = s->state == SLOT_READY && batch == loader->next_batch;
     if (wanted || (loader->paused && !loader->active)) pthread_cond_signal(&loader->ready);
 }
@@ -111,7 +123,7 @@ static void *work(void *arg)
         pthread_mutex_unlock(&loader->mutex);
         dt_status status = fill_piece(loader, piece, self->scratch);
         pthread_mutex_lock(&loader->mutex);
-        finish_piece(loader, piece, status);
+        finish_piece(loader, piece, status, self->scratch);
     }
     pthread_mutex_unlock(&loader->mutex);
     return NULL;
@@ -120,14 +132,14 @@ static void *work(void *arg)
 /* The threads take no signals: those are the main thread's. */
 static dt_status start_workers(dt_loader *loader)
 {
-    size_t bytes = (size_t)dt_image_bytes(&loader->filler.dataset->info);
+    size_t bytes = dt_filler_scratch_bytes(&loader->filler);
     sigset_t all, before;
     sigfillset(&all);
     for (int w = 0; w < loader->filler.options.workers; w++) {
         worker *self = &loader->workers[w];
         self->loader = loader;
         self->scratch = malloc(bytes);
-        if (!self->scratch) return dt_fail_memory(bytes, "a worker's image");
+        if (!self->scratch) return dt_fail_memory(bytes, "a worker of the loader");
         pthread_sigmask(SIG_BLOCK, &all, &before);
         int error = pthread_create(&self->thread, NULL, work, self);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -141,7 +153,8 @@ static dt_status start_workers(dt_loader *loader)
 
 static void choose_pieces(dt_loader *loader)
 {
-    int64_t batch = loader->filler.options.batch, samples = PIECE_BYTES / dt_image_bytes(&loader->filler.dataset->info);
+    int64_t batch = loader->filler.options.batch;
+    int64_t samples = PIECE_BYTES / dt_sample_bytes(&loader->filler.dataset->info);
     loader->piece_samples = samples < 1 ? 1 : samples > batch ? batch : samples;
     loader->pieces = (batch + loader->piece_samples - 1) / loader->piece_samples;
 }

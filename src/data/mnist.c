@@ -49,7 +49,7 @@ static dt_status read_labels(dt_dataset *dataset, const char *path)
     return dt_dataset_check_labels(path, dataset->labels, info->count, 1, info->classes);
 }
 
-static dt_status open_mnist(dt_dataset *dataset, const char *folder)
+static dt_status open_mnist(dt_dataset *dataset, const dt_settings *settings, const char *folder)
 {
     dt_text images = {0}, labels = {0};
     dt_status status;

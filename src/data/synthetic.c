@@ -22,7 +22,7 @@ static void describe_synthetic(const dt_settings *settings, dt_split split, dt_d
 }
 
 /* The table of noise, each byte 0 .. 127. */
-static dt_status open_synthetic(dt_dataset *dataset, const char *folder)
+static dt_status open_synthetic(dt_dataset *dataset, const dt_settings *settings, const char *folder)
 {
     dataset->images = malloc(NOISE);
     if (!dataset->images) return dt_fail_memory(NOISE, "synthetic noise");

@@ -128,6 +128,24 @@ static dt_status read_some(dt_unpack *unpack, void *out, size_t bytes, size_t *g
     return DT_OK;
 }
 
+dt_status dt_unpack_some(dt_unpack *unpack, void *out, size_t room, size_t *got)
+{
+    return read_some(unpack, out, room, got);
+}
+
+dt_status dt_unpack_append(dt_unpack *unpack, uint8_t **bytes, int64_t *count)
+{
+    for (int64_t room = *count + unpack->size + 1;; room += room / 2) { /* a plain file takes one round */
+        size_t got;
+        uint8_t *grown = realloc(*bytes, (size_t)room);
+        if (!grown) return dt_fail_memory((unsigned long long)room, unpack->path);
+        *bytes = grown;
+        DT_TRY(read_some(unpack, *bytes + *count, (size_t)(room - *count), &got));
+        *count += (int64_t)got;
+        if (*count < room) return DT_OK;
+    }
+}
+
 static dt_status fail_truncated(const dt_unpack *unpack, int64_t wanted)
 {
     return dt_fail(DT_ERR_DATA, "'%s' is truncated: it ends after %lld of %lld bytes", unpack->path,

@@ -17,6 +17,11 @@ DT_MUST_USE dt_status dt_unpack_read(dt_unpack *, void *out, size_t bytes);
 /* Exactly `bytes` bytes into fresh memory (free with free()), which grows with what really comes: a file that claims
  * more than it holds costs at most twice what it holds. */
 DT_MUST_USE dt_status dt_unpack_read_new(dt_unpack *, int64_t bytes, uint8_t **out);
+/* Up to `room` bytes; *got is 0 only at the sound end of the file. */
+DT_MUST_USE dt_status dt_unpack_some(dt_unpack *, void *out, size_t room, size_t *got);
+/* Everything from here to the end, behind the *count bytes of *bytes (from malloc; NULL with 0), which grows. What is
+ * there stays the caller's when it fails. */
+DT_MUST_USE dt_status dt_unpack_append(dt_unpack *, uint8_t **bytes, int64_t *count);
 /* DT_ERR_DATA unless the stream ends here, with a good checksum, and the file with it. */
 DT_MUST_USE dt_status dt_unpack_end(dt_unpack *);
 

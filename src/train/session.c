@@ -210,8 +210,16 @@ json_t *dt_session_numerics(const dt_session *s)
 
 /* --- data --- */
 
+static dt_status check_vocabulary(const dt_data_info *planned, const dt_data_info *found)
+{
+    if (planned->vocabulary == found->vocabulary) return DT_OK;
+    return dt_fail(DT_ERR_DATA, "the data set has a vocabulary of %lld where the settings say %lld: set data.vocabulary",
+                   (long long)found->vocabulary, (long long)planned->vocabulary);
+}
+
 static dt_status check_shapes(const dt_data_info *planned, const dt_data_info *found)
 {
+    if (found->form == DT_FORM_TOKENS) return check_vocabulary(planned, found);
     if (planned->channels == found->channels && planned->height == found->height && planned->width == found->width &&
         planned->classes == found->classes)
         return DT_OK;

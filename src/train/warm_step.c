@@ -1,23 +1,7 @@
 /* One step on made-up input, without a data set: for benchmarks and for holding the plan against the memory used. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "train/session.h"
-
-/* Grey ramps, label 0, weight 1. */
-static void fill_batch(const dt_session *s, char *image)
-{
-    dt_batch_fields fields = dt_session_fields(s, DT_PROGRAM_PASS);
-    int64_t bytes = s->recipe.micro * s->info.channels * s->info.height * s->info.width;
-    for (int64_t i = 0; i < bytes; i++) image[fields.at[DT_FIELD_IMAGES] + i] = (char)(i % 251);
-    memset(image + fields.at[DT_FIELD_LABELS], 0, (size_t)s->recipe.micro * sizeof(int32_t));
-    for (int64_t i = 0; i < s->recipe.micro; i++) {
-        float weight = 1;
-        memcpy(image + fields.at[DT_FIELD_WEIGHT] + i * (int64_t)sizeof weight, &weight, sizeof weight);
-        memcpy(image + fields.at[DT_FIELD_SAMPLE] + i * (int64_t)sizeof i, &i, sizeof i);
-    }
-    dt_session_write_step(s, image, 0, 0);
-}
 
 /* As in training, or with `timing` node by node. */
 static dt_status run_program(dt_program *program, const char *slot, dt_node_timing timing, void *context)
@@ -43,8 +27,11 @@ dt_status dt_session_load_step(dt_session *s)
 {
     char *image = calloc(1, (size_t)s->slot_bytes);
     if (!image) return dt_fail_memory((size_t)s->slot_bytes, "a batch");
-    fill_batch(s, image);
-    dt_status status = dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], image, (size_t)s->slot_bytes);
+    dt_batch_fields fields = dt_session_fields(s, DT_PROGRAM_PASS);
+    dt_status status = dt_batch_make_up(&s->info, &fields, s->recipe.micro, image);
+    dt_session_write_step(s, image, 0, 0);
+    if (!status)
+        status = dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], image, (size_t)s->slot_bytes);
     if (!status) status = dt_device_sync(s->device, DT_STREAM_COMPUTE);
     free(image);
     return status;

@@ -90,7 +90,7 @@ static void missing_files_name_the_remedy(void **state)
     dt_settings_free(settings);
     settings = SETTINGS("data.kind=fashion_mnist", "data.path=nowhere");
     assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_IO,
-                 "cannot find the folder 'nowhere': install the Debian package dataset-fashion-mnist or set data.path");
+                 "cannot find 'nowhere': install the Debian package dataset-fashion-mnist or set data.path");
     dt_settings_free(settings);
     settings = SETTINGS("data.batch=8");
     assert_fails(dt_dataset_open(settings, DT_SPLIT_TRAIN, &dataset), DT_ERR_USAGE, "data.kind is not set");
