@@ -20,7 +20,8 @@ static const struct {
     {"A30", {10.3, 82, 165}},          {"A40", {37.4, 74.8, 149.7}},
     {"L40S", {91.6, 183, 362}},        {"L40", {90.5, 90.5, 181}},           {"L4", {30.3, 60, 121}},
     {"RTX 6000 Ada", {91.1, 182.1, 364.2}},
-    {"RTX 4090 D", {NAN, NAN, NAN}},   {"RTX 4090", {82.6, 82.6, 165.2}},    {"RTX 3090", {35.6, 35.6, 71.2}},
+    {"RTX 4090 D", {NAN, NAN, NAN}},   {"RTX 4090", {82.6, 82.6, 165.2}},
+    {"RTX 3090 Ti", {NAN, NAN, NAN}},  {"RTX 3090", {35.6, 35.6, 71.2}},
 };
 
 /* "A100" stands in "NVIDIA A100-SXM4-80GB", and not in "NVIDIA RTX A1000". */
@@ -35,6 +36,7 @@ static bool has_word(const char *text, const char *word)
 double dt_peak_flops(const char *gpu, dt_peak peak)
 {
     if (has_word(gpu, "Laptop")) return NAN; /* smaller chips under the desktop's names */
+    if (has_word(gpu, "MIG")) return NAN;    /* an unknown part of a GPU: "NVIDIA H200 MIG 1g.18gb" */
     for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++)
         if (has_word(gpu, gpus[i].words)) return 1e12 * gpus[i].tera[peak];
     return NAN;

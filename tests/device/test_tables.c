@@ -39,7 +39,9 @@ static void unknown_gpus_have_no_peak(void **state)
 {
     const char *const unknown[] = {"", "NVIDIA", "NVIDIA RTX A1000", "NVIDIA RTX A4000", "NVIDIA A10",
                                    "Quadro RTX 6000", "NVIDIA GeForce RTX 4090 D", "Tesla T4", "NVIDIA H20",
-                                   "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA TITAN XA100"};
+                                   "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3090 Ti",
+                                   "NVIDIA H200 MIG 1g.18gb", "NVIDIA A100-SXM4-40GB MIG 3g.20gb",
+                                   "NVIDIA TITAN XA100"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         if (!isnan(dt_peak_flops(unknown[i], DT_PEAK_BF16))) fail_msg("'%s' has a peak", unknown[i]);
 }
