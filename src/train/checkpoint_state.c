@@ -228,7 +228,8 @@ static dt_status read_file(const char *folder, const json_t *manifest, state_fil
     bool listed = plain || dt_manifest_lists(manifest, file->name);
     if (!listed && !file->count) return DT_OK;
     if (!listed)
-        return dt_fail(DT_ERR_DATA, "'%s' has no state for '%s', which this run needs", folder, file->items[0].name);
+        return dt_fail(DT_ERR_DATA, "'%s' has no state for '%s', which this run needs; init.from starts a new run with "
+                       "its weights", folder, file->items[0].name);
     DT_TRY(dt_path_join(folder, file->name, &path));
     dt_status status = plain ? read_plain(path, file, store) : read_compressed(path, file, store);
     free(path);

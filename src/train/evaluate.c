@@ -1,6 +1,7 @@
 /* Runs the eval programs over the eval split. */
 #include "train/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ static dt_status read_sums(const dt_session *s, const dt_program *program, dt_ev
     DT_TRY(dt_program_read(program, "count", &count, sizeof count));
     DT_TRY(dt_program_read(program, "hits", hits, sizeof hits));
     DT_TRY(dt_device_sync(s->device, DT_STREAM_COMPUTE));
-    out->loss = loss / count;
+    out->loss = isnan(loss) ? NAN : loss / count; /* the sign of a NaN says nothing and would be printed */
     out->top1 = 100 * hits[0] / count;
     out->top5 = 100 * hits[1] / count;
     out->samples = (int64_t)count;
@@ -98,6 +99,9 @@ dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *ou
 dt_status dt_evaluate(dt_session *session, dt_settings *settings, dt_log *log, dt_eval_report *out)
 {
     dt_evaluator *e = NULL;
+    if (session->recipe.widened)
+        dt_log_info(log, "computing in float32: precision.mode=%s needs a GPU",
+                    dt_setting_text(settings, "precision.mode"));
     DT_TRY(dt_evaluator_create(session, settings, NULL, log, &e));
     *out = (dt_eval_report){.step = -1};
     dt_status status = dt_session_explain(session, dt_evaluator_run(e, DT_PROGRAM_EVAL, out));

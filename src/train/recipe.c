@@ -47,9 +47,6 @@ static dt_status read_batch(dt_settings *settings, int ranks, dt_recipe *r)
 
 void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, dt_log *log)
 {
-    if (r->widened)
-        dt_log_info(log, "computing in float32: precision.mode=%s needs a GPU",
-                    dt_setting_text(settings, "precision.mode"));
     if (!dt_setting_has(settings, "train.micro_batch")) return;
     int64_t share = r->batch / ranks, most = dt_setting_int(settings, "train.micro_batch");
     int64_t fewest = (share + most - 1) / most;

@@ -126,7 +126,7 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     DT_TRY(open_device(s, settings, log));
     keep_choices(s, settings);
     DT_TRY(dt_recipe_read(settings, s->backend, s->options.eval_only, dt_comm_size(s->comm), &s->recipe));
-    dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
+    if (!s->options.eval_only) dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
     if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));

@@ -14,7 +14,8 @@ static dt_status start_new(dt_trainer *t)
     DT_TRY(dt_store_initialise(store, (uint64_t)dt_setting_int(t->settings, "seed")));
     if (!dt_setting_has(t->settings, "init.from")) return DT_OK;
     dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head."};
-    return dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
+    dt_status status = dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
+    return status ? dt_fail_in(status, "init.from") : DT_OK;
 }
 
 /* --- resuming --- */

@@ -21,7 +21,7 @@ run eval runs/tiny --ema
 [ "$code" = 0 ] && has out 'averaged'
 is 'eval --ema'
 run eval runs/tiny device=cpu precision.mode=bf16 --json
-[ "$code" = 0 ] && has out "\"loss\":$loss,"
+[ "$code" = 0 ] && has out "\"loss\":$loss," && has err 'computing in float32'
 is 'eval on the CPU of a run in bfloat16 computes in float32'
 run eval runs/tiny eval.batch=7 --json
 [ "$code" = 0 ] && has out '"samples":40'
@@ -75,6 +75,12 @@ run inspect weights.safetensors
 sed 1,2d .out >first.txt
 sed 1,2d again.txt | cmp -s - first.txt
 is 'export, import, export: the same numbers'
+run tiny.yaml run.dir=. run.name=imported --resume
+[ "$code" = 1 ] && has err 'has no state for' && has err 'init.from'
+is 'imported weights are nothing to resume: init.from is for them'
+run import weights.safetensors tiny.yaml narrow precision.mode=bf16 train.micro_batch=7 data.batch=13
+[ "$code" = 0 ] && [ -z "$err" ]
+is 'import says nothing of computing or of passes, of which it makes none'
 run import weights.safetensors tiny.yaml imported
 [ "$code" = 2 ] && has err "'imported' exists"
 is 'import does not overwrite'
@@ -96,6 +102,9 @@ is 'init.from with a new head takes the checkpoint'
 run tiny.yaml run.name=from-run init.from=imported train.epochs=1
 [ "$code" = 0 ] && has err "those of 'imported/checkpoints/step-00000000'"
 is 'init.from takes the newest checkpoint of a run folder'
+run tiny.yaml run.name=from-none init.from=nothing
+[ "$code" = 1 ] && has err "init.from: cannot open 'nothing'"
+is 'init.from with a file that is not there names the setting'
 mkdir empty
 run tiny.yaml run.name=from-none init.from=empty
 [ "$code" = 1 ] && has err "'empty' has neither model.safetensors nor" && has err "'checkpoints'" &&
@@ -142,4 +151,8 @@ is 'inspect --verify finds a changed byte'
 run eval $checkpoint
 [ "$code" = 1 ] && has err 'model.safetensors'
 is 'eval refuses the damaged checkpoint'
+
+run tiny.yaml run.name=wild train.steps=1 optim.lr=1e30 schedule.kind=constant
+[ "$code" = 0 ] && has err 'eval: loss nan'
+is 'a loss that is not a number has no sign'
 done_testing
