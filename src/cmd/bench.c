@@ -45,6 +45,8 @@ static dt_status bench(const dt_arguments *args)
     bool kernels = strcmp(args->words[0], "kernels") == 0;
     const char *config = kernels ? args->words[1] : args->words[0];
     if (!kernels && args->word_count > 1) return dt_fail(DT_ERR_USAGE, "one word too many: '%s'", args->words[1]);
+    if (kernels && dt_arguments_has(args, "--profile"))
+        return dt_fail(DT_ERR_USAGE, "--profile times the operators of a config's step: leave out 'kernels'");
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(settings, log);

@@ -134,7 +134,8 @@ static void print_head(const dt_session *session)
     printf("model          %s\n", model.data ? model.data : dt_model_arch(dt_session_model(session)));
     if (!dt_device_query(dt_session_device(session), &info))
         printf("device         %s, %d thread%s\n", info.name, info.threads, info.threads == 1 ? "" : "s");
-    printf("step           a pass of %" PRId64 " samples and an update\n", dt_session_micro_batch(session));
+    int64_t samples = dt_session_micro_batch(session);
+    printf("step           a pass of %" PRId64 " sample%s and an update\n", samples, samples == 1 ? "" : "s");
     dt_text_free(&model);
 }
 

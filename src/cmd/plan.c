@@ -39,7 +39,7 @@ static void print_flops(const dt_session *session, const dt_settings *settings)
     char step[32], sample[32];
     double flops = dt_session_step_flops(session);
     int64_t batch = dt_setting_int(settings, "data.batch");
-    printf("step           %lld samples in passes of %lld\n", (long long)batch,
+    printf("step           %lld sample%s in passes of %lld\n", (long long)batch, batch == 1 ? "" : "s",
            (long long)dt_session_micro_batch(session));
     printf("  %-12s %10s   %s per sample; three times the forward pass, recomputation not counted\n", "work",
            dt_text_count(step, flops, "FLOP"), dt_text_count(sample, flops / (double)batch, "FLOP"));

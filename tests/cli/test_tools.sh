@@ -18,6 +18,9 @@ is 'bench: the step agrees with other threads and with float64'
 run bench tiny.yaml --profile
 [ "$code" = 0 ] && has out 'matmul' && has out 'blocks.*.attn' && has out 'adamw'
 is 'bench --profile'
+run bench kernels tiny.yaml --profile
+[ "$code" = 2 ] && has err 'leave out'
+is 'bench kernels --profile is refused'
 [ ! -e runs ]
 is 'none of these made a run folder'
 
