@@ -1,5 +1,5 @@
-/* Matrix products with their epilogues (kernels/cpu/kernels.h, dt_matmul_args), and the sums over rows that their
- * biases' gradients are. */
+/* Matrix products with their epilogues (kernels/kernels.h, dt_matmul_args), and the sums over rows that their biases'
+ * gradients are. */
 #include "ops/ops.h"
 #include "ops/rule.h"
 
