@@ -215,8 +215,9 @@ const dt_command dt_command_plan = {
     .name = "plan",
     .usage = "plan CONFIG.yaml [path=value ...]",
     .summary = "say what a training step takes (parameters, FLOPs, memory), without running it",
-    .help = "Prints parameters by role, the work of a step, and the memory plan. Needs no data files and allocates no\n"
-            "tensor, so that any config can be planned on any machine.",
+    .help = "Prints parameters by role, the work of a step, and the memory plan. Needs no data files, no GPU and\n"
+            "allocates no tensor, so that any config can be planned on any machine; one for a GPU by a program that\n"
+            "was built with CUDA.",
     .options = options,
     .settings = true,
     .least_words = 1,

@@ -1,13 +1,21 @@
 /* Reads and checks the settings that shape the programs. */
 #include "train/recipe.h"
 
+#include <string.h>
+
+bool dt_recipe_needs_gpu(const dt_settings *settings)
+{
+    const char *mode = dt_setting_text(settings, "precision.mode");
+    return !strcmp(mode, "tf32") || !strcmp(mode, "bf16");
+}
+
 static dt_status read_precision(const dt_settings *settings, dt_backend backend, bool widens, dt_recipe *r)
 {
     enum { FP32, FP64, TF32, BF16 };
     static const dt_precision precision[] = {[FP32] = DT_PRECISION_FP32, [FP64] = DT_PRECISION_FP64,
                                              [TF32] = DT_PRECISION_TF32, [BF16] = DT_PRECISION_BF16};
     int mode = dt_setting_choice(settings, "precision.mode");
-    bool needs_gpu = mode == TF32 || mode == BF16;
+    bool needs_gpu = dt_recipe_needs_gpu(settings);
     r->widened = backend == DT_CPU && needs_gpu && widens;
     if (r->widened) mode = FP32;
     if (backend == DT_CPU && needs_gpu && !widens)

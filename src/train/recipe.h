@@ -19,6 +19,7 @@ typedef struct dt_recipe {
     dt_pass_options passes;
 } dt_recipe;
 
+bool dt_recipe_needs_gpu(const dt_settings *); /* the CPU has not the precision mode that is asked for */
 /* Checks what belongs together and derives eval.batch. `widens`: a mode that the back end has not is computed in float32
  * instead of refused, as evaluations of a GPU's run on the CPU are. */
 DT_MUST_USE dt_status dt_recipe_read(dt_settings *, dt_backend, bool widens, int ranks, dt_recipe *out);

@@ -73,8 +73,9 @@ static dt_status make_programs(dt_session *s)
 /* What a GPU's kernels need follows from the shapes, so plans for it are made on any machine. */
 static bool plans_absent_gpu(const dt_session *s, const dt_settings *settings)
 {
-    return s->options.plan_only && !strcmp(dt_setting_text(settings, "device"), "cuda") && dt_backend_built(DT_CUDA) &&
-           !dt_backend_count(DT_CUDA, NULL);
+    const char *device = dt_setting_text(settings, "device");
+    bool meant = !strcmp(device, "cuda") || (!strcmp(device, "auto") && dt_recipe_needs_gpu(settings));
+    return s->options.plan_only && meant && dt_backend_built(DT_CUDA) && !dt_backend_count(DT_CUDA, NULL);
 }
 
 static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log *log)

@@ -35,6 +35,15 @@ is '--device and device in the file go together'
 [ ! -e runs ]
 is 'none of these made a run folder'
 
+run doctor
+case $out in
+*'not in this binary'*) built=no ;;
+*) built=yes ;;
+esac
+run plan tiny.yaml device=auto precision.mode=bf16
+if [ $built = yes ]; then [ "$code" = 0 ] && has out '4 x bf16' && has out 'CUDA context'
+else [ "$code" = 2 ] && has err 'bf16 needs a GPU'; fi
+is 'plan for the GPU that the precision needs, wherever CUDA is built in'
 for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
     run plan tiny.yaml norm.kind=$norm
     [ "$code" = 0 ] && has out 'parameters'
