@@ -73,11 +73,10 @@ void dt_settings_print(const dt_settings *settings, dt_text *out)
     if (out->length == before) dt_text_add(out, "{}\n"); /* nothing has a value: an empty file would be an error */
 }
 
-/* A file may repeat a default that nothing reads: resolved settings do, and nobody chose it there. */
-static bool repeats_default(const dt_entry *entry)
+static bool has_default(const dt_entry *entry)
 {
     dt_text own = {0}, usual = {0};
-    if (!entry->own.place.line || entry->usual.origin == DT_FROM_NOWHERE) return false;
+    if (entry->own.origin == DT_FROM_NOWHERE || entry->usual.origin == DT_FROM_NOWHERE) return false;
     dt_value_print(entry->row, &entry->own, &own);
     dt_value_print(entry->row, &entry->usual, &usual);
     bool same = own.data && usual.data && strcmp(own.data, usual.data) == 0;
@@ -85,6 +84,15 @@ static bool repeats_default(const dt_entry *entry)
     dt_text_free(&usual);
     return same;
 }
+
+bool dt_setting_is_default(const dt_settings *settings, const char *path)
+{
+    const dt_entry *entry = dt_entry_find(settings, path);
+    return entry && !entry->names && has_default(entry);
+}
+
+/* A file may repeat a default that nothing reads: resolved settings do, and nobody chose it there. */
+static bool repeats_default(const dt_entry *entry) { return entry->own.place.line && has_default(entry); }
 
 static void print_inactive(const dt_entry *entry, dt_place place, const char *name, dt_text *out)
 {

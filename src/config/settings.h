@@ -89,6 +89,8 @@ DT_MUST_USE dt_status dt_setting_check_names(const dt_settings *, const char *pa
 
 /* Does the row have a value of its own (default, set or derived)? Asking does not count as reading. */
 bool dt_setting_has(const dt_settings *, const char *path);
+/* Has the row its default, whoever gave it? No for a path that no row declares. Does not count as reading either. */
+bool dt_setting_is_default(const dt_settings *, const char *path);
 /* Gives a row without a value one that follows from others (model.width from model.size), for the resolved config; a
  * value that is there stays. The checks of the row apply. */
 DT_MUST_USE dt_status dt_setting_derive_int(dt_settings *, const char *path, int64_t value);

@@ -70,12 +70,13 @@ bool dt_settings_agree(const char *a, const char *b, const char *path)
     return has_a == has_b && (!has_a || same_value(&in_a, &in_b));
 }
 
-void dt_settings_changes(const char *before, const char *now, dt_text *out)
+void dt_settings_changes(const char *before, const char *now, const dt_settings *settings, dt_text *out)
 {
     cursor c = {.at = now}, old;
     while (next_setting(&c)) {
         bool known = find(before, c.path, &old);
-        if (!matters(c.path) || (known && same_value(&c, &old))) continue;
+        bool same = known ? same_value(&c, &old) : dt_setting_is_default(settings, c.path);
+        if (same || !matters(c.path)) continue;
         dt_text_add(out, "%s%s: %.*s, now %.*s", out->length ? "; " : "", c.path, known ? (int)old.value_length : 4,
                     known ? old.value : "none", (int)c.value_length, c.value);
     }

@@ -73,7 +73,7 @@ dt_status dt_trainer_load(dt_trainer *t, const char *path)
     dt_text changes = {0};
     DT_TRY(dt_checkpoint_manifest(path, &manifest));
     dt_status status = dt_json_text(manifest, "settings", path, &before);
-    if (!status) dt_settings_changes(before, t->yaml.data, &changes);
+    if (!status) dt_settings_changes(before, t->yaml.data, t->settings, &changes);
     if (!status) status = dt_text_status(&changes);
     if (!status) status = load_with_changes(t, path, before, changes.data);
     if (!status) status = take_up_numerics(t, json_object_get(manifest, "numerics"));

@@ -87,19 +87,36 @@ static void test_spans_merge(void **state)
 static void test_changes(void **state)
 {
     dt_text out = {0};
+    dt_settings *settings = tiny_settings(NULL);
     dt_settings_changes("seed: 1\noptim:\n  lr: 0.1\n  betas: [0.9, 0.99]\nrun:\n  name: a\ntrain:\n  ema: 0.5\n",
                         "seed: 1\noptim:\n  lr: 0.2\n  betas: [0.9, 0.99]\nrun:\n  name: b\nmodel:\n  width: 8\n",
-                        &out);
+                        settings, &out);
     assert_string_equal(out.data, "optim.lr: 0.1, now 0.2; model.width: none, now 8; train.ema: 0.5, now none");
+    dt_settings_free(settings);
+    dt_text_free(&out);
+}
+
+/* A checkpoint of a program that had fewer settings: their defaults are what it did, other values are not. */
+static void test_new_settings(void **state)
+{
+    dt_text out = {0};
+    dt_settings *settings = tiny_settings(WORDS("model.pool=class", "train.label_smoothing=0"));
+    dt_settings_changes("seed: 1\n", "seed: 1\ntrain:\n  label_smoothing: 0\nmodel:\n  pool: class\n  dropout: 0\n",
+                        settings, &out);
+    assert_string_equal(out.data, "model.pool: none, now class");
+    dt_settings_free(settings);
     dt_text_free(&out);
 }
 
 static void test_no_changes(void **state)
 {
     dt_text out = {0};
+    dt_settings *settings = tiny_settings(NULL);
     dt_settings_changes("threads: 1\ndata:\n  workers: 1\nlog:\n  every_steps: 3\n",
-                        "threads: 2\ndata:\n  workers: 4\nlog:\n  every_steps: 1\ntrain:\n  skip_limit: 9\n", &out);
+                        "threads: 2\ndata:\n  workers: 4\nlog:\n  every_steps: 1\ntrain:\n  skip_limit: 9\n", settings,
+                        &out);
     assert_int_equal(out.length, 0);
+    dt_settings_free(settings);
 }
 
 /* --- what follows from other settings --- */
@@ -158,8 +175,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_spans), cmocka_unit_test(test_spans_merge),
-                                       cmocka_unit_test(test_changes), cmocka_unit_test(test_no_changes),
-                                       cmocka_unit_test(test_micro_batch),
+                                       cmocka_unit_test(test_changes), cmocka_unit_test(test_new_settings),
+                                       cmocka_unit_test(test_no_changes), cmocka_unit_test(test_micro_batch),
                                        cmocka_unit_test(test_synthetic_follows_model),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
