@@ -227,8 +227,10 @@ static dt_status print_head(const bench *b, const precision *p)
     if (on_cpu(b)) printf("%d thread%s, %s\n", info.threads, info.threads == 1 ? "" : "s", p->name);
     else printf("%s, %s\n", info.name, p->name);
     if (on_cpu(b)) dt_roof_print(&b->roof);
-    else printf("roof: %.0f GFLOP/s in a matrix product of %d x %d by as many, and a copy of as many bytes as a\n"
-                "      kernel must move, both measured now in the same way\n", 1e-9 * b->roof.flops, ROOF_SIDE, ROOF_SIDE);
+    else
+        printf("roof: %.0f GFLOP/s in a matrix product of %d x %d by as many, and a copy of as many bytes as a\n"
+               "      kernel must move, both measured now in the same way\n", 1e-9 * b->roof.flops, ROOF_SIDE,
+               ROOF_SIDE);
     return DT_OK;
 }
 

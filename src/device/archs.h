@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-enum { DT_LOWEST_CAPABILITY = 80 }; /* compute capability times ten, below which the kernels are not written for */
+enum { DT_LOWEST_CAPABILITY = 80 }; /* compute capability times ten: the kernels are written for no less */
 
 /* `archs` as in the build option gpu_archs ("80,90a"): machine code for each, and PTX of the first. `capability` is
  * dt_device_info.capability. */

@@ -163,7 +163,7 @@ typedef struct dt_kernels {
     dt_status (*scale)(const dt_queue *, dt_dtype t, int64_t n, double by, const void *x, void *y); /* y may be x */
     dt_status (*fill)(const dt_queue *, dt_dtype t, int64_t n, double value, void *y);
     dt_status (*copy)(const dt_queue *, int64_t bytes, const void *x, void *y);
-    /* f32, f64, i32, u8 */
+    /* f32, f64, i32, u8, on CUDA also bf16 */
     dt_status (*cast)(const dt_queue *, dt_dtype from, dt_dtype to, int64_t n, const void *x, void *y);
     dt_status (*gelu)(const dt_queue *, dt_dtype t, dt_activation, int64_t n, const void *x, void *y);
     dt_status (*gelu_grad)(const dt_queue *, dt_dtype t, dt_activation, int64_t n, const void *x, const void *dy,

@@ -12,7 +12,7 @@ static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NUL
 static const dt_setting_row rows[] = {
     {"seed", DT_SETTING_INT, "0", 0, 9e15, .help = "seed of initial weights, sample order, augmentation and dropout"},
     {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
-     .help = "where to compute; auto: the first CUDA GPU if there is one of compute capability 8.0, else the CPU"},
+     .help = "where to compute; auto: the first CUDA GPU if it is of compute capability 8.0 or higher, else the CPU"},
     {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads on the CPU; 0: all processors"},
     {"cuda.tune", DT_SETTING_BOOL, "true",
      .help = "time the algorithms of a matrix product when its shape first comes and keep the fastest for later runs; "

@@ -220,8 +220,8 @@ static void test_unwritable_config(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_best_not_saved), CASE(test_epochs), CASE(test_evaluate),
-                                       CASE(test_rates), CASE(test_unsaved), CASE(test_unreported),
-                                       CASE(test_unwritable_config)};
+    const struct CMUnitTest tests[] = {CASE(test_best_is_kept), CASE(test_best_not_saved), CASE(test_epochs),
+                                       CASE(test_evaluate),     CASE(test_rates),          CASE(test_unsaved),
+                                       CASE(test_unreported),   CASE(test_unwritable_config)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,10 +145,8 @@ dt_status dt_cuda_scale(const dt_queue *q, dt_dtype t, int64_t n, double by, con
     });
 }
 
-/* Those that the operators and the feeding of programs ask for; int64 goes to float64 only. */
 dt_status dt_cuda_cast(const dt_queue *q, dt_dtype from, dt_dtype to, int64_t n, const void *x, void *y)
 {
-    if (from == DT_I64 && to == DT_F64) return convert<double, int64_t>(q, n, x, y);
     switch (from) {
     case DT_F32: return convert_from<float>(q, to, n, x, y);
     case DT_F64: return convert_from<double>(q, to, n, x, y);
