@@ -61,6 +61,7 @@ static int cuda_count(const char **why)
 {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
+    if (error) cudaGetLastError(); /* it is told here */
     *why = error || !count ? why_none(error) : NULL;
     return error ? 0 : count;
 }
@@ -193,7 +194,12 @@ static dt_status cuda_alloc_host(void *context, size_t bytes, void **out)
     return check_memory(cudaMallocHost(out, bytes ? bytes : 1), "allocate pinned host memory");
 }
 
-static void cuda_free_host(void *context, void *ptr) { cudaFreeHost(ptr); }
+/* Behind a failure copies may still be under way. */
+static void cuda_free_host(void *context, void *ptr)
+{
+    cudaDeviceSynchronize();
+    cudaFreeHost(ptr);
+}
 
 static dt_status cuda_copy(void *context, dt_stream stream, void *to, const void *from, size_t bytes)
 {

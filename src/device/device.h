@@ -79,7 +79,7 @@ DT_MUST_USE dt_status dt_device_alloc(dt_device *, dt_memory, size_t bytes, void
 void dt_device_free(dt_device *, dt_memory, void *ptr, size_t bytes);
 /* Host memory that the device copies from and to at full speed (pinned on CUDA); not counted as device memory. */
 DT_MUST_USE dt_status dt_device_alloc_host(dt_device *, size_t bytes, void **out);
-void dt_device_free_host(dt_device *, void *ptr);
+void dt_device_free_host(dt_device *, void *ptr); /* waits for copies that are under way */
 
 typedef struct dt_memory_use {
     int64_t now[DT_MEMORY_CATEGORIES], peak; /* peak: of the sum of all categories */

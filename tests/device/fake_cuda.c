@@ -24,19 +24,48 @@ void fake_launch(void)
 /* As on a GPU: a fault is known once something waits for it, and from then on to every call. */
 static cudaError_t asynchronous(void) { return fake.reported ? cudaErrorIllegalAddress : cudaSuccess; }
 
-static cudaError_t waiting(void)
+/* A refusal is told again to the next who asks for the last error. */
+static cudaError_t refuse(cudaError_t error) { return fake.last = error; }
+
+/* Of a call that can fail, before it does anything: all but those that give something back. */
+static cudaError_t answer(void)
 {
-    fake.reported = fake.faulted;
+    if (++fake.calls == fake.refused_call) return refuse(cudaErrorUnknown);
     return asynchronous();
 }
 
-/* A refusal is told again to the next who asks for the last error. */
-static cudaError_t refuse(cudaError_t error) { return fake.last = error; }
+#define ANSWER()                                     \
+    do {                                             \
+        cudaError_t answer_ = answer();              \
+        if (answer_ != cudaSuccess) return answer_;  \
+    } while (0)
+
+static cudaError_t wait_for_all(void)
+{
+    fake.copying = false;
+    fake.reported = fake.faulted;
+    return answer();
+}
+
+/* A handle that nothing looks into; each is to be given back. */
+static void *make_handle(void)
+{
+    fake.handles++;
+    return &fake;
+}
+
+static cudaError_t end_handle(void)
+{
+    fake.handles--;
+    return asynchronous();
+}
 
 /* --- devices --- */
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
+    *count = 0;
+    ANSWER();
     *count = fake.count_error ? 0 : fake.count;
     return fake.count_error;
 }
@@ -55,12 +84,14 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaSetDevice(int device)
 {
+    ANSWER();
     fake.selected = device;
     return refuse(fake.open_error);
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
+    ANSWER();
     *value = attribute == cudaDevAttrComputeCapabilityMajor   ? fake.major
              : attribute == cudaDevAttrComputeCapabilityMinor ? fake.minor
                                                               : 132; /* multiprocessors */
@@ -69,6 +100,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
 {
+    ANSWER();
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "%s", fake.name);
     properties->major = fake.major;
@@ -78,6 +110,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *lowest, int *highest)
 {
+    ANSWER();
     *lowest = 0;
     *highest = -5;
     return cudaSuccess;
@@ -101,20 +134,22 @@ cudaError_t cudaGetLastError(void)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
+    ANSWER();
     *total = fake.memory;
     *available = fake.memory - fake.others - fake.held;
-    return asynchronous();
+    return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void **ptr, size_t bytes)
 {
     char *block;
+    ANSWER();
     if (bytes > fake.memory - fake.others - fake.held) return refuse(cudaErrorMemoryAllocation);
     if (posix_memalign((void **)&block, HEADER, HEADER + bytes)) return cudaErrorMemoryAllocation;
     memcpy(block, &bytes, sizeof bytes);
     fake.held += bytes;
     *ptr = block + HEADER;
-    return asynchronous();
+    return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *ptr)
@@ -128,78 +163,101 @@ cudaError_t cudaFree(void *ptr)
 
 cudaError_t cudaMallocHost(void **ptr, size_t bytes)
 {
+    ANSWER();
     *ptr = malloc(bytes);
-    return *ptr ? cudaSuccess : cudaErrorMemoryAllocation;
+    if (!*ptr) return cudaErrorMemoryAllocation;
+    fake.handles++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    fake.copying = false;
+    return asynchronous();
 }
 
 cudaError_t cudaFreeHost(void *ptr)
 {
+    fake.freed_early += fake.copying;
     free(ptr);
-    return asynchronous();
+    return end_handle();
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+    ANSWER();
+    fake.copying = true;
     memcpy(to, from, bytes);
-    return asynchronous();
+    return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *ptr, int value, size_t bytes, cudaStream_t stream)
 {
+    ANSWER();
     memset(ptr, value, bytes);
-    return asynchronous();
+    return cudaSuccess;
 }
 
-/* --- streams, events, recordings: handles that nothing looks into --- */
+/* --- streams, events, recordings --- */
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority)
 {
-    *stream = (cudaStream_t)&fake;
+    ANSWER();
+    *stream = make_handle();
     return cudaSuccess;
 }
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) { return asynchronous(); }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return waiting(); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) { return asynchronous(); }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
-    *event = (cudaEvent_t)&fake;
+    ANSWER();
+    *event = make_handle();
     return cudaSuccess;
 }
 
-cudaError_t cudaEventDestroy(cudaEvent_t event) { return asynchronous(); }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return asynchronous(); }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return waiting(); }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) { return end_handle(); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return end_handle(); }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return wait_for_all(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return wait_for_all(); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) { return answer(); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return answer(); }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
+    ANSWER();
     fake.captures++;
-    return asynchronous();
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
-    *graph = (cudaGraph_t)&fake;
-    return asynchronous();
+    *graph = NULL;
+    ANSWER();
+    *graph = make_handle();
+    return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
-    *exec = fake.graph_error ? NULL : (cudaGraphExec_t)&fake;
-    return fake.graph_error ? refuse(fake.graph_error) : asynchronous();
+    ANSWER();
+    if (fake.graph_error) return refuse(fake.graph_error);
+    *exec = make_handle();
+    return cudaSuccess;
 }
 
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return cudaSuccess; }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) { return asynchronous(); }
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return end_handle(); }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return end_handle(); }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) { return answer(); }
 
 /* --- cuBLASLt --- */
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
-    *handle = fake.no_blas ? NULL : (cublasLtHandle_t)&fake;
-    return fake.no_blas ? CUBLAS_STATUS_NOT_INITIALIZED : CUBLAS_STATUS_SUCCESS;
+    *handle = fake.blas_status ? NULL : make_handle();
+    return fake.blas_status;
 }
 
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
+{
+    fake.handles--;
+    return CUBLAS_STATUS_SUCCESS;
+}

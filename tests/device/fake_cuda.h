@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 typedef struct fake_cuda {
@@ -13,11 +14,15 @@ typedef struct fake_cuda {
     int count, driver, major, minor;
     const char *name;
     size_t memory, others; /* bytes in all, and held by other processes */
-    bool no_blas;
-    int fault_at; /* the launch that faults, counted from 1; 0: none */
+    cublasStatus_t blas_status; /* of cublasLtCreate */
+    int fault_at;     /* the launch that faults, counted from 1; 0: none */
+    int refused_call; /* the call that fails as one, counted from 1 over all that can; 0: none */
     /* What happened. */
-    int launches, captures, selected;
-    size_t held; /* bytes allocated */
+    int launches, captures, selected, calls;
+    size_t held;     /* bytes of the GPU's memory that were not given back */
+    int handles;     /* streams, events, graphs, host memory that were not */
+    bool copying;    /* a copy that nothing has waited for */
+    int freed_early; /* host memory freed meanwhile */
     bool faulted, reported;
     cudaError_t last; /* refusal that nobody asked for */
 } fake_cuda;

@@ -140,7 +140,7 @@ static void a_gpu_that_does_not_start_is_named(void **state)
     expect_words(dt_error_message(), "CUDA cannot select the device: another error");
     assert_int_equal(cudaGetLastError(), cudaSuccess);
     fake.open_error = cudaSuccess;
-    fake.no_blas = true;
+    fake.blas_status = CUBLAS_STATUS_NOT_INITIALIZED;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
     expect_words(dt_error_message(), "cannot start cuBLASLt");
     assert_null(device);
@@ -228,6 +228,41 @@ static void looking_for_what_is_not_finite_records_nothing(void **state)
     assert_int_equal(fake.captures, 0);
 }
 
+/* --- any call --- */
+
+static void assert_all_given_back(void)
+{
+    assert_int_equal(fake.held, 0);
+    assert_int_equal(fake.handles, 0);
+    assert_int_equal(fake.freed_early, 0);
+}
+
+enum { FREE_TO_FAIL = 4 }; /* which counts the GPUs for a line of the log */
+
+/* Records, replays, evaluates and saves. */
+static dt_status train_with_refusal(int call)
+{
+    char name[32];
+    fake_reset();
+    fake.refused_call = call;
+    snprintf(name, sizeof name, "refused-%d", call);
+    return tiny_train(name, WORDS("device=cuda", "train.steps=4", "schedule.warmup_steps=0", "eval.at_end=true"),
+                      false, NULL);
+}
+
+static void a_refused_call_ends_the_run_and_leaves_nothing(void **state)
+{
+    assert_int_equal(train_with_refusal(0), DT_OK);
+    assert_all_given_back();
+    for (int call = 1, calls = fake.calls; call <= calls; call++) {
+        dt_status status = train_with_refusal(call);
+        if (status) expect_words(dt_error_message(), "another error");
+        if (!status != (call == FREE_TO_FAIL)) fail_msg("call %d of %d failed: status %d", call, calls, status);
+        assert_int_equal(fake.last, cudaSuccess); /* or the next launch of a kernel would tell it */
+        assert_all_given_back();
+    }
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, tiny_remove_folder)
@@ -245,6 +280,7 @@ int main(void)
         CASE(a_fault_of_a_direct_run_names_its_operator),
         CASE(a_direct_run_trains),
         CASE(looking_for_what_is_not_finite_records_nothing),
+        CASE(a_refused_call_ends_the_run_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
