@@ -13,6 +13,7 @@
 
 #include "device/archs.h"
 #include "device/backend.h"
+#include "device/cuda_error.h"
 
 typedef struct cuda_device {
     int index;
@@ -20,18 +21,6 @@ typedef struct cuda_device {
     cublasLtHandle_t blas;
     cudaStream_t streams[DT_STREAMS];
 } cuda_device;
-
-/* What is told here must not be told again by the next launch of a kernel, which asks for the last error: only faults,
- * after which nothing works, stay. */
-static dt_status check(cudaError_t error, const char *what)
-{
-    if (error == cudaSuccess) return DT_OK;
-    cudaGetLastError();
-    if (error == cudaErrorMemoryAllocation) /* recordings and libraries take some besides the plan */
-        return dt_fail(DT_ERR_MEMORY, "out of memory on cuda: CUDA cannot %s: it needs some memory of its own; what "
-                       "helps: a smaller train.micro_batch, or fewer other processes (nvidia-smi names them)", what);
-    return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
-}
 
 /* The newest CUDA that the driver takes, as in cudart's headers (13020 is 13.2); 0 where there is no driver. */
 static int driver_version(void)
@@ -86,10 +75,10 @@ static dt_status cuda_check(int index)
 {
     int major, minor;
     struct cudaDeviceProp properties;
-    DT_TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "ask for the capability"));
-    DT_TRY(check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "ask for the capability"));
+    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "ask for the capability"));
+    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "ask for the capability"));
     if (dt_archs_run(DT_GPU_ARCHS, 10 * major + minor)) return DT_OK;
-    DT_TRY(check(cudaGetDeviceProperties(&properties, index), "read the device's properties"));
+    DT_TRY(dt_cuda_check(cudaGetDeviceProperties(&properties, index), "read the device's properties"));
     if (10 * major + minor < DT_LOWEST_CAPABILITY)
         return dt_fail(DT_ERR_DEVICE, "GPU %d (%.128s) is of compute capability %d.%d, and the kernels need %d.%d or "
                        "higher", index, properties.name, major, minor, DT_LOWEST_CAPABILITY / 10,
@@ -113,10 +102,18 @@ static dt_status select_device(int index)
 {
     cudaError_t error = cudaSetDevice(index);
     if (error != cudaErrorMemoryAllocation && error != cudaErrorDevicesUnavailable)
-        return check(error, "select the device");
+        return dt_cuda_check(error, "select the device");
     cudaGetLastError();
     return dt_fail(DT_ERR_DEVICE, "CUDA cannot start on GPU %d: %s: other processes hold it (nvidia-smi names them)",
                    index, cudaGetErrorString(error));
+}
+
+static dt_status start_blas(cublasLtHandle_t *blas)
+{
+    cublasStatus_t error = cublasLtCreate(blas);
+    if (error == CUBLAS_STATUS_SUCCESS) return DT_OK;
+    if (error == CUBLAS_STATUS_ALLOC_FAILED) return dt_cuda_check(cudaErrorMemoryAllocation, "start cuBLASLt");
+    return dt_fail(DT_ERR_DEVICE, "cannot start cuBLASLt: %s", cublasLtGetStatusString(error));
 }
 
 static dt_status cuda_open(int index, void **context)
@@ -127,20 +124,16 @@ static dt_status cuda_open(int index, void **context)
     dt_status status;
     int lowest, highest; /* a smaller number is a higher priority */
     DT_TRY_GOTO(select_device(index), failed);
-    DT_TRY_GOTO(check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"), failed);
+    DT_TRY_GOTO(dt_cuda_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"), failed);
     for (int s = 0; s < DT_STREAMS; s++)
-        DT_TRY_GOTO(check(cudaStreamCreateWithPriority(&device->streams[s], cudaStreamNonBlocking,
+        DT_TRY_GOTO(dt_cuda_check(cudaStreamCreateWithPriority(&device->streams[s], cudaStreamNonBlocking,
                                                        s == DT_STREAM_COMM ? highest : lowest),
                           "create a stream"),
                     failed);
-    DT_TRY_GOTO(check(cudaDeviceGetAttribute(&device->processors, cudaDevAttrMultiProcessorCount, index),
+    DT_TRY_GOTO(dt_cuda_check(cudaDeviceGetAttribute(&device->processors, cudaDevAttrMultiProcessorCount, index),
                       "count multiprocessors"),
                 failed);
-    cublasStatus_t blas = cublasLtCreate(&device->blas);
-    if (blas != CUBLAS_STATUS_SUCCESS) {
-        status = dt_fail(DT_ERR_DEVICE, "cannot start cuBLASLt: %s", cublasLtGetStatusString(blas));
-        goto failed;
-    }
+    DT_TRY_GOTO(start_blas(&device->blas), failed);
     *context = device;
     return DT_OK;
 failed:
@@ -153,8 +146,8 @@ static dt_status cuda_query(void *context, dt_device_info *out)
     const cuda_device *device = context;
     struct cudaDeviceProp properties;
     size_t available, total;
-    DT_TRY(check(cudaGetDeviceProperties(&properties, device->index), "read the device's properties"));
-    DT_TRY(check(cudaMemGetInfo(&available, &total), "read the device's free memory"));
+    DT_TRY(dt_cuda_check(cudaGetDeviceProperties(&properties, device->index), "read the device's properties"));
+    DT_TRY(dt_cuda_check(cudaMemGetInfo(&available, &total), "read the device's free memory"));
     snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, properties.name);
     out->memory_total = (int64_t)total;
     out->memory_free = (int64_t)available;
@@ -166,7 +159,7 @@ static dt_status cuda_query(void *context, dt_device_info *out)
 /* A refused allocation is an answer, not a fault. */
 static dt_status check_memory(cudaError_t error, const char *what)
 {
-    if (error != cudaErrorMemoryAllocation) return check(error, what);
+    if (error != cudaErrorMemoryAllocation) return dt_cuda_check(error, what);
     cudaGetLastError();
     return DT_ERR_MEMORY;
 }
@@ -181,7 +174,7 @@ static dt_status cuda_alloc(void *context, size_t bytes, void **out)
     if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
     if (error != cudaSuccess) {
         cudaFree(ptr);
-        return check(error, "clear new memory");
+        return dt_cuda_check(error, "clear new memory");
     }
     *out = ptr;
     return DT_OK;
@@ -204,19 +197,19 @@ static void cuda_free_host(void *context, void *ptr)
 static dt_status cuda_copy(void *context, dt_stream stream, void *to, const void *from, size_t bytes)
 {
     const cuda_device *device = context;
-    return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, device->streams[stream]), "copy");
+    return dt_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, device->streams[stream]), "copy");
 }
 
 static dt_status cuda_clear(void *context, dt_stream stream, void *ptr, size_t bytes)
 {
     const cuda_device *device = context;
-    return check(cudaMemsetAsync(ptr, 0, bytes, device->streams[stream]), "clear memory");
+    return dt_cuda_check(cudaMemsetAsync(ptr, 0, bytes, device->streams[stream]), "clear memory");
 }
 
 static dt_status cuda_sync(void *context, dt_stream stream)
 {
     const cuda_device *device = context;
-    return check(cudaStreamSynchronize(device->streams[stream]), "finish the work of a stream");
+    return dt_cuda_check(cudaStreamSynchronize(device->streams[stream]), "finish the work of a stream");
 }
 
 static void cuda_queue(void *context, dt_stream stream, dt_queue *out)
@@ -229,7 +222,7 @@ static void cuda_queue(void *context, dt_stream stream, dt_queue *out)
 static dt_status cuda_record_begin(void *context)
 {
     const cuda_device *device = context;
-    return check(cudaStreamBeginCapture(device->streams[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal),
+    return dt_cuda_check(cudaStreamBeginCapture(device->streams[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal),
                  "record a stream");
 }
 
@@ -243,13 +236,13 @@ static dt_status cuda_record_end(void *context, void **recording)
     if (graph) cudaGraphDestroy(graph);
     if (!recording) return DT_OK; /* behind another failure, whose message stays */
     *recording = exec;
-    return check(error, "make a graph of recorded work");
+    return dt_cuda_check(error, "make a graph of recorded work");
 }
 
 static dt_status cuda_record_run(void *context, void *recording)
 {
     const cuda_device *device = context;
-    return check(cudaGraphLaunch(recording, device->streams[DT_STREAM_COMPUTE]), "launch a graph");
+    return dt_cuda_check(cudaGraphLaunch(recording, device->streams[DT_STREAM_COMPUTE]), "launch a graph");
 }
 
 static void cuda_record_free(void *recording) { cudaGraphExecDestroy(recording); }
@@ -263,7 +256,7 @@ static void cuda_range_end(void) { nvtxRangePop(); }
 static dt_status cuda_event_create(void *context, void **event)
 {
     cudaEvent_t created = NULL;
-    DT_TRY(check(cudaEventCreateWithFlags(&created, cudaEventDisableTiming), "create an event"));
+    DT_TRY(dt_cuda_check(cudaEventCreateWithFlags(&created, cudaEventDisableTiming), "create an event"));
     *event = created;
     return DT_OK;
 }
@@ -273,18 +266,18 @@ static void cuda_event_free(void *event) { cudaEventDestroy(event); }
 static dt_status cuda_event_record(void *context, void *event, dt_stream stream)
 {
     const cuda_device *device = context;
-    return check(cudaEventRecord(event, device->streams[stream]), "record an event");
+    return dt_cuda_check(cudaEventRecord(event, device->streams[stream]), "record an event");
 }
 
 static dt_status cuda_event_wait(void *context, void *event, dt_stream stream)
 {
     const cuda_device *device = context;
-    return check(cudaStreamWaitEvent(device->streams[stream], event, 0), "wait for an event on a stream");
+    return dt_cuda_check(cudaStreamWaitEvent(device->streams[stream], event, 0), "wait for an event on a stream");
 }
 
 static dt_status cuda_event_sync(void *event)
 {
-    return check(cudaEventSynchronize(event), "wait for an event");
+    return dt_cuda_check(cudaEventSynchronize(event), "wait for an event");
 }
 
 const dt_backend_table dt_backend_cuda = {

@@ -19,6 +19,7 @@ void fake_reset(void)
 void fake_launch(void)
 {
     if (++fake.launches == fake.fault_at) fake.faulted = true;
+    if (fake.launch_error) fake.last = fake.launch_error;
 }
 
 /* As on a GPU: a fault is known once something waits for it, and from then on to every call. */

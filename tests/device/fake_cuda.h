@@ -14,6 +14,7 @@ typedef struct fake_cuda {
     int count, driver, major, minor;
     const char *name;
     size_t memory, others; /* bytes in all, and held by other processes */
+    cudaError_t launch_error;   /* of each launch of a kernel */
     cublasStatus_t blas_status; /* of cublasLtCreate */
     int fault_at;     /* the launch that faults, counted from 1; 0: none */
     int refused_call; /* the call that fails as one, counted from 1 over all that can; 0: none */

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "device/cuda_error.h"
 #include "fake_cuda.h"
 #include "kernels/cpu/kernels.h"
 #include "train/device_choice.h"
@@ -19,9 +20,11 @@ static dt_kernels kernels;
 
 const dt_kernels *dt_kernels_of(dt_backend backend) { return &kernels; }
 
+/* As a kernel of ours, it asks for the last error behind its launch. */
 static dt_status counted_point_norm(const dt_queue *queue, dt_dtype t, const dt_point_norm_args *x)
 {
     fake_launch();
+    DT_TRY(dt_cuda_check(cudaGetLastError(), "launch a kernel"));
     return dt_cpu_kernels_best()->point_norm(queue, t, x);
 }
 
@@ -143,6 +146,9 @@ static void a_gpu_that_does_not_start_is_named(void **state)
     fake.blas_status = CUBLAS_STATUS_NOT_INITIALIZED;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_DEVICE);
     expect_words(dt_error_message(), "cannot start cuBLASLt");
+    fake.blas_status = CUBLAS_STATUS_ALLOC_FAILED;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "CUDA cannot start cuBLASLt: it needs some memory of its own; what helps: ");
     assert_null(device);
 }
 
@@ -183,6 +189,16 @@ static void memory_that_no_plan_knows_is_named(void **state)
     assert_int_equal(tiny_train("graph", WORDS("device=cuda"), false, NULL), DT_ERR_MEMORY);
     expect_words(dt_error_message(), "out of memory on cuda: CUDA cannot make a graph of recorded work");
     expect_words(dt_error_message(), "train.micro_batch");
+    assert_int_equal(fake.held, 0);
+}
+
+/* Kernels are loaded when they first run. */
+static void a_kernel_that_cannot_be_loaded_says_what_helps(void **state)
+{
+    fake.launch_error = cudaErrorMemoryAllocation;
+    assert_int_equal(tiny_train("loading", WORDS("device=cuda"), false, NULL), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "operator point_norm (blocks.0");
+    expect_words(dt_error_message(), "CUDA cannot launch a kernel: it needs some memory of its own; what helps: ");
     assert_int_equal(fake.held, 0);
 }
 
@@ -276,6 +292,7 @@ int main(void)
         CASE(too_little_is_said_before_memory_is_taken),
         CASE(running_out_names_all_holders),
         CASE(memory_that_no_plan_knows_is_named),
+        CASE(a_kernel_that_cannot_be_loaded_says_what_helps),
         CASE(a_fault_of_a_replayed_run_says_how_to_find_it),
         CASE(a_fault_of_a_direct_run_names_its_operator),
         CASE(a_direct_run_trains),

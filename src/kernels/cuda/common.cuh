@@ -5,6 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include "device/cuda_error.h"
 #include "kernels/cuda/kernels.h"
 
 namespace dt {
@@ -114,11 +115,7 @@ static inline cudaStream_t stream_of(const dt_queue *q) { return (cudaStream_t)q
 
 template <typename T> static inline T ceil_div(T a, T b) { return (a + b - 1) / b; }
 
-static inline dt_status check(cudaError_t error, const char *what)
-{
-    if (error == cudaSuccess) return DT_OK;
-    return dt_fail(DT_ERR_DEVICE, "CUDA cannot %s: %s", what, cudaGetErrorString(error));
-}
+static inline dt_status check(cudaError_t error, const char *what) { return dt_cuda_check(error, what); }
 
 /* Behind a launch. */
 static inline dt_status launched(void) { return check(cudaGetLastError(), "launch a kernel"); }
