@@ -42,6 +42,19 @@ template <int TILE, int COLUMNS> __device__ __forceinline__ place<COLUMNS> find_
     return p;
 }
 
+/* What a block has, a tile of queries or keys from number `first` on of a head, and where a thread stands in it. */
+template <int COLUMNS> struct work {
+    int ld, first;
+    unsigned number; /* of the head */
+    place<COLUMNS> at;
+};
+
+template <int TILE, int COLUMNS> __device__ __forceinline__ work<COLUMNS> find_work(int tokens, int size)
+{
+    const unsigned tiles = (tokens + TILE - 1) / TILE;
+    return {row_length(size), (int)(blockIdx.x % tiles) * TILE, blockIdx.x / tiles, find_place<TILE, COLUMNS>(size)};
+}
+
 /* s = rows of a times rows of b. */
 template <int TILE>
 __device__ __forceinline__ void make_scores(float (&s)[TILE / SIDE][TILE / SIDE], const float *a, const float *b,
@@ -102,19 +115,6 @@ __device__ __forceinline__ void store(const float (&sum)[ROWS][COLUMNS], const f
                 to[(first + p.row + i) * stride + p.column + c * SIDE] = narrow<T>(sum[i][c] * by[i]);
 }
 
-/* Over the 16 threads that share rows. */
-__device__ __forceinline__ float side_max(float x)
-{
-    for (int lane = SIDE / 2; lane; lane /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lane));
-    return x;
-}
-
-__device__ __forceinline__ float side_sum(float x)
-{
-    for (int lane = SIDE / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
-    return x;
-}
-
 constexpr int EVERY = 1 << 20; /* beyond the rows of a tile */
 
 /* One row of scores becomes probabilities relative to its maximum so far, and what came before is brought to it. */
@@ -124,12 +124,12 @@ __device__ __forceinline__ void softmax_row(float (&s)[N], float (&sum)[COLUMNS]
     float most = top, part = 0;
 #pragma unroll
     for (int j = 0; j < N; j++) most = fmaxf(most, s[j]);
-    most = side_max(most);
+    most = warp_max<SIDE>(most); /* the 16 threads that share the row */
     const float shrink = expf(top - most);
 #pragma unroll
     for (int j = 0; j < N; j++) s[j] = expf(s[j] - most), part += s[j];
     top = most;
-    total = fmaf(total, shrink, side_sum(part));
+    total = fmaf(total, shrink, warp_sum<SIDE>(part));
 #pragma unroll
     for (int c = 0; c < COLUMNS; c++) sum[c] *= shrink;
 }
@@ -139,10 +139,9 @@ __global__ void __launch_bounds__(THREADS) attend_plainly(const attention_proble
 {
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
     extern __shared__ float room[];
-    const int ld = row_length(p.size), tiles = (p.tokens + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
+    const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
+    const attention_head<T> h = find_head(p, number);
     float *q = room, *keys = q + TILE * ld, *weight = keys + TILE * ld; /* keys, then values */
-    const attention_head<T> h = find_head(p, blockIdx.x / tiles);
-    const place<COLUMNS> at = find_place<TILE, COLUMNS>(p.size);
     const int last = p.causal ? min(p.tokens, first + TILE) : p.tokens;
     float sum[ROWS][COLUMNS], top[ROWS], total[ROWS], s[ROWS][ROWS];
     clear(sum);
@@ -222,9 +221,8 @@ __global__ void __launch_bounds__(THREADS) grad_of_keys(const attention_problem<
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
     extern __shared__ float room[];
     const grad_tiles x = find_tiles<TILE>(room, p.size);
-    const int ld = row_length(p.size), tiles = (p.tokens + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
-    attention_head<T> h = find_kv_head(p, blockIdx.x / tiles);
-    const place<COLUMNS> at = find_place<TILE, COLUMNS>(p.size);
+    const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
+    attention_head<T> h = find_kv_head(p, number);
     float dk[ROWS][COLUMNS], dv[ROWS][COLUMNS], one[ROWS];
     clear(dk), clear(dv);
     for (int i = 0; i < ROWS; i++) one[i] = 1;
@@ -255,9 +253,8 @@ __global__ void __launch_bounds__(THREADS) grad_of_queries(const attention_probl
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
     extern __shared__ float room[];
     const grad_tiles x = find_tiles<TILE>(room, p.size);
-    const int ld = row_length(p.size), tiles = (p.tokens + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
-    const attention_head<T> h = find_head(p, blockIdx.x / tiles);
-    const place<COLUMNS> at = find_place<TILE, COLUMNS>(p.size);
+    const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
+    const attention_head<T> h = find_head(p, number);
     const int last = p.causal ? min(p.tokens, first + TILE) : p.tokens;
     float dq[ROWS][COLUMNS], one[ROWS];
     clear(dq);
@@ -296,7 +293,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) sum_rows(const 
     } else {
         for (int i = lane; i < p.size; i += LANES) sum = fmaf(widen(x[i]), widen(y[i]), sum);
     }
-    for (int step = LANES / 2; step; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    sum = warp_sum<LANES>(sum);
     if (lane || row >= rows) return;
     const int64_t token = row / p.heads, sample = token / p.tokens;
     p.delta[(sample * p.heads + row % p.heads) * p.tokens + token % p.tokens] = sum;

@@ -80,19 +80,20 @@ __device__ __forceinline__ float fast_reciprocal(float x)
     return y;
 }
 
-/* Every lane gets the same sum, added in the same order. All 32 lanes take part. */
-template <typename T> __device__ __forceinline__ T warp_sum(T x)
+/* Over teams of LANES neighbouring lanes, a power of two: each lane of a team gets the same sum, added in the same
+ * order. All 32 lanes of the warp take part. */
+template <int LANES = 32, typename T> __device__ __forceinline__ T warp_sum(T x)
 {
-    for (int lane = 16; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+#pragma unroll
+    for (int lane = LANES / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
     return x;
 }
 
-template <typename T> __device__ __forceinline__ T warp_max(T x)
+/* The largest number; NaNs are passed over where there is one. */
+template <int LANES = 32> __device__ __forceinline__ float warp_max(float x)
 {
-    for (int lane = 16; lane; lane /= 2) {
-        const T other = __shfl_xor_sync(0xffffffffu, x, lane);
-        x = other > x ? other : x;
-    }
+#pragma unroll
+    for (int lane = LANES / 2; lane; lane /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lane));
     return x;
 }
 

@@ -9,12 +9,7 @@ namespace dt {
 enum { SHARED_BLOCK = 256, LOOP_THREADS = 256, MOST_ROW_BLOCKS = 1 << 20 };
 
 /* Adds over a team of 8 or 32 threads of one warp. */
-template <int TEAM> __device__ __forceinline__ float team_sum(float x)
-{
-#pragma unroll
-    for (int lane = TEAM / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
-    return x;
-}
+template <int TEAM> __device__ __forceinline__ float team_sum(float x) { return warp_sum<TEAM>(x); }
 
 }
 

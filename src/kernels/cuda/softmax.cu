@@ -46,7 +46,7 @@ template <int TEAM> __device__ __forceinline__ float team_max(float x, float *ro
     if (threadIdx.x % WARP == 0) room[threadIdx.x / WARP] = x;
     __syncthreads();
     float top = room[0];
-    for (int warp = 1; warp < TEAM / WARP; warp++) top = room[warp] > top ? room[warp] : top;
+    for (int warp = 1; warp < TEAM / WARP; warp++) top = fmaxf(top, room[warp]);
     __syncthreads();
     return top;
 }
@@ -63,7 +63,7 @@ struct tally {
 __device__ __forceinline__ void raise(tally &seen, float top)
 {
     seen.exps *= expf(seen.top - top);
-    seen.hit += (seen.top - top) * seen.targets;
+    if (seen.targets != 0) seen.hit += (seen.top - top) * seen.targets; /* the difference may be infinite at first */
     seen.top = top;
 }
 
@@ -138,18 +138,25 @@ log_softmax_grad_rows(int64_t rows, int64_t classes, const T *y, const T *dy, T 
     }
 }
 
-/* partial[piece] = its rows' part of the loss. */
-template <typename T, int TEAM, int N>
-__global__ void __launch_bounds__(THREADS) cross_entropy_rows(pieces split, int64_t classes, const T *logp,
-                                                              const float *target, const float *weight,
-                                                              double *partial)
+/* partial[piece] = the sum over its rows of weight[row] loss(row, room), with `room` for a block's sums. */
+template <int TEAM, typename F>
+__device__ __forceinline__ void add_losses(const pieces &split, const float *weight, double *partial, const F &loss)
 {
     __shared__ float room[THREADS / WARP];
     const int64_t piece = team<TEAM>::index();
     if (piece >= split.count) return;
     const int64_t end = min((piece + 1) * split.size, split.items);
-    double loss = 0;
-    for (int64_t row = piece * split.size; row < end; row++) {
+    double sum = 0;
+    for (int64_t row = piece * split.size; row < end; row++) sum += (double)weight[row] * loss(row, room);
+    if (team<TEAM>::lane() == 0) partial[piece] = sum;
+}
+
+template <typename T, int TEAM, int N>
+__global__ void __launch_bounds__(THREADS) cross_entropy_rows(pieces split, int64_t classes, const T *logp,
+                                                              const float *target, const float *weight,
+                                                              double *partial)
+{
+    add_losses<TEAM>(split, weight, partial, [=](int64_t row, float *room) {
         const int64_t at = row * classes;
         float hit = 0, v[N], wanted[N];
 #pragma unroll 2
@@ -158,9 +165,8 @@ __global__ void __launch_bounds__(THREADS) cross_entropy_rows(pieces split, int6
             load_wide(target + at + j, wanted);
             for (int e = 0; e < N; e++) hit += wanted[e] * v[e];
         }
-        loss -= (double)weight[row] * (double)team_sum<TEAM>(hit, room);
-    }
-    if (team<TEAM>::lane() == 0) partial[piece] = loss;
+        return -(double)team_sum<TEAM>(hit, room);
+    });
 }
 
 template <typename T, int TEAM, int N>
@@ -206,16 +212,10 @@ __global__ void __launch_bounds__(THREADS) softmax_xent_rows(pieces split, int64
                                                              const float *target, const float *weight, T *prob,
                                                              double *partial)
 {
-    __shared__ float room[THREADS / WARP];
-    const int64_t piece = team<TEAM>::index();
-    if (piece >= split.count) return;
-    const int64_t end = min((piece + 1) * split.size, split.items);
-    double loss = 0;
-    for (int64_t row = piece * split.size; row < end; row++) {
+    add_losses<TEAM>(split, weight, partial, [=](int64_t row, float *room) {
         const int64_t at = row * classes;
-        loss += (double)weight[row] * softmax_xent_row<T, TEAM, N>(classes, x + at, target + at, prob + at, room);
-    }
-    if (team<TEAM>::lane() == 0) partial[piece] = loss;
+        return softmax_xent_row<T, TEAM, N>(classes, x + at, target + at, prob + at, room);
+    });
 }
 
 /* dx may be prob. */

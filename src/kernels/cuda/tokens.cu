@@ -15,7 +15,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "kernels/cuda/group.cuh"
+#include "kernels/cuda/wide.cuh"
 
 namespace {
 
@@ -32,25 +32,10 @@ template <typename T, typename F> dt_status by_width(int64_t stride, F f)
 
 template <int N> __device__ __forceinline__ void add_floats(const float *x, float (&to)[N])
 {
-    constexpr int WIDTH = N < 4 ? N : 4;
+    float more[N];
+    load_wide(x, more);
 #pragma unroll
-    for (int at = 0; at < N; at += WIDTH) {
-        const group<float, WIDTH> part = load_group<WIDTH>(x + at);
-#pragma unroll
-        for (int j = 0; j < WIDTH; j++) to[at + j] += part.at[j];
-    }
-}
-
-template <int N> __device__ __forceinline__ void store_floats(float *to, const float (&x)[N])
-{
-    constexpr int WIDTH = N < 4 ? N : 4;
-#pragma unroll
-    for (int at = 0; at < N; at += WIDTH) {
-        group<float, WIDTH> part;
-#pragma unroll
-        for (int j = 0; j < WIDTH; j++) part.at[j] = x[at + j];
-        store_group<WIDTH>(to + at, part);
-    }
+    for (int j = 0; j < N; j++) to[j] += more[j];
 }
 
 /* --- embed_tokens --- */
@@ -126,7 +111,7 @@ __global__ void __launch_bounds__(THREADS) split_and_sum(sequence s, embed_gradi
             for (int j = 0; j < N; j++) sum[j] += widen(in[k].at[j]);
         }
     }
-    if (sums) store_floats<N>(g.partial + part * s.row + i, sum);
+    if (sums) store_wide(g.partial + part * s.row + i, sum);
 }
 
 /* dposition[i], i < row, and dcls[i], i < head, (+)= the sum of partial[group, i]; either may be NULL. */
@@ -187,6 +172,17 @@ template <int N> pooling make_pooling(int64_t tokens, int64_t channels, int64_t 
 {
     return {tokens, channels, first, count, 1 / (float)count, (unsigned)ceil_div<int64_t>(channels, 32 * N),
             (unsigned)ceil_div<int64_t>(tokens, LANES * TOKENS_PER_LANE)};
+}
+
+/* Calls f(T(), width, pooling) as the type and the channels ask. */
+template <typename F>
+dt_status by_pooling(dt_dtype t, int64_t tokens, int64_t channels, int64_t first, int64_t count, F f)
+{
+    return by_type(t, [=](auto zero) {
+        return by_width<decltype(zero)>(channels, [=](auto width) {
+            return f(zero, width, make_pooling<width()>(tokens, channels, first, count));
+        });
+    });
 }
 
 /* Lane l adds the tokens l, l + LANES, ... in this order; then the lanes are added in theirs. */
@@ -292,32 +288,24 @@ dt_status dt_cuda_embed_tokens_grad(const dt_queue *q, dt_dtype t, int64_t batch
 dt_status dt_cuda_token_mean(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
                              int64_t first, int64_t count, const void *x, void *y)
 {
-    return by_type(t, [=](auto zero) {
+    return by_pooling(t, tokens, channels, first, count, [=](auto zero, auto width, const pooling &p) {
         typedef decltype(zero) T;
-        return by_width<T>(channels, [=](auto width) {
-            constexpr int N = decltype(width)::value;
-            const pooling p = make_pooling<N>(tokens, channels, first, count);
-            const int64_t blocks = batch * p.tiles;
-            if (blocks > 0)
-                mean_of_tokens<N, T><<<(unsigned)blocks, dim3(32, LANES), 0, stream_of(q)>>>(p, (const T *)x, (T *)y);
-            return launched();
-        });
+        const int64_t blocks = batch * p.tiles;
+        if (blocks > 0)
+            mean_of_tokens<width(), T><<<(unsigned)blocks, dim3(32, LANES), 0, stream_of(q)>>>(p, (const T *)x, (T *)y);
+        return launched();
     });
 }
 
 dt_status dt_cuda_token_mean_grad(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
                                   int64_t first, int64_t count, const void *dy, void *dx)
 {
-    return by_type(t, [=](auto zero) {
+    return by_pooling(t, tokens, channels, first, count, [=](auto zero, auto width, const pooling &p) {
         typedef decltype(zero) T;
-        return by_width<T>(channels, [=](auto width) {
-            constexpr int N = decltype(width)::value;
-            const pooling p = make_pooling<N>(tokens, channels, first, count);
-            const int64_t blocks = batch * p.tiles * p.chunks;
-            if (blocks > 0)
-                spread_over_tokens<N, T><<<(unsigned)blocks, dim3(32, LANES), 0, stream_of(q)>>>(p, (const T *)dy,
-                                                                                                (T *)dx);
-            return launched();
-        });
+        const int64_t blocks = batch * p.tiles * p.chunks;
+        if (blocks > 0)
+            spread_over_tokens<width(), T><<<(unsigned)blocks, dim3(32, LANES), 0, stream_of(q)>>>(p, (const T *)dy,
+                                                                                                  (T *)dx);
+        return launched();
     });
 }
