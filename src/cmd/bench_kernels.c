@@ -190,10 +190,11 @@ static void print_row(const bench *b, const dt_bench_case *c, const timing *t, d
 static dt_status bench_case(const bench *b, const dt_bench_case *c, const dt_bench_shapes *shapes, const precision *p)
 {
     double error = NAN, copy = NAN;
-    timing t;
-    DT_TRY(check_case(b, c, shapes, p, &error));
-    DT_TRY(time_case(b, c, shapes, p, &t));
-    DT_TRY(copy_seconds(b, t.bytes, p, &copy));
+    timing t = {0};
+    dt_status status = check_case(b, c, shapes, p, &error);
+    if (!status) status = time_case(b, c, shapes, p, &t);
+    if (!status) status = copy_seconds(b, t.bytes, p, &copy);
+    if (status) return dt_fail_in(status, "%s in %s", c->name, p->name);
     print_row(b, c, &t, copy, error);
     if (error <= p->bound) return DT_OK;
     return dt_fail(DT_ERR_NUMERIC, "%s in %s differs from float64 by %.1e of its largest value, more than %.0e",

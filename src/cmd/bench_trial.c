@@ -1,6 +1,7 @@
 /* Arrays of trials: made on the device from numbers that depend on their place alone, and compared. */
 #include "cmd/bench_trial.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,12 @@ static void write_numbers(dt_dtype type, void *host, int64_t count, uint64_t see
     }
 }
 
+static dt_status upload(dt_device *device, void *to, const void *host, size_t bytes)
+{
+    DT_TRY(dt_device_upload(device, DT_STREAM_COMPUTE, to, host, bytes));
+    return dt_device_sync(device, DT_STREAM_COMPUTE);
+}
+
 /* Copies the first `filled` bytes over the rest. */
 static dt_status repeat(dt_device *device, char *data, size_t filled, size_t bytes)
 {
@@ -74,15 +81,14 @@ static dt_status repeat(dt_device *device, char *data, size_t filled, size_t byt
 static dt_status fill(dt_bench_trial *t, const dt_bench_array *a, const content *c)
 {
     if (!a->count) return DT_OK;
-    if (c->given) return dt_device_upload(t->device, DT_STREAM_COMPUTE, a->data, c->given, bytes_of(a));
+    if (c->given) return upload(t->device, a->data, c->given, bytes_of(a));
     int64_t count = a->count < PERIOD ? a->count : PERIOD;
     size_t bytes = (size_t)count * dt_dtype_size(a->type);
     void *host = malloc(bytes);
     if (!host) return dt_fail_memory(bytes, "a benchmark's numbers");
     if (c->poison) memset(host, 0xff, bytes);
     else write_numbers(a->type, host, count, (uint64_t)t->made, t->coarse, c);
-    dt_status status = dt_device_upload(t->device, DT_STREAM_COMPUTE, a->data, host, bytes);
-    if (!status) status = dt_device_sync(t->device, DT_STREAM_COMPUTE);
+    dt_status status = upload(t->device, a->data, host, bytes);
     free(host);
     return status ? status : repeat(t->device, a->data, bytes, bytes_of(a));
 }
@@ -91,6 +97,7 @@ static void *ask(dt_bench_trial *t, dt_dtype type, int64_t count, bool output, c
 {
     if (t->status) return NULL;
     if (t->asked < t->made) return t->arrays[t->asked++].data;
+    assert(t->made < DT_BENCH_ARRAYS);
     dt_bench_array *a = &t->arrays[t->made];
     *a = (dt_bench_array){count, type, output, NULL};
     t->status = dt_device_alloc(t->device, DT_MEMORY_ARENA, bytes_of(a), &a->data);

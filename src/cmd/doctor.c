@@ -86,6 +86,11 @@ static dt_status report_gpu(int index)
              dt_text_bytes(available, (double)info.memory_free));
     if (!status) status = measure_copies(device, &speed);
     if (!status) line("", "  copying %s/s", dt_text_count(copies, speed, "B"));
+    if (status == DT_ERR_MEMORY) {
+        line("", "  copying was not measured, which takes 1 GiB");
+        remedy("fewer other processes on this GPU (nvidia-smi names them)");
+        status = DT_OK;
+    }
     dt_device_close(device);
     return status;
 }
