@@ -138,10 +138,16 @@ static dt_status fail_at(dt_status status, const dt_program *p, const dt_node *n
     return dt_fail_in(status, "operator %s", label(p, n, name));
 }
 
+/* The first node from `n` on that has work. */
+static const dt_node *skip_views(const dt_node *n)
+{
+    while (n && (n->op->flags & DT_OP_VIEW)) n = n->next;
+    return n;
+}
+
 /* Queues a node's work. */
 static dt_status run_node(dt_program *p, const dt_node *n)
 {
-    if (n->op->flags & DT_OP_VIEW) return DT_OK;
     p->exec.stream = n->stream;
     p->exec.queue = dt_device_queue(p->exec.device, n->stream);
     dt_status status = n->op->run(n, &p->exec);
@@ -170,7 +176,7 @@ static void begin(dt_program *p, const dt_run *run)
 static dt_status launch(void *program)
 {
     dt_program *p = program;
-    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_node(p, n));
+    for (const dt_node *n = skip_views(p->graph->first); n; n = skip_views(n->next)) DT_TRY(run_node(p, n));
     return DT_OK;
 }
 
@@ -184,7 +190,7 @@ static dt_status settle(dt_program *p)
 static dt_status launch_alone(dt_program *p)
 {
     DT_TRY(settle(p));
-    for (const dt_node *n = p->graph->first; n; n = n->next) DT_TRY(run_alone(p, n));
+    for (const dt_node *n = skip_views(p->graph->first); n; n = skip_views(n->next)) DT_TRY(run_alone(p, n));
     return DT_OK;
 }
 
@@ -202,7 +208,7 @@ dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing ti
 {
     begin(p, run);
     DT_TRY(settle(p));
-    for (const dt_node *n = p->graph->first; n; n = n->next) {
+    for (const dt_node *n = skip_views(p->graph->first); n; n = skip_views(n->next)) {
         double start = dt_clock();
         DT_TRY(run_alone(p, n));
         timing(context, n, dt_clock() - start);
@@ -246,7 +252,7 @@ dt_status dt_program_check_finite(dt_program *p, const dt_run *run)
 {
     begin(p, run);
     DT_TRY(settle(p));
-    for (const dt_node *n = p->graph->first; n; n = n->next) {
+    for (const dt_node *n = skip_views(p->graph->first); n; n = skip_views(n->next)) {
         DT_TRY(run_alone(p, n));
         for (int k = 0; k < n->output_count; k++) DT_TRY(check_output(p, n, n->out[k]));
     }

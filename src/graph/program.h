@@ -29,8 +29,8 @@ dt_cost dt_program_cost(const dt_program *, bool backward_too);
 /* The largest roots alive at the peak, for `plan` and out-of-memory messages: fills at most `room`, returns count. */
 int dt_program_peak(const dt_program *, const dt_tensor **out, int room);
 
-/* The store's memory and the arena must be there; both stay the caller's. */
-/* Once; the program is freed before the device is closed. */
+/* Once. The store's memory and the arena must be there; both stay the caller's. The program is freed before the device
+ * is closed. */
 DT_MUST_USE dt_status dt_program_bind(dt_program *, dt_device *, dt_comm *, void *arena);
 typedef struct dt_run {
     const void *slot; /* device address of the feed slot; NULL when the graph has no inputs */
@@ -47,7 +47,7 @@ void dt_program_run_direct(dt_program *);
 DT_MUST_USE dt_status dt_program_read(const dt_program *, const char *output, void *host, size_t bytes);
 const dt_feed_field *dt_program_feed(const dt_program *, const char *name); /* NULL when there is none */
 
-/* Per node seconds of one run, for `bench --profile`. */
+/* Seconds of one run for each node that has work, for `bench --profile`. */
 typedef void (*dt_node_timing)(void *context, const dt_node *, double seconds);
 DT_MUST_USE dt_status dt_program_profile(dt_program *, const dt_run *, dt_node_timing, void *context);
 /* Runs node by node and stops with DT_ERR_NUMERIC naming the first node with an output that is not finite. */
