@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -45,15 +46,19 @@ def run(test, build, move):
     env = {name: move(value) for name, value in test["env"].items()}
     log = {"name": test["name"], "stdout": "", "stderr": ""}
     try:
-        done = subprocess.run([move(word) for word in test["cmd"]], cwd=build, env={**os.environ, **env},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                              timeout=test["timeout"])
-    except subprocess.TimeoutExpired:
-        return {**log, "result": "TIMEOUT", "returncode": -1}
+        child = subprocess.Popen([move(word) for word in test["cmd"]], cwd=build, env={**os.environ, **env},
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 errors="replace", start_new_session=True)
     except OSError as error:
         return {**log, "result": "FAIL", "returncode": -1, "stderr": f"{error}\n"}
-    result = result_of(done.returncode, test["protocol"], done.stdout)
-    return {**log, "stdout": done.stdout, "stderr": done.stderr, "result": result, "returncode": done.returncode}
+    try:
+        out, err = child.communicate(timeout=test["timeout"])
+        result = result_of(child.returncode, test["protocol"], out)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # what it started would keep its output open, and us waiting
+        out, err = child.communicate()
+        result = "TIMEOUT"
+    return {**log, "stdout": out, "stderr": err, "result": result, "returncode": child.returncode}
 
 
 def main():
