@@ -112,6 +112,38 @@ typedef struct dt_attention_args {
     void *scratch;
 } dt_attention_args;
 
+/* Rows of a table by number. */
+typedef struct dt_embedding_grad_args {
+    int64_t count, rows, channels; /* tokens; rows of the table; elements of a row */
+    const int32_t *tokens, *order; /* [count]; order: the places sorted by (token, place) */
+    const void *dy;                /* [count, channels] */
+    void *dtable;                  /* [rows, channels] (+)= the sum over each token's places, in order; wide */
+    bool accumulate;
+    void *scratch;
+} dt_embedding_grad_args;
+
+/* Rotary position embedding (Su et al., "RoFormer", 2021) of the first `rotated` heads of x[batch, tokens, heads,
+ * size]; the others are copied. Element i of a head's first half and element i of its second half turn by the token's place
+ * times frequency[i]; y may be x. */
+enum { DT_ROPE_MOST = 256 }; /* the largest head */
+typedef struct dt_rope_args {
+    int64_t batch, tokens, heads, rotated, size;
+    double frequency[DT_ROPE_MOST / 2]; /* radians from one token to the next; negative: the inverse */
+    const void *x;
+    void *y;
+} dt_rope_args;
+
+/* Cross-entropy of logits[rows, width], of which the first `classes` of a row count, with one target each. A target of
+ * -1 is not counted. */
+typedef struct dt_token_loss_args {
+    int64_t rows, width, classes;
+    const void *logits;
+    const int32_t *targets;
+    void *dlogits;      /* softmax - target, 0 where nothing counts; may be logits; NULL: not wanted */
+    void *loss, *count; /* one element each, wide: sums over the counted targets */
+    void *scratch;      /* twice reduce_scratch(rows) */
+} dt_token_loss_args;
+
 /* Random masks: element or sample kept with probability 1 - rate and scaled by its inverse; drawn from Philox with
  * (seed, purpose, a = *step, b = sample[i]), the site in the high 32 bits of a, so that a backward pass repeats the
  * same draw. What is dropped is 0 whatever it was. */
@@ -161,6 +193,11 @@ typedef struct dt_kernels {
     /* y may be a or b */
     dt_status (*add)(const dt_queue *, dt_dtype t, int64_t n, const void *a, const void *b, void *y);
     dt_status (*scale)(const dt_queue *, dt_dtype t, int64_t n, double by, const void *x, void *y); /* y may be x */
+    /* y = by[0] x, by of the wide type; y may be x. Its gradient: dx = by dy, which may be dy; dby (+)= sum(x dy).
+     * Either may be NULL: not wanted. */
+    dt_status (*scale_by)(const dt_queue *, dt_dtype t, int64_t n, const void *x, const void *by, void *y);
+    dt_status (*scale_by_grad)(const dt_queue *, dt_dtype t, int64_t n, const void *x, const void *by, const void *dy,
+                               void *dx, void *dby, bool accumulate, void *scratch); /* reduce_scratch(n) */
     dt_status (*fill)(const dt_queue *, dt_dtype t, int64_t n, double value, void *y);
     dt_status (*copy)(const dt_queue *, int64_t bytes, const void *x, void *y);
     /* f32, f64, i32, u8, on CUDA also bf16 */
@@ -169,6 +206,12 @@ typedef struct dt_kernels {
     dt_status (*gelu_grad)(const dt_queue *, dt_dtype t, dt_activation, int64_t n, const void *x, const void *dy,
                            void *dx);
 
+    /* y[rows, n] = silu(gate) up of x[rows, 2 n], the gate in the first half of a row; silu(x) = x / (1 + exp(-x)). dx
+     * may be x. */
+    dt_status (*swiglu)(const dt_queue *, dt_dtype t, int64_t rows, int64_t n, const void *x, void *y);
+    dt_status (*swiglu_grad)(const dt_queue *, dt_dtype t, int64_t rows, int64_t n, const void *x, const void *dy,
+                             void *dx);
+
     dt_status (*row_norm)(const dt_queue *, dt_dtype t, const dt_row_norm_args *);
     dt_status (*row_norm_grad)(const dt_queue *, dt_dtype t, const dt_row_norm_grad_args *);
     dt_status (*point_norm)(const dt_queue *, dt_dtype t, const dt_point_norm_args *);
@@ -176,6 +219,11 @@ typedef struct dt_kernels {
 
     dt_status (*attention)(const dt_queue *, dt_dtype t, const dt_attention_args *);
     dt_status (*attention_grad)(const dt_queue *, dt_dtype t, const dt_attention_args *);
+    dt_status (*rope)(const dt_queue *, dt_dtype t, const dt_rope_args *);
+    /* y[i] = table[tokens[i]], rows of `channels` elements */
+    dt_status (*embedding)(const dt_queue *, dt_dtype t, int64_t count, int64_t channels, const void *table,
+                           const int32_t *tokens, void *y);
+    dt_status (*embedding_grad)(const dt_queue *, dt_dtype t, const dt_embedding_grad_args *);
 
     /* y[b,c,h,w] = (x/255 - mean[c]) / std[c], x of type u8 */
     dt_status (*normalize)(const dt_queue *, dt_dtype t, int64_t batch, int64_t channels, int64_t pixels,
@@ -221,6 +269,7 @@ typedef struct dt_kernels {
                               const void *target, const void *weight, void *prob, void *loss, void *scratch);
     dt_status (*softmax_xent_grad)(const dt_queue *, dt_dtype t, int64_t rows, int64_t classes, const void *prob,
                                    const void *target, const void *weight, const void *dloss, void *dx);
+    dt_status (*token_loss)(const dt_queue *, dt_dtype t, const dt_token_loss_args *);
     /* hits[0] = sum of weights of rows whose label is the largest, hits[1] = among the five largest; a score equal to
      * the label's counts as larger when its class is lower, a NaN always; a label whose score is NaN is never a hit */
     dt_status (*top_hits)(const dt_queue *, dt_dtype t, int64_t rows, int64_t classes, const void *scores,
@@ -247,23 +296,26 @@ typedef struct dt_kernels {
     int64_t (*point_norm_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t rows, int64_t channels);
     int64_t (*attention_scratch)(const dt_device_info *, dt_dtype t, const dt_attention_args *);
     int64_t (*attention_grad_scratch)(const dt_device_info *, dt_dtype t, const dt_attention_args *);
+    int64_t (*embedding_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t count, int64_t channels);
     int64_t (*embed_tokens_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t batch, int64_t tokens,
                                          int64_t channels);
-    int64_t (*reduce_scratch)(const dt_device_info *, int64_t n); /* cross_entropy, softmax_xent (n = rows), sum,
-                                                                     square_sum */
+    int64_t (*reduce_scratch)(const dt_device_info *, int64_t n); /* cross_entropy, softmax_xent, token_loss (n = rows),
+                                                                     sum, square_sum, scale_by_grad */
 } dt_kernels;
 
 /* Every function of the table, for those who declare and fill one. */
 #define DT_KERNEL_LIST(X)                                                                                    \
-    X(matmul) X(column_sum) X(add) X(scale) X(fill) X(copy) X(cast) X(gelu) X(gelu_grad)                     \
-    X(row_norm) X(row_norm_grad) X(point_norm) X(point_norm_grad) X(attention) X(attention_grad)             \
+    X(matmul) X(column_sum) X(add) X(scale) X(scale_by) X(scale_by_grad) X(fill) X(copy) X(cast) X(gelu)     \
+    X(gelu_grad) X(swiglu) X(swiglu_grad) X(row_norm) X(row_norm_grad) X(point_norm) X(point_norm_grad)      \
+    X(attention) X(attention_grad) X(rope) X(embedding) X(embedding_grad) X(token_loss)                      \
     X(normalize) X(patchify) X(unpatchify) X(embed_tokens) X(embed_tokens_grad) X(token_mean)                \
     X(token_mean_grad) X(dropout) X(drop_path) X(one_hot) X(log_softmax) X(log_softmax_grad)                 \
     X(cross_entropy) X(cross_entropy_grad) X(softmax_xent) X(softmax_xent_grad) X(top_hits) X(sum)           \
     X(square_sum) X(norm_scale) X(adamw) X(sgd) X(ema)
 #define DT_KERNEL_SCRATCH_LIST(X)                                                                            \
     X(matmul_scratch) X(column_sum_scratch) X(row_norm_grad_scratch) X(point_norm_grad_scratch)              \
-    X(attention_scratch) X(attention_grad_scratch) X(embed_tokens_grad_scratch) X(reduce_scratch)
+    X(attention_scratch) X(attention_grad_scratch) X(embedding_grad_scratch) X(embed_tokens_grad_scratch)    \
+    X(reduce_scratch)
 
 /* The table of a back end; NULL: not built. */
 const dt_kernels *dt_kernels_of(dt_backend);

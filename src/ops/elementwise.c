@@ -81,6 +81,11 @@ dt_tensor *dt_fill(dt_graph *graph, dt_dtype dtype, const dt_shape *shape, doubl
     return dt_apply(graph, &dt_op_fill, &attr, NULL, 0);
 }
 
+bool dt_is_filled(const dt_tensor *x, double value)
+{
+    return x->maker && x->maker->op == &dt_op_fill && ((const fill_attr *)x->maker->attr)->value == value;
+}
+
 /* --- add --- */
 
 static bool add_shape(dt_graph *graph, dt_node *node, unsigned wanted)

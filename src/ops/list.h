@@ -5,11 +5,13 @@
 #include "graph/op.h"
 
 #define DT_OP_LIST(X)                                                                  \
-    X(input) X(reshape) X(cast) X(fill) X(add) X(scale) X(gelu) X(gelu_grad)           \
+    X(input) X(reshape) X(cast) X(fill) X(add) X(scale) X(scale_by) X(scale_by_grad)   \
+    X(gelu) X(gelu_grad) X(swiglu) X(swiglu_grad)                                      \
     X(accumulate) X(assign)                                                            \
     X(matmul) X(column_sum)                                                            \
     X(row_norm) X(row_norm_grad) X(point_norm) X(point_norm_grad)                      \
-    X(attention) X(attention_grad)                                                     \
+    X(attention) X(attention_grad) X(rope)                                             \
+    X(embedding) X(embedding_grad) X(token_loss)                                       \
     X(normalize) X(patchify) X(unpatchify)                                             \
     X(embed_tokens) X(embed_tokens_grad) X(token_mean) X(token_mean_grad)              \
     X(dropout) X(drop_path)                                                            \

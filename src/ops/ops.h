@@ -15,16 +15,20 @@ extern const int dt_op_count;
 /* What differentiation needs. */
 extern const dt_grad_ops dt_ops_grad;
 
-/* --- inputs, views, element-wise, writes (input.c, view.c, elementwise.c, gelu.c, assign.c) --- */
+/* --- inputs, views, element-wise, writes (input.c, view.c, elementwise.c, gelu.c, swiglu.c, assign.c) --- */
 dt_tensor *dt_input(dt_graph *, const char *name, dt_dtype, dt_shape); /* copies from the feed slot */
 dt_tensor *dt_reshape(dt_graph *, dt_tensor *, dt_shape);
 dt_tensor *dt_cast(dt_graph *, dt_tensor *, dt_dtype);
 dt_tensor *dt_fill(dt_graph *, dt_dtype, const dt_shape *, double value);
 dt_tensor *dt_add(dt_graph *, dt_tensor *, dt_tensor *); /* same shapes */
+bool dt_is_filled(const dt_tensor *, double value); /* made by dt_fill of that value? */
 dt_tensor *dt_scale(dt_graph *, dt_tensor *, double by);
+/* x times `by`, one element of the wide type of x (scale_by.c) */
+dt_tensor *dt_scale_by(dt_graph *, dt_tensor *x, dt_tensor *by);
 /* The attribute of both GELU operators is the dt_activation. */
 dt_tensor *dt_gelu(dt_graph *, dt_tensor *, dt_activation);
 dt_tensor *dt_gelu_grad(dt_graph *, dt_tensor *x, dt_tensor *dy, dt_activation); /* dy gelu'(x) */
+dt_tensor *dt_swiglu(dt_graph *, dt_tensor *x); /* [.., 2N] to [.., N]: silu of the first half times the second */
 void dt_accumulate(dt_graph *, dt_tensor *slot, dt_tensor *gradient);
 void dt_assign(dt_graph *, dt_tensor *state, dt_tensor *value); /* state := value, behind its last reader */
 
@@ -69,6 +73,28 @@ typedef struct dt_attention_attr {
     double scale; /* 0: 1/sqrt(D) */
 } dt_attention_attr;
 dt_tensor *dt_attention(dt_graph *, dt_tensor *qkv, dt_attention_attr);
+
+/* The first `heads` heads of size `size` of x[B, T, ..], rotated by their token's place (rope.c). */
+typedef struct dt_rope_attr {
+    int64_t heads, size;
+    double theta; /* the base: pair i of a head turns by theta^(-2i/D) from one token to the next */
+    bool inverse;
+    /* Llama 3.1's scaling for long contexts; factor 0: none */
+    double factor, low, high;
+    int64_t original_context;
+} dt_rope_attr;
+dt_tensor *dt_rope(dt_graph *, dt_tensor *x, dt_rope_attr);
+
+/* --- text (embedding.c, token_loss.c): tokens and targets are i32 --- */
+/* table[V, C], tokens[B, T] to [B, T, C]. order[B*T]: the places of the tokens sorted by (token, place), for the
+ * gradient; NULL where there is none. */
+dt_tensor *dt_embedding(dt_graph *, dt_tensor *table, dt_tensor *tokens, dt_tensor *order);
+/* The sum over the rows of logits[.., W] of log(sum(exp)) - the target's, and how many rows count: those whose target
+ * is not -1. Of a row's W scores the first `classes` count. */
+typedef struct dt_token_loss_out {
+    dt_tensor *loss, *count; /* scalars */
+} dt_token_loss_out;
+dt_token_loss_out dt_token_loss(dt_graph *, dt_tensor *logits, dt_tensor *targets, int64_t classes);
 
 /* --- images and tokens (image.c, tokens.c) --- */
 typedef struct dt_normalize_attr {

@@ -36,7 +36,7 @@ typedef struct kernel_case {
 } kernel_case;
 
 /* Ends with a name of NULL. */
-extern const kernel_case dense_cases[], norm_cases[], class_cases[], other_cases[];
+extern const kernel_case dense_cases[], norm_cases[], class_cases[], other_cases[], text_cases[];
 
 /* Fails the running CMocka test where a result differs. */
 void kernel_case_run(const kernel_case *);

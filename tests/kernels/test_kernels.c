@@ -11,7 +11,7 @@ static void run_case(void **state) { kernel_case_run(*state); }
 
 int main(void)
 {
-    const kernel_case *lists[] = {dense_cases, norm_cases, class_cases, other_cases};
+    const kernel_case *lists[] = {dense_cases, norm_cases, class_cases, other_cases, text_cases};
     struct CMUnitTest tests[64];
     size_t count = 0;
     for (size_t l = 0; l < sizeof lists / sizeof lists[0]; l++)

@@ -18,6 +18,22 @@ double case_value(const char *name, int64_t i) { return (floor(uniform(name, i) 
 int32_t case_label(int64_t i) { return (int32_t)(uniform("labels", i) * 7); }
 uint8_t case_byte(int64_t i) { return (uint8_t)(uniform("bytes", i) * 256); }
 
+int32_t case_target(int64_t i) { return i % 5 == 3 ? -1 : case_label(i); }
+
+int32_t case_place(int64_t count, int64_t i)
+{
+    for (int32_t label = 0;; label++)
+        for (int64_t place = 0; place < count; place++)
+            if (case_label(place) == label && i-- == 0) return (int32_t)place;
+}
+
+static int32_t integer(const dt_feed_field *field, int64_t i)
+{
+    if (!strcmp(field->name, "targets")) return case_target(i);
+    if (!strcmp(field->name, "order")) return case_place(dt_shape_count(&field->shape), i);
+    return case_label(i);
+}
+
 static void fill_feed(const dt_program *program, char *slot, void *context)
 {
     const dt_graph *graph = dt_program_graph(program);
@@ -26,7 +42,7 @@ static void fill_feed(const dt_program *program, char *slot, void *context)
         void *at = slot + field->offset;
         for (int64_t i = 0; i < dt_shape_count(&field->shape); i++) {
             if (field->dtype == DT_U8) ((uint8_t *)at)[i] = case_byte(i);
-            if (field->dtype == DT_I32) ((int32_t *)at)[i] = case_label(i);
+            if (field->dtype == DT_I32) ((int32_t *)at)[i] = integer(field, i);
             if (field->dtype == DT_I64) ((int64_t *)at)[i] = case_index(i);
         }
     }

@@ -85,6 +85,16 @@ static dt_tensor *build_scale(dt_graph *g, const op_case *c, const dt_segment_sp
     return dt_scale(g, value(g, "x", shape_of(c)), -1.75);
 }
 
+static dt_tensor *build_scale_by(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    return dt_scale_by(g, value(g, "x", shape_of(c)), number(g, "by", -1.75));
+}
+
+static dt_tensor *build_swiglu(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    return dt_swiglu(g, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], 2 * c->dim[2])));
+}
+
 static dt_tensor *build_gelu(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
     return dt_gelu(g, value(g, "x", shape_of(c)), (dt_activation)c->kind);
@@ -212,6 +222,32 @@ static dt_tensor *build_attention(dt_graph *g, const op_case *c, const dt_segmen
     if (c->with & WITH_SHARED_KEYS) attr.kv_heads = kv_heads;
     dt_shape packed = DT_SHAPE(c->dim[0], c->dim[1], (heads + 2 * kv_heads) * c->dim[3]);
     return dt_attention(g, value(g, "qkv", packed), attr);
+}
+
+/* --- text --- */
+
+/* dim = batch, tokens, heads, size; all heads but the last are rotated. kind: the original context of Llama's scaling */
+static dt_tensor *build_rope(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_rope_attr attr = {.heads = c->dim[2] - 1, .size = c->dim[3], .theta = 100};
+    if (c->kind) attr.factor = 8, attr.low = 1, attr.high = 4, attr.original_context = c->kind;
+    return dt_rope(g, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2] * c->dim[3])), attr);
+}
+
+/* dim = batch, tokens, channels, rows of the table, 7 at least */
+static dt_tensor *build_embedding(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_tensor *tokens = dt_input(g, "tokens", DT_I32, DT_SHAPE(c->dim[0], c->dim[1]));
+    dt_tensor *order = dt_input(g, "order", DT_I32, DT_SHAPE(c->dim[0] * c->dim[1]));
+    return dt_embedding(g, param(g, "table", DT_SHAPE(c->dim[3], c->dim[2])), tokens, order);
+}
+
+/* dim = rows, width of a row, classes; kind 1: how many targets count */
+static dt_tensor *build_token_loss(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_tensor *targets = dt_input(g, "targets", DT_I32, DT_SHAPE(c->dim[0]));
+    dt_token_loss_out out = dt_token_loss(g, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1])), targets, c->dim[2]);
+    return c->kind ? dt_add(g, out.loss, out.count) : out.loss;
 }
 
 /* --- images and tokens --- */
@@ -349,6 +385,10 @@ const op_case op_cases[] = {
     {&dt_op_add, "two tensors", build_add, ref_add, {3, 7}},
     {&dt_op_add, "a tensor to itself", build_add_twice, NULL, {3, 7}},
     {&dt_op_scale, "by a negative number", build_scale, ref_scale, {3, 7}},
+    {&dt_op_scale_by, "by a negative number", build_scale_by, ref_scale_by, {3, 7}},
+    {&dt_op_scale_by, "many", build_scale_by, ref_scale_by, {130, 131}},
+    {&dt_op_swiglu, "odd rows", build_swiglu, ref_swiglu, {2, 3, 7}},
+    {&dt_op_swiglu, "long rows", build_swiglu, ref_swiglu, {2, 3, 72}},
     {&dt_op_gelu, "exact", build_gelu, ref_gelu, {5, 9}, 0, DT_ACT_GELU},
     {&dt_op_gelu, "tanh", build_gelu, ref_gelu, {5, 9}, 0, DT_ACT_GELU_TANH},
     {&dt_op_accumulate, "into a slot", build_accumulate, ref_assign, {3, 7}},
@@ -429,6 +469,18 @@ const op_case op_cases[] = {
      WITH_SHARED_KEYS | WITH_CAUSAL},
     {&dt_op_attention, "shared keys, many tokens, causal", build_attention, ref_attention, {1, 197, 4, 16},
      WITH_SHARED_KEYS | WITH_CAUSAL},
+
+    {&dt_op_rope, "three of four heads", build_rope, ref_rope, {2, 5, 4, 6}},
+    {&dt_op_rope, "heads of 16", build_rope, ref_rope, {2, 300, 2, 16}},
+    {&dt_op_rope, "scaled", build_rope, ref_rope, {1, 19, 3, 32}, 0, 100},
+    {&dt_op_embedding, "few tokens", build_embedding, ref_embedding, {2, 5, 3, 7}},
+    {&dt_op_embedding, "many tokens", build_embedding, ref_embedding, {3, 201, 40, 11}},
+    {&dt_op_embedding, "more channels than a block takes", build_embedding, ref_embedding, {1, 70, 1048, 9}},
+    {&dt_op_token_loss, "all classes", build_token_loss, ref_token_loss, {13, 9, 9}},
+    {&dt_op_token_loss, "padded rows", build_token_loss, ref_token_loss, {13, 16, 11}},
+    {&dt_op_token_loss, "long padded rows", build_token_loss, ref_token_loss, {5, 1024, 1001}},
+    {&dt_op_token_loss, "long odd rows", build_token_loss, ref_token_loss, {5, 517, 517}},
+    {&dt_op_token_loss, "loss and count", build_token_loss, ref_token_loss, {300, 11, 11}, 0, 1},
 
     {&dt_op_normalize, "3 channels", build_normalize, ref_normalize, {2, 3, 5, 7}},
     {&dt_op_patchify, "patches of 2", build_patchify, ref_patchify, {2, 3, 4, 6}, 0, 2},

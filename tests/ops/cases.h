@@ -43,6 +43,10 @@ extern const int op_case_count;
 double case_value(const char *name, int64_t i); /* in [-2, 2), 1/128 or more away from multiples of 1/32 */
 int32_t case_label(int64_t i);                  /* in [0, 7) */
 uint8_t case_byte(int64_t i);
+/* Fed as "tokens": labels; as "targets": labels, and -1 for every fifth; as "order": the places of `count` tokens
+ * sorted by (token, place). */
+int32_t case_target(int64_t i);
+int32_t case_place(int64_t count, int64_t i);
 static inline int64_t case_index(int64_t i) { return 41 + 3 * i; } /* sample indices, and the step */
 
 enum { CASE_SPANS = 3, CASE_SPAN_ELEMENTS = 100 };
@@ -69,12 +73,17 @@ double ref_fill(const op_case *, int64_t i);
 double ref_add(const op_case *, int64_t i);
 double ref_scale(const op_case *, int64_t i);
 double ref_gelu(const op_case *, int64_t i);
+double ref_scale_by(const op_case *, int64_t i);
+double ref_swiglu(const op_case *, int64_t i);
 double ref_assign(const op_case *, int64_t i);
 double ref_matmul(const op_case *, int64_t i);
 double ref_column_sum(const op_case *, int64_t i);
 double ref_row_norm(const op_case *, int64_t i);
 double ref_point_norm(const op_case *, int64_t i);
 double ref_attention(const op_case *, int64_t i);
+double ref_rope(const op_case *, int64_t i);
+double ref_embedding(const op_case *, int64_t i);
+double ref_token_loss(const op_case *, int64_t i);
 double ref_normalize(const op_case *, int64_t i);
 double ref_patchify(const op_case *, int64_t i);
 double ref_unpatchify(const op_case *, int64_t i);

@@ -19,6 +19,7 @@ double ref_cast(const op_case *c, int64_t i) { return case_byte(i); }
 double ref_fill(const op_case *c, int64_t i) { return 0.375; }
 double ref_add(const op_case *c, int64_t i) { return half("x", i) + half("residual", i); }
 double ref_scale(const op_case *c, int64_t i) { return -1.75 * half("x", i); }
+double ref_scale_by(const op_case *c, int64_t i) { return -1.75 * half("x", i); }
 double ref_assign(const op_case *c, int64_t i) { return half("x", i); }
 
 static double activation(int kind, double x)
@@ -31,6 +32,13 @@ static double activation(int kind, double x)
 }
 
 double ref_gelu(const op_case *c, int64_t i) { return activation(c->kind, half("x", i)); }
+
+double ref_swiglu(const op_case *c, int64_t i)
+{
+    int64_t n = c->dim[2], row = i / n, at = 2 * row * n + i % n;
+    double gate = half("x", at), up = half("x", at + n);
+    return gate / (1 + exp(-gate)) * up;
+}
 
 /* --- matrix products --- */
 
@@ -134,6 +142,38 @@ double ref_attention(const op_case *c, int64_t i)
         value += p * packed(c, batch, to, 2, head, d);
     }
     return value / sum;
+}
+
+/* --- text --- */
+
+double ref_rope(const op_case *c, int64_t i)
+{
+    int64_t tokens = c->dim[1], heads = c->dim[2], size = c->dim[3], place = i / (heads * size) % tokens;
+    int64_t at = i % size, pair = at % (size / 2), first = i - at + pair;
+    if (i / size % heads == heads - 1) return half("x", i);
+    double frequency = pow(100, -2.0 * (double)pair / (double)size), waves = c->kind * frequency / (2 * M_PI);
+    double smooth = fmin(1, fmax(0, (waves - 1) / 3));
+    if (c->kind) frequency *= (1 - smooth) / 8 + smooth;
+    double angle = (double)place * frequency, a = half("x", first), b = half("x", first + size / 2);
+    return at < size / 2 ? a * cos(angle) - b * sin(angle) : b * cos(angle) + a * sin(angle);
+}
+
+double ref_embedding(const op_case *c, int64_t i)
+{
+    return case_value("table", case_label(i / c->dim[2]) * c->dim[2] + i % c->dim[2]);
+}
+
+double ref_token_loss(const op_case *c, int64_t i)
+{
+    double loss = 0;
+    for (int64_t row = 0; row < c->dim[0]; row++) {
+        double sum = 0;
+        int32_t target = case_target(row);
+        if (target < 0) continue;
+        for (int64_t j = 0; j < c->dim[2]; j++) sum += exp(half("x", row * c->dim[1] + j));
+        loss += log(sum) - half("x", row * c->dim[1] + target) + (c->kind ? 1 : 0);
+    }
+    return loss;
 }
 
 /* --- images and tokens --- */
