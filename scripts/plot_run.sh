@@ -7,6 +7,7 @@
 # thin while training and bold with dots on the evaluation split; right: top-1 of the evaluation split, and dashed that
 # of the averaged weights where a run keeps them. Needs gnuplot (Debian: gnuplot-nox) and awk.
 set -eu
+. "$(dirname "$0")/lib/plot.sh"
 
 fail() {
     echo "plot_run.sh: $1" >&2
@@ -52,16 +53,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM # not every shell goes through EXIT then
 
-# One table per curve, "step value" a line, under $work/RUN.CURVE. A line of metrics.jsonl is one flat object, or has one
-# object "eval" or "eval_ema"; a torn last line matches nothing.
+# One table per curve, "step value" a line, under $work/RUN.CURVE. A torn last line matches nothing.
 extract() {
-    awk -v to="$2" '
-        function value(text, key,    at) {
-            if (!match(text, "\"" key "\": *-?[0-9][-+.0-9eE]*[,}]")) return ""
-            at = substr(text, RSTART, RLENGTH - 1)
-            sub(/^[^:]*: */, "", at)
-            return at
-        }
+    awk -v to="$2" "$awk_value"'
         function put(curve, step, y) {
             if (step != "" && y != "") print step, y > (to "." curve)
         }
@@ -75,11 +69,6 @@ extract() {
             }
             else put("train_loss", step, value($0, "loss"))
         }' "$1"
-}
-
-# Text inside a quoted gnuplot string; titles are drawn without markup.
-quoted() {
-    printf '%s' "$1" | sed 's/[\\"]/\\&/g'
 }
 
 add() { # PANEL CURVE STYLE TITLE
@@ -136,8 +125,5 @@ END
     echo 'unset multiplot'
 } >"$work/script"
 
-if ! gnuplot "$work/script" >"$work/messages" 2>&1 || ! [ -s "$work/out.png" ]; then
-    fail "gnuplot failed: $(head -n 5 "$work/messages")"
-fi
-cp "$work/out.png" "$out" || fail "cannot write '$out'"
+draw "$work/script" "$out" || fail "cannot draw '$out': $(head -n 5 "$work/messages")"
 echo "$out"
