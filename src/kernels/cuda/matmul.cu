@@ -105,6 +105,7 @@ struct description {
 dt_status check_product(cublasStatus_t status, dt_dtype t, const dt_matmul_args *x)
 {
     if (status == CUBLAS_STATUS_SUCCESS) return DT_OK;
+    if (status == CUBLAS_STATUS_ALLOC_FAILED) return dt_cuda_check(cudaErrorMemoryAllocation, "multiply");
     return dt_fail(DT_ERR_DEVICE,
                    "cuBLASLt cannot multiply %s [%" PRId64 ", %" PRId64 "]%s by [%" PRId64 ", %" PRId64 "]%s: %s",
                    dt_dtype_name(t), x->m, x->k, x->transpose_a ? " (kept transposed)" : "", x->k, x->n,

@@ -62,6 +62,29 @@ template <typename T, typename C, dt_activation ACT, bool SLOPE> struct epilogue
     }
 };
 
+/* The same with activation and slope known at run time, for a kernel that does not wait for them. */
+template <typename T, typename C> struct any_epilogue {
+    epilogue<T, C, DT_ACT_NONE, false> parts;
+    dt_activation act;
+    bool slope;
+
+    template <dt_activation ACT, bool SLOPE> __device__ __forceinline__ void finish_as(int64_t i, float (&v)[1]) const
+    {
+        const epilogue<T, C, ACT, SLOPE> e = {parts.n, parts.bias, parts.pre, parts.act_grad_of, parts.add, parts.c};
+        e.finish(i, v);
+    }
+
+    __device__ __forceinline__ void finish(int64_t i, float (&v)[1]) const
+    {
+        switch (act) {
+        case DT_ACT_GELU: return slope ? finish_as<DT_ACT_GELU, true>(i, v) : finish_as<DT_ACT_GELU, false>(i, v);
+        case DT_ACT_GELU_TANH:
+            return slope ? finish_as<DT_ACT_GELU_TANH, true>(i, v) : finish_as<DT_ACT_GELU_TANH, false>(i, v);
+        default: return parts.finish(i, v);
+        }
+    }
+};
+
 enum { FINISH_THREADS = 256, PRODUCT_THREADS = 256, PRODUCT_TILE = 64, PRODUCT_STEP = 16, PRODUCT_EACH = 4 };
 
 /* The product lies in `kept`, or in c when that is NULL. N elements a thread, of at most 16 bytes; the last thread
@@ -87,13 +110,13 @@ __global__ void __launch_bounds__(FINISH_THREADS) finish_product(E epilogue, int
 }
 
 /* The whole product: a block makes a tile of 64 x 64, a thread 4 x 4 of it, in float32 and in the order of k. */
-template <typename E, typename T>
+template <typename T, typename C>
 __global__ void __launch_bounds__(PRODUCT_THREADS, 3)
-make_product(E epilogue, int64_t m, int64_t k, bool transpose_a, bool transpose_b, const T *a, const T *b)
+make_product(any_epilogue<T, C> epilogue, int64_t m, int64_t k, bool transpose_a, bool transpose_b, const T *a, const T *b)
 {
     constexpr int TILE = PRODUCT_TILE, STEP = PRODUCT_STEP, EACH = PRODUCT_EACH, SIDE = TILE / EACH;
     __shared__ float a_tile[STEP][TILE + 1], b_tile[STEP][TILE + 1];
-    const int64_t n = epilogue.n, across = (n + TILE - 1) / TILE;
+    const int64_t n = epilogue.parts.n, across = (n + TILE - 1) / TILE;
     const int64_t row = blockIdx.x / across * TILE, column = blockIdx.x % across * TILE;
     const int y = threadIdx.x / SIDE, x = threadIdx.x % SIDE;
     float sum[EACH][EACH] = {};
@@ -175,10 +198,11 @@ static inline dt_status run_finish(const dt_queue *q, dt_dtype t, const dt_matmu
 /* Product and epilogue in one kernel. */
 static inline dt_status run_own(const dt_queue *q, dt_dtype t, const dt_matmul_args *x)
 {
-    return by_epilogue(t, x, [&](auto e) {
-        typedef std::remove_pointer_t<decltype(e.pre)> T;
+    return by_product_types(t, x->c_type, [&](auto t_zero, auto c_zero) {
+        typedef decltype(t_zero) T;
+        any_epilogue<T, decltype(c_zero)> e = {{}, x->act, x->act_grad_of != NULL};
         const int64_t blocks = ceil_div<int64_t>(x->m, PRODUCT_TILE) * ceil_div<int64_t>(x->n, PRODUCT_TILE);
-        fill_epilogue(e, x, true, x->accumulate ? x->c : x->residual);
+        fill_epilogue(e.parts, x, true, x->accumulate ? x->c : x->residual);
         make_product<<<(unsigned)blocks, PRODUCT_THREADS, 0, stream_of(q)>>>(
             e, x->m, x->k, x->transpose_a, x->transpose_b, (const T *)x->a, (const T *)x->b);
         return launched();
