@@ -71,7 +71,7 @@ static void add(dt_bench_trial *t)
     const void *a = dt_bench_in(t, n), *b = dt_bench_in(t, n);
     void *y = dt_bench_out(t, n);
     if (dt_bench_work(t, (double)n, 3 * size(t) * (double)n))
-        t->status = t->kernels->add(queue(t), t->type, n, a, b, y);
+        t->status = t->kernels->add(queue(t), t->type, false, n, a, b, y);
 }
 
 static void gelu(dt_bench_trial *t)

@@ -69,6 +69,7 @@ struct dt_tensor {
     dt_node *maker; /* NULL for the persistent kinds */
     int maker_output;
     bool needs_grad;
+    bool trunk; /* part of the residual stream, which may be kept in a wider type than the rest */
     dt_use *uses; /* the inputs that read it, once each, in no particular order */
     const dt_param *param; /* DT_PARAM, DT_GRADIENT */
     dt_state *state;       /* DT_STATE */

@@ -36,6 +36,10 @@ struct dt_op {
     /* Bit i: input i, output k is of the wide type (dt_dtype_wide) of what the operator computes in, not of that type
      * itself: vectors, statistics, losses and weights, gradients of parameters. */
     unsigned wide_inputs, wide_outputs;
+    /* The same of the trunk, which is the residual stream that branches are added to, where it passes through the
+     * operator: all of these are of the type that it computes in, or all of the wide one. An operator that has these
+     * alone computes in their type. */
+    unsigned trunk_inputs, trunk_outputs;
     unsigned accumulates; /* bit k: the kernel can add to output k instead of overwriting it */
     /* Checks inputs and makes outputs (dt_node_output) for the bits in `wanted`. On failure calls dt_graph_fail. */
     bool (*shape)(dt_graph *, dt_node *, unsigned wanted);

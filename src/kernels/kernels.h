@@ -4,8 +4,9 @@
  * Conventions. `t` is the type of every `void` array unless said otherwise: DT_F32 everywhere, DT_F64 on the CPU,
  * DT_BF16 on CUDA. Vectors and scalars (alpha, shift, gamma, beta, bias, mean, rstd, lse, cls, position), class
  * targets, sample weights, losses, sums and every gradient of a parameter have the wide type dt_dtype_wide(t), float32
- * for bfloat16 and else t itself, which is also the type of the arithmetic in between. Arrays are row-major and
- * contiguous and start at multiples of 16 bytes.
+ * for bfloat16 and else t itself, which is also the type of the arithmetic in between. The trunk, which is the residual
+ * stream that branches are added to, and its gradient are of the wide type where a flag says so. Arrays are row-major
+ * and contiguous and start at multiples of 16 bytes.
  * Optional arrays may be NULL. `accumulate` says that the outputs so marked are added to instead of overwritten. Every
  * reduction adds in a fixed order that depends on the shapes alone. Nothing allocates: `scratch` has the size that the
  * ..._scratch function of the same name tells. Outputs may alias an input only where said. On CUDA a function returns
@@ -52,6 +53,7 @@ typedef struct dt_matmul_args {
 typedef struct dt_row_norm_args { /* LayerNorm; RMSNorm when `center` is false */
     int64_t rows, channels;
     bool center;
+    bool wide_trunk;          /* x and sum are wide */
     double epsilon;
     const void *x;
     const void *residual;     /* forward: x + residual is normalised and stored in sum */
@@ -64,10 +66,12 @@ typedef struct dt_row_norm_args { /* LayerNorm; RMSNorm when `center` is false *
 typedef struct dt_row_norm_grad_args {
     int64_t rows, channels;
     bool center;
+    bool wide_trunk;       /* x, dsum and dx are wide */
     const void *x, *gamma, *mean, *rstd; /* x: what was normalised */
     const void *dy;
     const void *dsum;      /* added to dx: gradient that reaches the sum by another way */
-    void *dx;              /* may be dy or dsum; NULL: not wanted */
+    void *dx;              /* may be dy, if of its type, or dsum; NULL: not wanted */
+    void *dresidual;       /* with a wide trunk: dx rounded to t, for the branch; NULL: not wanted */
     void *dgamma, *dbeta;  /* [channels]; NULL: not wanted */
     bool accumulate_gamma, accumulate_beta;
     void *scratch;
@@ -77,6 +81,7 @@ typedef struct dt_row_norm_grad_args {
 typedef struct dt_point_norm_args {
     int64_t rows, channels;
     dt_pointwise kind;
+    bool wide_trunk;
     const void *x;
     const void *residual; /* as above */
     void *sum;
@@ -88,9 +93,11 @@ typedef struct dt_point_norm_args {
 typedef struct dt_point_norm_grad_args {
     int64_t rows, channels;
     dt_pointwise kind;
+    bool wide_trunk;
     const void *x, *alpha, *shift, *gamma;
     const void *dy, *dsum;
-    void *dx; /* may be dy or dsum */
+    void *dx; /* may be dy, if of its type, or dsum */
+    void *dresidual;
     void *dalpha, *dshift, *dgamma, *dbeta; /* NULL: not wanted */
     bool accumulate_alpha, accumulate_shift, accumulate_gamma, accumulate_beta;
     void *scratch;
@@ -190,8 +197,8 @@ typedef struct dt_kernels {
     /* y[n] (+)= sum over rows of x[rows, n]; y is wide */
     dt_status (*column_sum)(const dt_queue *, dt_dtype t, int64_t rows, int64_t n, const void *x, void *y,
                             bool accumulate, void *scratch);
-    /* y may be a or b */
-    dt_status (*add)(const dt_queue *, dt_dtype t, int64_t n, const void *a, const void *b, void *y);
+    /* y may be a, or b if of its type; wide_trunk: a and y are wide */
+    dt_status (*add)(const dt_queue *, dt_dtype t, bool wide_trunk, int64_t n, const void *a, const void *b, void *y);
     dt_status (*scale)(const dt_queue *, dt_dtype t, int64_t n, double by, const void *x, void *y); /* y may be x */
     /* y = by[0] x, by of the wide type; y may be x. Its gradient: dx = by dy, which may be dy; dby (+)= sum(x dy).
      * Either may be NULL: not wanted. */
@@ -233,13 +240,15 @@ typedef struct dt_kernels {
                           int64_t p, const void *images, void *patches);
     dt_status (*unpatchify)(const dt_queue *, dt_dtype t, int64_t batch, int64_t channels, int64_t rows, int64_t cols,
                             int64_t p, const void *patches, void *images);
-    /* y[b, tokens + (cls?1:0), c] = (cls, x) + position, position[tokens + (cls?1:0), c] or NULL */
-    dt_status (*embed_tokens)(const dt_queue *, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                              const void *x, const void *cls, const void *position, void *y);
-    /* dx = dy without the class row; dposition (+)= sum over the batch; dcls (+)= its row 0. NULL: not wanted */
-    dt_status (*embed_tokens_grad)(const dt_queue *, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                                   bool has_cls, const void *dy, void *dx, void *dcls, void *dposition,
-                                   bool accumulate_cls, bool accumulate_position, void *scratch);
+    /* y[b, tokens + (cls?1:0), c] = (cls, x) + position, position[tokens + (cls?1:0), c] or NULL; wide_trunk: y is
+     * wide */
+    dt_status (*embed_tokens)(const dt_queue *, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                              int64_t channels, const void *x, const void *cls, const void *position, void *y);
+    /* dx = dy without the class row; dposition (+)= sum over the batch; dcls (+)= its row 0. NULL: not wanted.
+     * wide_trunk: dy is wide */
+    dt_status (*embed_tokens_grad)(const dt_queue *, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                                   int64_t channels, bool has_cls, const void *dy, void *dx, void *dcls,
+                                   void *dposition, bool accumulate_cls, bool accumulate_position, void *scratch);
     /* y[b,c] = mean over tokens first .. first+count-1 of x[b,tokens,c]; the gradient is zero outside */
     dt_status (*token_mean)(const dt_queue *, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
                             int64_t first, int64_t count, const void *x, void *y);
@@ -289,7 +298,8 @@ typedef struct dt_kernels {
     dt_status (*ema)(const dt_queue *, dt_dtype t, int64_t n, double decay, const int32_t *finite, const void *value,
                      void *average);
 
-    /* Bytes of scratch, a function of the shapes and of the kind of device. */
+    /* Bytes of scratch, a function of the shapes and of the kind of device. For the gradients of norms and of
+     * embed_tokens t is the trunk's type. */
     int64_t (*matmul_scratch)(const dt_device_info *, dt_dtype t, const dt_matmul_args *);
     int64_t (*column_sum_scratch)(const dt_device_info *, dt_dtype t, int64_t rows, int64_t n);
     int64_t (*row_norm_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t rows, int64_t channels);

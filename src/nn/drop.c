@@ -20,5 +20,6 @@ dt_tensor *dt_nn_residual(dt_nn_graph *ng, dt_tensor *x, dt_tensor *branch, doub
 {
     dt_drop_attr attr = next_drop(ng, rate);
     if (drops(ng, rate)) branch = dt_drop_path(ng->graph, branch, ng->sample, ng->step, attr);
+    if (x) x->trunk = true;
     return dt_add(ng->graph, x, branch);
 }

@@ -56,7 +56,8 @@ dt_tensor *dt_nn_mlp(dt_nn_graph *, dt_tensor *x, const char *name, int64_t hidd
 /* images [B, c, H, W] to [B, N, out]: a convolution with stride = kernel = patch, as a product. `<name>.weight` is
  * published as [out, c, p, p] */
 dt_tensor *dt_nn_patch_embed(dt_nn_graph *, dt_tensor *images, const char *name, int64_t patch, int64_t out);
-/* x + drop_path(branch): in training a sample's branch is left out with probability `rate` */
+/* x + drop_path(branch): in training a sample's branch is left out with probability `rate`. x and the sum are the
+ * residual stream: what of the model lies on it follows from these calls. */
 dt_tensor *dt_nn_residual(dt_nn_graph *, dt_tensor *x, dt_tensor *branch, double rate);
 dt_tensor *dt_nn_dropout(dt_nn_graph *, dt_tensor *x); /* with model.dropout, in training */
 

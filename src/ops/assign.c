@@ -23,7 +23,8 @@ static dt_status accumulate_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *slot = node->in[TARGET], *gradient = node->in[SOURCE];
     if (!exec->accumulate) return exec->kernels->copy(exec->queue, dt_rule_bytes(slot), gradient->data, slot->data);
-    return exec->kernels->add(exec->queue, slot->dtype, dt_rule_elements(slot), slot->data, gradient->data, slot->data);
+    return exec->kernels->add(exec->queue, slot->dtype, false, dt_rule_elements(slot), slot->data, gradient->data,
+                              slot->data);
 }
 
 const dt_op dt_op_accumulate = {

@@ -58,6 +58,8 @@ static dt_drop_args describe(const dt_node *node)
         .max_outputs = 1,                                                                \
         .flags = DT_OP_CHEAP,                                                            \
         .in_place = 1u << X,                                                             \
+        .trunk_inputs = 1u << X,                                                         \
+        .trunk_outputs = 1,                                                              \
         .shape = drop_shape,                                                             \
         .grad = drop_grad,                                                               \
         .cost = drop_cost,                                                               \

@@ -86,7 +86,7 @@ bool dt_is_filled(const dt_tensor *x, double value)
     return x->maker && x->maker->op == &dt_op_fill && ((const fill_attr *)x->maker->attr)->value == value;
 }
 
-/* --- add --- */
+/* --- add: of which the first input and the output may be the trunk --- */
 
 static bool add_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
@@ -96,15 +96,16 @@ static bool add_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 
 static void add_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    din[0] = din[1] = dout[0];
+    din[0] = dout[0];
+    din[1] = dt_cast(graph, dout[0], node->in[1]->dtype);
 }
 
 static dt_cost add_cost(const dt_node *node) { return dt_rule_cost(node, (double)dt_rule_elements(node->out[0])); }
 
 static dt_status add_run(const dt_node *node, const dt_exec *exec)
 {
-    const dt_tensor *y = node->out[0];
-    return exec->kernels->add(exec->queue, y->dtype, dt_rule_elements(y), node->in[0]->data, node->in[1]->data,
+    const dt_tensor *a = node->in[0], *b = node->in[1], *y = node->out[0];
+    return exec->kernels->add(exec->queue, b->dtype, dt_rule_wide_trunk(a, b), dt_rule_elements(y), a->data, b->data,
                               y->data);
 }
 
@@ -113,6 +114,8 @@ const dt_op dt_op_add = {
     .max_outputs = 1,
     .flags = DT_OP_CHEAP,
     .in_place = 3,
+    .trunk_inputs = 1,
+    .trunk_outputs = 1,
     .shape = add_shape,
     .grad = add_grad,
     .cost = add_cost,
@@ -152,6 +155,8 @@ const dt_op dt_op_scale = {
     .max_outputs = 1,
     .flags = DT_OP_CHEAP,
     .in_place = 1,
+    .trunk_inputs = 1,
+    .trunk_outputs = 1,
     .shape = scale_shape,
     .grad = scale_grad,
     .cost = scale_cost,

@@ -35,14 +35,15 @@ static bool matmul_fits(dt_graph *graph, const dt_node *node)
 static bool matmul_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_matmul_attr *attr = node->attr;
-    const dt_tensor *a = node->in[DT_MATMUL_A];
+    const dt_tensor *a = node->in[DT_MATMUL_A], *residual = node->in[DT_MATMUL_RESIDUAL];
     if (!dt_rule_types(graph, node, (1u << DT_MATMUL_INPUTS) - 1) || !matmul_fits(graph, node)) return false;
     sizes size = sizes_of(node);
+    dt_dtype type = residual ? residual->dtype : attr->wide ? dt_dtype_wide(a->dtype) : a->dtype;
     dt_shape c = attr->transpose_a ? DT_SHAPE(size.m, size.n) : dt_rule_with_last(&a->shape, size.n);
     if (!dt_rule_shape(graph, node, DT_MATMUL_BIAS, "bias", &DT_SHAPE(size.n)) ||
         !dt_rule_shape(graph, node, DT_MATMUL_RESIDUAL, "residual", &c) ||
         !dt_rule_shape(graph, node, DT_MATMUL_ACT_GRAD_OF, "the input of the activation", &c) ||
-        !dt_node_output(graph, node, DT_MATMUL_C, attr->wide ? dt_dtype_wide(a->dtype) : a->dtype, &c))
+        !dt_node_output(graph, node, DT_MATMUL_C, type, &c))
         return false;
     return !dt_rule_wanted(wanted, DT_MATMUL_PRE) || dt_node_output(graph, node, DT_MATMUL_PRE, a->dtype, &c);
 }
@@ -81,8 +82,8 @@ static dt_tensor *gradient_of_b(dt_graph *graph, const dt_node *node, dt_tensor 
 static void matmul_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
     const dt_matmul_attr *attr = node->attr;
-    dt_tensor *dc = dout[DT_MATMUL_C];
-    if (dt_rule_wants(node, DT_MATMUL_RESIDUAL)) din[DT_MATMUL_RESIDUAL] = dc;
+    dt_tensor *dc = dt_cast(graph, dout[DT_MATMUL_C], node->in[DT_MATMUL_A]->dtype); /* c may be of the trunk */
+    if (dt_rule_wants(node, DT_MATMUL_RESIDUAL)) din[DT_MATMUL_RESIDUAL] = dout[DT_MATMUL_C];
     if (attr->act != DT_ACT_NONE) {
         if (!node->out[DT_MATMUL_PRE]) {
             dt_graph_fail(graph, "matmul: differentiated, but built without the value before its activation");
@@ -145,6 +146,8 @@ const dt_op dt_op_matmul = {
     .in_place = 1u << DT_MATMUL_RESIDUAL,
     .accumulates = 1u << DT_MATMUL_C,
     .wide_inputs = 1u << DT_MATMUL_BIAS,
+    .trunk_inputs = 1u << DT_MATMUL_RESIDUAL,
+    .trunk_outputs = 1u << DT_MATMUL_C,
     .shape = matmul_shape,
     .grad = matmul_grad,
     .cost = matmul_cost,

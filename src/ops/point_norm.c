@@ -31,10 +31,11 @@ static dt_cost point_norm_cost(const dt_node *node)
 static dt_status point_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_point_norm_attr *attr = node->attr;
-    const dt_tensor *x = node->in[DT_NORM_X];
+    const dt_tensor *x = node->in[DT_NORM_X], *y = node->out[DT_NORM_Y];
     const dt_point_norm_args args = {
         .rows = dt_shape_rows(&x->shape),
         .channels = dt_shape_last(&x->shape),
+        .wide_trunk = dt_rule_wide_trunk(x, y),
         .kind = attr->kind,
         .x = x->data,
         .residual = dt_rule_data(node->in[DT_NORM_RESIDUAL]),
@@ -43,9 +44,9 @@ static dt_status point_norm_run(const dt_node *node, const dt_exec *exec)
         .shift = dt_rule_data(node->in[DT_NORM_SHIFT]),
         .gamma = dt_rule_data(node->in[DT_NORM_GAMMA]),
         .beta = dt_rule_data(node->in[DT_NORM_BETA]),
-        .y = node->out[DT_NORM_Y]->data,
+        .y = y->data,
     };
-    return exec->kernels->point_norm(exec->queue, x->dtype, &args);
+    return exec->kernels->point_norm(exec->queue, y->dtype, &args);
 }
 
 /* --- the gradient --- */
@@ -56,7 +57,7 @@ enum { DALPHA = DT_NORM_DMORE, DSHIFT };
 /* Without dy, only dsum reaches x and residual. */
 static void point_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    dt_tensor *dx = dout[DT_NORM_SUM];
+    dt_tensor *dx = dout[DT_NORM_SUM], *dresidual = NULL;
     if (dout[DT_NORM_Y]) {
         dt_tensor *const in[GRAD_INPUTS] = {
             [DT_NORM_DY] = dout[DT_NORM_Y],
@@ -66,30 +67,24 @@ static void point_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor 
             [ALPHA] = node->in[DT_NORM_ALPHA],
             [SHIFT] = node->in[DT_NORM_SHIFT],
         };
-        unsigned wanted = 1u << DT_NORM_DX; /* which the kernel always writes */
+        unsigned wanted = 1u << DT_NORM_DX | dt_norm_wants_dresidual(node); /* dx is always written */
         for (int i = DT_NORM_GAMMA; i <= DT_NORM_SHIFT; i++)
             wanted |= (unsigned)dt_rule_wants(node, i) << (i - DT_NORM_GAMMA + DT_NORM_DGAMMA);
         dt_node *grad = dt_node_add(graph, &dt_op_point_norm_grad, node->attr, in, GRAD_INPUTS, wanted);
         if (!grad) return;
         dx = grad->out[DT_NORM_DX];
+        dresidual = grad->out[DT_NORM_DRESIDUAL];
         for (int i = DT_NORM_GAMMA; i <= DT_NORM_SHIFT; i++) din[i] = grad->out[i - DT_NORM_GAMMA + DT_NORM_DGAMMA];
     }
-    dt_norm_share_dx(node, dx, din);
+    dt_norm_share_dx(graph, node, dx, dresidual, din);
 }
 
 static bool point_norm_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_tensor *dy = node->in[DT_NORM_DY], *alpha = node->in[ALPHA], *shift = node->in[SHIFT];
-    dt_shape channels = DT_SHAPE(dt_shape_last(&dy->shape));
-    if (!dt_norm_grad_check(graph, node)) return false;
-    const dt_shape *shapes[] = {[DT_NORM_DX] = &dy->shape,
-                                [DT_NORM_DGAMMA] = &channels,
-                                [DT_NORM_DBETA] = &channels,
-                                [DALPHA] = alpha ? &alpha->shape : NULL,
-                                [DSHIFT] = shift ? &shift->shape : NULL};
-    for (int k = DT_NORM_DX; k <= DSHIFT; k++)
-        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, dy->dtype, shapes[k])) return false;
-    return true;
+    return dt_norm_grad_shape(graph, node, wanted) &&
+           (!dt_rule_wanted(wanted, DALPHA) || dt_node_output(graph, node, DALPHA, dy->dtype, &alpha->shape)) &&
+           (!dt_rule_wanted(wanted, DSHIFT) || dt_node_output(graph, node, DSHIFT, dy->dtype, &shift->shape));
 }
 
 static dt_cost point_norm_grad_cost(const dt_node *node)
@@ -101,8 +96,8 @@ static dt_cost point_norm_grad_cost(const dt_node *node)
 
 static int64_t point_norm_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const dt_tensor *dy = node->in[DT_NORM_DY];
-    return kernels->point_norm_grad_scratch(info, dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
+    const dt_tensor *x = node->in[DT_NORM_GRAD_X];
+    return kernels->point_norm_grad_scratch(info, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
 }
 
 static dt_status point_norm_grad_run(const dt_node *node, const dt_exec *exec)
@@ -129,6 +124,8 @@ const dt_op dt_op_point_norm = {
     .max_outputs = DT_NORM_SUM + 1,
     .flags = DT_OP_CHEAP,
     .wide_inputs = 1u << DT_NORM_GAMMA | 1u << DT_NORM_BETA | 1u << DT_NORM_ALPHA | 1u << DT_NORM_SHIFT,
+    .trunk_inputs = 1u << DT_NORM_X,
+    .trunk_outputs = 1u << DT_NORM_SUM,
     .shape = point_norm_shape,
     .grad = point_norm_backward,
     .cost = point_norm_cost,
@@ -138,11 +135,13 @@ const dt_op dt_op_point_norm = {
 const dt_op dt_op_point_norm_grad = {
     .name = "point_norm_grad",
     .attr_size = sizeof(dt_point_norm_attr),
-    .max_outputs = DSHIFT + 1,
+    .max_outputs = DT_NORM_DRESIDUAL + 1,
     .in_place = 1u << DT_NORM_DY | 1u << DT_NORM_DSUM,
     .accumulates = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA | 1u << DALPHA | 1u << DSHIFT,
     .wide_inputs = 1u << DT_NORM_GRAD_GAMMA | 1u << ALPHA | 1u << SHIFT,
     .wide_outputs = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA | 1u << DALPHA | 1u << DSHIFT,
+    .trunk_inputs = 1u << DT_NORM_DSUM | 1u << DT_NORM_GRAD_X,
+    .trunk_outputs = 1u << DT_NORM_DX,
     .shape = point_norm_grad_shape,
     .cost = point_norm_grad_cost,
     .workspace = point_norm_grad_workspace,

@@ -24,10 +24,11 @@ static dt_cost row_norm_cost(const dt_node *node)
 static dt_status row_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_row_norm_attr *attr = node->attr;
-    const dt_tensor *x = node->in[DT_NORM_X];
+    const dt_tensor *x = node->in[DT_NORM_X], *y = node->out[DT_NORM_Y];
     const dt_row_norm_args args = {
         .rows = dt_shape_rows(&x->shape),
         .channels = dt_shape_last(&x->shape),
+        .wide_trunk = dt_rule_wide_trunk(x, y),
         .center = attr->center,
         .epsilon = attr->epsilon,
         .x = x->data,
@@ -35,11 +36,11 @@ static dt_status row_norm_run(const dt_node *node, const dt_exec *exec)
         .sum = dt_rule_data(node->out[DT_NORM_SUM]),
         .gamma = dt_rule_data(node->in[DT_NORM_GAMMA]),
         .beta = dt_rule_data(node->in[DT_NORM_BETA]),
-        .y = node->out[DT_NORM_Y]->data,
+        .y = y->data,
         .mean = dt_rule_data(node->out[DT_NORM_MEAN]),
         .rstd = node->out[DT_NORM_RSTD]->data,
     };
-    return exec->kernels->row_norm(exec->queue, x->dtype, &args);
+    return exec->kernels->row_norm(exec->queue, y->dtype, &args);
 }
 
 /* --- the gradient --- */
@@ -49,7 +50,7 @@ enum { MEAN = DT_NORM_GRAD_MORE, RSTD, GRAD_INPUTS };
 /* Without dy, only dsum reaches x and residual. */
 static void row_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
-    dt_tensor *dx = dout[DT_NORM_SUM];
+    dt_tensor *dx = dout[DT_NORM_SUM], *dresidual = NULL;
     bool wants_x = dt_rule_wants(node, DT_NORM_X) || dt_rule_wants(node, DT_NORM_RESIDUAL);
     if (dout[DT_NORM_Y]) {
         dt_tensor *const in[GRAD_INPUTS] = {
@@ -60,28 +61,17 @@ static void row_norm_backward(dt_graph *graph, const dt_node *node, dt_tensor *c
             [MEAN] = node->out[DT_NORM_MEAN],
             [RSTD] = node->out[DT_NORM_RSTD],
         };
-        unsigned wanted = (unsigned)wants_x << DT_NORM_DX |
+        unsigned wanted = (unsigned)wants_x << DT_NORM_DX | dt_norm_wants_dresidual(node) |
                           (unsigned)dt_rule_wants(node, DT_NORM_GAMMA) << DT_NORM_DGAMMA |
                           (unsigned)dt_rule_wants(node, DT_NORM_BETA) << DT_NORM_DBETA;
         dt_node *grad = dt_node_add(graph, &dt_op_row_norm_grad, node->attr, in, GRAD_INPUTS, wanted);
         if (!grad) return;
         dx = grad->out[DT_NORM_DX];
+        dresidual = grad->out[DT_NORM_DRESIDUAL];
         din[DT_NORM_GAMMA] = grad->out[DT_NORM_DGAMMA];
         din[DT_NORM_BETA] = grad->out[DT_NORM_DBETA];
     }
-    dt_norm_share_dx(node, dx, din);
-}
-
-static bool row_norm_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
-{
-    const dt_tensor *dy = node->in[DT_NORM_DY];
-    dt_shape channels = DT_SHAPE(dt_shape_last(&dy->shape));
-    if (!dt_norm_grad_check(graph, node)) return false;
-    for (int k = DT_NORM_DX; k <= DT_NORM_DBETA; k++) {
-        const dt_shape *shape = k == DT_NORM_DX ? &dy->shape : &channels;
-        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, dy->dtype, shape)) return false;
-    }
-    return true;
+    dt_norm_share_dx(graph, node, dx, dresidual, din);
 }
 
 static dt_cost row_norm_grad_cost(const dt_node *node)
@@ -91,8 +81,8 @@ static dt_cost row_norm_grad_cost(const dt_node *node)
 
 static int64_t row_norm_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const dt_tensor *dy = node->in[DT_NORM_DY];
-    return kernels->row_norm_grad_scratch(info, dy->dtype, dt_shape_rows(&dy->shape), dt_shape_last(&dy->shape));
+    const dt_tensor *x = node->in[DT_NORM_GRAD_X];
+    return kernels->row_norm_grad_scratch(info, x->dtype, dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
 }
 
 static dt_status row_norm_grad_run(const dt_node *node, const dt_exec *exec)
@@ -116,6 +106,8 @@ const dt_op dt_op_row_norm = {
     .flags = DT_OP_CHEAP,
     .wide_inputs = 1u << DT_NORM_GAMMA | 1u << DT_NORM_BETA,
     .wide_outputs = 1u << DT_NORM_MEAN | 1u << DT_NORM_RSTD,
+    .trunk_inputs = 1u << DT_NORM_X,
+    .trunk_outputs = 1u << DT_NORM_SUM,
     .shape = row_norm_shape,
     .grad = row_norm_backward,
     .cost = row_norm_cost,
@@ -125,12 +117,14 @@ const dt_op dt_op_row_norm = {
 const dt_op dt_op_row_norm_grad = {
     .name = "row_norm_grad",
     .attr_size = sizeof(dt_row_norm_attr),
-    .max_outputs = DT_NORM_DBETA + 1,
+    .max_outputs = DT_NORM_DRESIDUAL + 1,
     .in_place = 1u << DT_NORM_DY | 1u << DT_NORM_DSUM,
     .accumulates = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA,
     .wide_inputs = 1u << DT_NORM_GRAD_GAMMA | 1u << MEAN | 1u << RSTD,
     .wide_outputs = 1u << DT_NORM_DGAMMA | 1u << DT_NORM_DBETA,
-    .shape = row_norm_grad_shape,
+    .trunk_inputs = 1u << DT_NORM_DSUM | 1u << DT_NORM_GRAD_X,
+    .trunk_outputs = 1u << DT_NORM_DX,
+    .shape = dt_norm_grad_shape,
     .cost = row_norm_grad_cost,
     .workspace = row_norm_grad_workspace,
     .run = row_norm_grad_run,

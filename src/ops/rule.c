@@ -4,17 +4,30 @@
 #include "ops/ops.h"
 
 static bool is_wide(const dt_node *node, int i) { return (node->op->wide_inputs >> i) & 1u; }
+static bool is_trunk(const dt_node *node, int i) { return (node->op->trunk_inputs >> i) & 1u; }
 
-/* The first input in `mask` that is of the type that the operator computes in; if all are wide, the first of them. */
+static const dt_tensor *first_of(const dt_node *node, unsigned mask)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->in[i] && ((mask >> i) & 1u)) return node->in[i];
+    return NULL;
+}
+
+/* The first input in `mask` that is of the type that the operator computes in, as far as the others tell: else the
+ * first of the trunk, else the first of all. */
 static const dt_tensor *first_typed(const dt_node *node, unsigned mask)
 {
-    const dt_tensor *wide = NULL;
-    for (int i = 0; i < node->input_count; i++) {
-        if (!node->in[i] || !((mask >> i) & 1u)) continue;
-        if (!is_wide(node, i)) return node->in[i];
-        if (!wide) wide = node->in[i];
-    }
-    return wide;
+    const dt_tensor *first = first_of(node, mask & ~node->op->wide_inputs & ~node->op->trunk_inputs);
+    if (!first) first = first_of(node, mask & ~node->op->wide_inputs);
+    return first ? first : first_of(node, mask);
+}
+
+/* The trunk has either type, the same in all inputs. */
+static bool has_type(const dt_node *node, unsigned mask, int i, dt_dtype computed)
+{
+    dt_dtype have = node->in[i]->dtype, wide = dt_dtype_wide(computed);
+    if (!is_trunk(node, i)) return have == (is_wide(node, i) ? wide : computed);
+    return (have == computed || have == wide) && have == first_of(node, mask & node->op->trunk_inputs)->dtype;
 }
 
 bool dt_rule_types(dt_graph *graph, const dt_node *node, unsigned mask)
@@ -28,7 +41,7 @@ bool dt_rule_types(dt_graph *graph, const dt_node *node, unsigned mask)
                           dt_dtype_name(x->dtype));
             return false;
         }
-        if (x->dtype != (is_wide(node, i) ? dt_dtype_wide(first->dtype) : first->dtype)) {
+        if (!has_type(node, mask, i, first->dtype)) {
             dt_graph_fail(graph, "%s: inputs of types %s and %s", node->op->name, dt_dtype_name(first->dtype),
                           dt_dtype_name(x->dtype));
             return false;

@@ -5,7 +5,7 @@
 #include "graph/op.h"
 
 /* The inputs in `mask` that are present have one common floating-point type, or its wide type where the operator says
- * so. Fails the graph otherwise. */
+ * so; those of the trunk have all one of the two. Fails the graph otherwise. */
 bool dt_rule_types(dt_graph *, const dt_node *, unsigned mask);
 /* Input `i`, if present, has the type or shape given. `name` is what the message calls it; it shows input 0 too. */
 bool dt_rule_type(dt_graph *, const dt_node *, int i, const char *name, dt_dtype);
@@ -27,6 +27,12 @@ dt_tensor *dt_rule_reshaped(dt_graph *, dt_tensor *x, const dt_shape *);
 static inline bool dt_rule_wants(const dt_node *node, int input) /* a gradient for this input */
 {
     return node->in[input] && node->in[input]->needs_grad;
+}
+
+/* Is `trunk` wider than `other`, which is of the type that the operator computes in? */
+static inline bool dt_rule_wide_trunk(const dt_tensor *trunk, const dt_tensor *other)
+{
+    return trunk->dtype != other->dtype;
 }
 
 static inline int64_t dt_rule_elements(const dt_tensor *x) { return dt_shape_count(&x->shape); }

@@ -26,13 +26,17 @@ static dt_status embed_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[X];
     const int64_t *dim = x->shape.dim;
-    return exec->kernels->embed_tokens(exec->queue, x->dtype, dim[0], dim[1], dim[2], x->data,
-                                       dt_rule_data(node->in[CLS]), dt_rule_data(node->in[POSITION]),
-                                       node->out[0]->data);
+    return exec->kernels->embed_tokens(exec->queue, x->dtype, dt_rule_wide_trunk(node->out[0], x), dim[0], dim[1],
+                                       dim[2], x->data, dt_rule_data(node->in[CLS]),
+                                       dt_rule_data(node->in[POSITION]), node->out[0]->data);
 }
 
-/* Its gradient. Input dy; outputs dx, dcls, dposition. Attribute: bool, is there a class token? */
+/* Its gradient. Input dy; outputs dx, dcls, dposition. */
 enum { DX, DCLS, DPOSITION };
+typedef struct embed_grad_attr {
+    bool has_cls;
+    dt_dtype type; /* of x and dx, where dy is the trunk's and wider */
+} embed_grad_attr;
 
 /* Without a class token dx is dy, and only the position embedding may need a node. */
 static void embed_backward(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
@@ -41,26 +45,27 @@ static void embed_backward(dt_graph *graph, const dt_node *node, dt_tensor *cons
     unsigned wanted = (unsigned)(has_cls && dt_rule_wants(node, X)) << DX | (unsigned)dt_rule_wants(node, CLS) << DCLS |
                       (unsigned)dt_rule_wants(node, POSITION) << DPOSITION;
     if (wanted) {
-        dt_node *grad = dt_node_add(graph, &dt_op_embed_tokens_grad, &has_cls, dout, 1, wanted);
+        embed_grad_attr attr = {has_cls, node->in[X]->dtype};
+        dt_node *grad = dt_node_add(graph, &dt_op_embed_tokens_grad, &attr, dout, 1, wanted);
         if (!grad) return;
         din[X] = grad->out[DX];
         din[CLS] = grad->out[DCLS];
         din[POSITION] = grad->out[DPOSITION];
     }
-    if (!has_cls && dt_rule_wants(node, X)) din[X] = dout[0];
+    if (!has_cls && dt_rule_wants(node, X)) din[X] = dt_cast(graph, dout[0], node->in[X]->dtype);
 }
 
 static bool embed_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
-    const bool *has_cls = node->attr;
+    const embed_grad_attr *attr = node->attr;
     const dt_tensor *dy = node->in[0];
     if (!dt_rule_types(graph, node, 1) || !dt_rule_rank(graph, node, 0, "the output's gradient", 3)) return false;
     const int64_t *dim = dy->shape.dim;
-    const dt_shape shapes[] = {[DX] = DT_SHAPE(dim[0], dim[1] - *has_cls, dim[2]),
+    const dt_shape shapes[] = {[DX] = DT_SHAPE(dim[0], dim[1] - attr->has_cls, dim[2]),
                                [DCLS] = DT_SHAPE(dim[2]),
                                [DPOSITION] = DT_SHAPE(dim[1], dim[2])};
     for (int k = DX; k <= DPOSITION; k++)
-        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, dy->dtype, &shapes[k])) return false;
+        if (dt_rule_wanted(wanted, k) && !dt_node_output(graph, node, k, attr->type, &shapes[k])) return false;
     return true;
 }
 
@@ -71,19 +76,20 @@ static dt_cost embed_grad_cost(const dt_node *node)
 
 static int64_t embed_grad_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
 {
-    const bool *has_cls = node->attr;
+    const embed_grad_attr *attr = node->attr;
     const dt_tensor *dy = node->in[0];
     const int64_t *dim = dy->shape.dim;
-    return kernels->embed_tokens_grad_scratch(info, dy->dtype, dim[0], dim[1] - *has_cls, dim[2]);
+    return kernels->embed_tokens_grad_scratch(info, dy->dtype, dim[0], dim[1] - attr->has_cls, dim[2]);
 }
 
 static dt_status embed_grad_run(const dt_node *node, const dt_exec *exec)
 {
-    const bool *has_cls = node->attr;
+    const embed_grad_attr *attr = node->attr;
     const dt_tensor *dy = node->in[0];
     const int64_t *dim = dy->shape.dim;
-    return exec->kernels->embed_tokens_grad(exec->queue, dy->dtype, dim[0], dim[1] - *has_cls, dim[2], *has_cls,
-                                            dy->data, dt_rule_data(node->out[DX]), dt_rule_data(node->out[DCLS]),
+    return exec->kernels->embed_tokens_grad(exec->queue, attr->type, dy->dtype != attr->type, dim[0],
+                                            dim[1] - attr->has_cls, dim[2], attr->has_cls, dy->data,
+                                            dt_rule_data(node->out[DX]), dt_rule_data(node->out[DCLS]),
                                             dt_rule_data(node->out[DPOSITION]), dt_node_adds(node, exec, DCLS),
                                             dt_node_adds(node, exec, DPOSITION), node->workspace);
 }
@@ -92,6 +98,7 @@ const dt_op dt_op_embed_tokens = {
     .name = "embed_tokens",
     .max_outputs = 1,
     .wide_inputs = 1u << CLS | 1u << POSITION,
+    .trunk_outputs = 1,
     .shape = embed_shape,
     .grad = embed_backward,
     .cost = embed_cost,
@@ -100,10 +107,11 @@ const dt_op dt_op_embed_tokens = {
 
 const dt_op dt_op_embed_tokens_grad = {
     .name = "embed_tokens_grad",
-    .attr_size = sizeof(bool),
+    .attr_size = sizeof(embed_grad_attr),
     .max_outputs = 3,
     .accumulates = 1u << DCLS | 1u << DPOSITION,
     .wide_outputs = 1u << DCLS | 1u << DPOSITION,
+    .trunk_inputs = 1,
     .shape = embed_grad_shape,
     .cost = embed_grad_cost,
     .workspace = embed_grad_workspace,
@@ -174,6 +182,8 @@ const dt_op dt_op_token_mean = {
     .name = "token_mean",
     .attr_size = sizeof(mean_attr),
     .max_outputs = 1,
+    .trunk_inputs = 1,
+    .trunk_outputs = 1,
     .shape = mean_shape,
     .grad = mean_backward,
     .cost = mean_cost,

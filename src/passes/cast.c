@@ -2,8 +2,9 @@
  *
  * Model code builds in float32. In fp64 the whole graph becomes float64; only what the host feeds keeps its type and is
  * cast behind the input. In bf16 what operators compute in becomes bfloat16, what they declare as wide stays float32
- * (graph/op.h), and matrices are read from their working copies. In tf32 products may round their float32 inputs. Runs
- * before differentiation, so gradients take the types of what they belong to. */
+ * (graph/op.h), and matrices are read from their working copies. The trunk, which is the residual stream, stays float32
+ * on request: what models add branches to (nn/drop.c), and where that comes from and goes. In tf32 products may round
+ * their float32 inputs. Runs before differentiation, so gradients take the types of what they belong to. */
 #include "ops/list.h"
 #include "passes/passes.h"
 
@@ -65,34 +66,73 @@ static bool keeps_types(const dt_node *n)
 static bool is_narrowable(const dt_tensor *t) { return t && (t->dtype == DT_F32 || t->dtype == DT_BF16); }
 
 /* What is written to persistent memory is float32 like that memory; a buffer has the type that it has. */
-static bool reads_wide(const dt_node *n, int i)
+static bool reads_wide(const dt_node *n, int i, bool wide_trunk)
 {
-    return (n->op->flags & DT_OP_EFFECT) || ((n->op->wide_inputs >> i) & 1u);
+    return (n->op->flags & DT_OP_EFFECT) || ((n->op->wide_inputs >> i) & 1u) ||
+           (wide_trunk && n->in[i]->trunk && ((n->op->trunk_inputs >> i) & 1u));
 }
 
 /* Views take the type of what they show. */
-static dt_status narrow_node(dt_graph *g, dt_node *n)
+static bool makes_wide(const dt_node *n, int k, bool wide_trunk)
+{
+    if (n->op->flags & DT_OP_VIEW) return n->in[0]->dtype == DT_F32;
+    return ((n->op->wide_outputs >> k) & 1u) ||
+           (wide_trunk && n->out[k]->trunk && ((n->op->trunk_outputs >> k) & 1u));
+}
+
+static dt_status narrow_node(dt_graph *g, dt_node *n, bool wide_trunk)
 {
     for (int i = 0; i < n->input_count && !(n->op->flags & DT_OP_VIEW); i++) {
-        dt_dtype type = reads_wide(n, i) ? DT_F32 : DT_BF16;
+        if (!n->in[i]) continue;
+        dt_dtype type = reads_wide(n, i, wide_trunk) ? DT_F32 : DT_BF16;
         if (!is_narrowable(n->in[i]) || n->in[i]->dtype == type || n->in[i]->kind == DT_BUFFER) continue;
         dt_tensor *other = cast_before(g, n, n, n->in[i], type);
         if (!other) return dt_graph_status(g);
         dt_node_set_input(n, i, other);
     }
-    for (int k = 0; k < n->output_count; k++) {
-        if (!is_narrowable(n->out[k])) continue;
-        bool wide = (n->op->flags & DT_OP_VIEW) ? n->in[0]->dtype == DT_F32 : (n->op->wide_outputs >> k) & 1u;
-        n->out[k]->dtype = wide ? DT_F32 : DT_BF16;
-    }
+    for (int k = 0; k < n->output_count; k++)
+        if (is_narrowable(n->out[k])) n->out[k]->dtype = makes_wide(n, k, wide_trunk) ? DT_F32 : DT_BF16;
     return DT_OK;
 }
 
-static dt_status cast_to_bf16(dt_graph *g)
+/* Marks the tensors in `mask` of `tensors` and returns how many were not marked yet. */
+static int mark_trunk(dt_tensor *const *tensors, int count, unsigned mask)
+{
+    int marked = 0;
+    for (int i = 0; i < count; i++) {
+        if (!tensors[i] || !((mask >> i) & 1u) || tensors[i]->trunk) continue;
+        tensors[i]->trunk = true;
+        marked++;
+    }
+    return marked;
+}
+
+static bool has_trunk(dt_tensor *const *tensors, int count, unsigned mask)
+{
+    for (int i = 0; i < count; i++)
+        if (tensors[i] && ((mask >> i) & 1u) && tensors[i]->trunk) return true;
+    return false;
+}
+
+/* Where the trunk reaches an operator that it can pass through, it does, both ways, until nothing is new. */
+static void follow_trunk(dt_graph *g)
+{
+    for (int marked = 1; marked;) {
+        marked = 0;
+        for (dt_node *n = dt_graph_first(g); n; n = n->next) {
+            unsigned in = n->op->trunk_inputs, out = n->op->trunk_outputs;
+            if (has_trunk(n->in, n->input_count, in) || has_trunk(n->out, n->output_count, out))
+                marked += mark_trunk(n->in, n->input_count, in) + mark_trunk(n->out, n->output_count, out);
+        }
+    }
+}
+
+static dt_status cast_to_bf16(dt_graph *g, bool wide_residual)
 {
     for (int i = 0; i < dt_graph_tensor_count(g); i++) read_working_copy(dt_graph_tensor(g, i));
+    if (wide_residual) follow_trunk(g);
     for (dt_node *n = dt_graph_first(g); n; n = n->next)
-        if (!keeps_types(n)) DT_TRY(narrow_node(g, n));
+        if (!keeps_types(n)) DT_TRY(narrow_node(g, n, wide_residual));
     return DT_OK;
 }
 
@@ -104,12 +144,12 @@ static void allow_tf32(dt_graph *g)
         if (n->op == &dt_op_matmul) ((dt_matmul_attr *)n->attr)->tf32 = true;
 }
 
-dt_status dt_pass_cast(dt_graph *g, dt_precision precision)
+dt_status dt_pass_cast(dt_graph *g, dt_precision precision, bool wide_residual)
 {
     DT_TRY(dt_graph_status(g));
     switch (precision) {
     case DT_PRECISION_FP64: return cast_to_f64(g);
-    case DT_PRECISION_BF16: return cast_to_bf16(g);
+    case DT_PRECISION_BF16: return cast_to_bf16(g, wide_residual);
     case DT_PRECISION_TF32: allow_tf32(g); break;
     case DT_PRECISION_FP32: break;
     }

@@ -81,7 +81,7 @@ static void fuse_residual(dt_graph *g, dt_node *add)
     for (int side = 0; side < 2; side++) {
         dt_tensor *other = add->in[1 - side];
         dt_node *matmul = other == add->in[side] ? NULL : free_product(g, add->in[side], add);
-        if (!matmul) continue;
+        if (!matmul || other->dtype != add->out[0]->dtype) continue;
         dt_tensor *inputs[DT_MATMUL_INPUTS];
         for (int i = 0; i < DT_MATMUL_INPUTS; i++) inputs[i] = matmul->in[i];
         inputs[DT_MATMUL_RESIDUAL] = other;

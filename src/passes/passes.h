@@ -11,12 +11,13 @@ typedef enum dt_recompute { DT_RECOMPUTE_NONE, DT_RECOMPUTE_CHEAP, DT_RECOMPUTE_
 
 typedef struct dt_pass_options {
     dt_precision precision;
+    bool wide_residual; /* in bf16: the residual stream stays float32 */
     bool no_fuse, no_dead_nodes, no_fuse_accumulation, no_communicate; /* tests switch passes off one by one */
     dt_recompute recompute;
 } dt_pass_options;
 
 /* Types of the precision mode, with casts at the borders. Before anything else. */
-DT_MUST_USE dt_status dt_pass_cast(dt_graph *, dt_precision);
+DT_MUST_USE dt_status dt_pass_cast(dt_graph *, dt_precision, bool wide_residual);
 /* Residual add + norm, product + GELU, product + residual add, log-softmax + cross-entropy. Before differentiation. */
 DT_MUST_USE dt_status dt_pass_fuse(dt_graph *);
 /* Nodes from which no output, no effect and no gradient slot follows. */

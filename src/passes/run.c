@@ -15,7 +15,7 @@ static dt_status run_backward(dt_graph *g, dt_tensor *loss, const dt_pass_option
 dt_status dt_passes_run(dt_graph *g, dt_tensor *loss, const dt_pass_options *options)
 {
     DT_TRY(dt_graph_status(g));
-    DT_TRY(dt_pass_cast(g, options->precision));
+    DT_TRY(dt_pass_cast(g, options->precision, options->wide_residual));
     /* Fusing replaces the node that makes the loss: the loss is found again by its place among the outputs. */
     int loss_output = -1;
     for (int i = 0; loss && i < dt_graph_output_count(g); i++)

@@ -80,7 +80,7 @@ static void a_cast_takes_over_its_reader(void **state)
     dt_unit_begin(f.g, "a");
     dt_tensor *vector = dt_param_tensor(f.g, "v", DT_SHAPE(4), bias), *y = dt_gelu(f.g, vector, DT_ACT_GELU);
     dt_unit_end(f.g);
-    assert_int_equal(dt_pass_cast(f.g, DT_PRECISION_BF16), DT_OK);
+    assert_int_equal(dt_pass_cast(f.g, DT_PRECISION_BF16, false), DT_OK);
     const dt_tensor *cast = y->maker->in[0];
     assert_int_equal(cast->dtype, DT_BF16);
     assert_ptr_equal(dt_graph_only_reader(f.g, vector), cast->maker);

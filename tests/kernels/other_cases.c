@@ -14,12 +14,12 @@ static void element_size(const int64_t *d, dt_dtype t, int threads, case_sizes *
 
 static void element_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->add(&c->queue, c->t, d[0], c->in[0], c->in[1], c->out[0]);
+    c->set->add(&c->queue, c->t, false, d[0], c->in[0], c->in[1], c->out[0]);
     c->set->scale(&c->queue, c->t, d[0], -0.75, c->in[0], c->out[1]);
     c->set->copy(&c->queue, d[0] * (int64_t)dt_dtype_size(c->t), c->in[0], c->out[2]);
     c->set->sum(&c->queue, c->t, d[0], c->in[0], c->out[3], c->scratch);
     c->set->copy(&c->queue, d[0] * (int64_t)dt_dtype_size(c->t), c->in[1], c->out[4]);
-    c->set->add(&c->queue, c->t, d[0], c->in[0], c->out[4], c->out[4]);
+    c->set->add(&c->queue, c->t, false, d[0], c->in[0], c->out[4], c->out[4]);
 }
 
 static void element_expect(const int64_t *d, double *const *in, double **out)
@@ -129,9 +129,10 @@ static void token_size(const int64_t *d, dt_dtype t, int threads, case_sizes *s)
 
 static void token_call(const int64_t *d, const kernel_call *c)
 {
-    c->set->embed_tokens(&c->queue, c->t, d[0], d[1], d[2], c->in[0], d[3] ? c->in[1] : NULL, c->in[2], c->out[0]);
-    c->set->embed_tokens_grad(&c->queue, c->t, d[0], d[1], d[2], d[3], c->in[3], c->out[1], d[3] ? c->out[2] : NULL,
-                              c->out[3], true, true, NULL);
+    c->set->embed_tokens(&c->queue, c->t, false, d[0], d[1], d[2], c->in[0], d[3] ? c->in[1] : NULL, c->in[2],
+                         c->out[0]);
+    c->set->embed_tokens_grad(&c->queue, c->t, false, d[0], d[1], d[2], d[3], c->in[3], c->out[1],
+                              d[3] ? c->out[2] : NULL, c->out[3], true, true, NULL);
     c->set->token_mean(&c->queue, c->t, d[0], d[1], d[2], d[4], d[5], c->in[0], c->out[4]);
     c->set->token_mean_grad(&c->queue, c->t, d[0], d[1], d[2], d[4], d[5], c->in[4], c->out[5]);
 }

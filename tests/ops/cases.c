@@ -27,6 +27,13 @@ static dt_tensor *value(dt_graph *g, const char *name, dt_shape shape)
     return dt_scale(g, param(g, name, shape), 0.5);
 }
 
+/* As models mark what they add branches to: float32 where the residual stream is. */
+static dt_tensor *trunk(dt_tensor *x)
+{
+    if (x) x->trunk = true;
+    return x;
+}
+
 static dt_tensor *optional(dt_graph *g, const op_case *c, unsigned with, const char *name, dt_shape shape)
 {
     return c->with & with ? param(g, name, shape) : NULL;
@@ -51,7 +58,7 @@ static dt_tensor *build_input(dt_graph *g, const op_case *c, const dt_segment_sp
 
 static dt_tensor *build_reshape(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    return dt_reshape(g, value(g, "x", shape_of(c)), DT_SHAPE(c->dim[0] * c->dim[1], c->dim[2]));
+    return dt_reshape(g, trunk(value(g, "x", shape_of(c))), DT_SHAPE(c->dim[0] * c->dim[1], c->dim[2]));
 }
 
 static dt_tensor *build_cast(dt_graph *g, const op_case *c, const dt_segment_span *spans)
@@ -71,7 +78,7 @@ static dt_tensor *build_fill(dt_graph *g, const op_case *c, const dt_segment_spa
 
 static dt_tensor *build_add(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    return dt_add(g, value(g, "x", shape_of(c)), value(g, "residual", shape_of(c)));
+    return dt_add(g, trunk(value(g, "x", shape_of(c))), value(g, "residual", shape_of(c)));
 }
 
 static dt_tensor *build_add_twice(dt_graph *g, const op_case *c, const dt_segment_span *spans)
@@ -82,7 +89,7 @@ static dt_tensor *build_add_twice(dt_graph *g, const op_case *c, const dt_segmen
 
 static dt_tensor *build_scale(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    return dt_scale(g, value(g, "x", shape_of(c)), -1.75);
+    return dt_scale(g, trunk(value(g, "x", shape_of(c))), -1.75);
 }
 
 static dt_tensor *build_scale_by(dt_graph *g, const op_case *c, const dt_segment_span *spans)
@@ -134,7 +141,7 @@ static dt_tensor *build_matmul(dt_graph *g, const op_case *c, const dt_segment_s
         [DT_MATMUL_A] = value(g, "a", a),
         [DT_MATMUL_B] = param(g, "b", b),
         [DT_MATMUL_BIAS] = optional(g, c, WITH_BIAS, "bias", DT_SHAPE(n)),
-        [DT_MATMUL_RESIDUAL] = c->with & WITH_RESIDUAL ? value(g, "residual", out) : NULL,
+        [DT_MATMUL_RESIDUAL] = c->with & WITH_RESIDUAL ? trunk(value(g, "residual", out)) : NULL,
     };
     unsigned wanted = 1u << DT_MATMUL_C | (unsigned)(attr.act != DT_ACT_NONE) << DT_MATMUL_PRE;
     dt_node *node = dt_node_add(g, &dt_op_matmul, &attr, in, DT_MATMUL_INPUTS, wanted);
@@ -144,8 +151,8 @@ static dt_tensor *build_matmul(dt_graph *g, const op_case *c, const dt_segment_s
 static dt_tensor *build_linear(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
     int64_t n = c->dim[2], k = c->dim[3];
-    return dt_linear(g, value(g, "a", DT_SHAPE(c->dim[0], c->dim[1], k)), param(g, "b", DT_SHAPE(n, k)),
-                     optional(g, c, WITH_BIAS, "bias", DT_SHAPE(n)));
+    return trunk(dt_linear(g, value(g, "a", DT_SHAPE(c->dim[0], c->dim[1], k)), param(g, "b", DT_SHAPE(n, k)),
+                           optional(g, c, WITH_BIAS, "bias", DT_SHAPE(n))));
 }
 
 /* Both operands of rank three: their rows are summed over, and their gradients take their shapes. */
@@ -189,7 +196,7 @@ static dt_tensor *build_row_norm(dt_graph *g, const op_case *c, const dt_segment
     dt_shape shape = shape_of(c), channels = DT_SHAPE(dt_shape_last(&shape));
     dt_row_norm_attr attr = {.center = c->kind, .epsilon = 1e-5};
     dt_tensor *const in[] = {
-        [DT_NORM_X] = value(g, "x", shape),
+        [DT_NORM_X] = trunk(value(g, "x", shape)),
         [DT_NORM_RESIDUAL] = c->with & WITH_RESIDUAL ? value(g, "residual", shape) : NULL,
         [DT_NORM_GAMMA] = optional(g, c, WITH_GAMMA, "gamma", channels),
         [DT_NORM_BETA] = optional(g, c, WITH_BETA, "beta", channels),
@@ -203,7 +210,7 @@ static dt_tensor *build_point_norm(dt_graph *g, const op_case *c, const dt_segme
     dt_point_norm_attr attr = {(dt_pointwise)c->kind};
     double alpha = c->kind == DT_POINTWISE_hardtanh ? 2 : 0.75; /* 2: half of the elements are clipped */
     dt_tensor *const in[] = {
-        [DT_NORM_X] = value(g, "x", shape),
+        [DT_NORM_X] = trunk(value(g, "x", shape)),
         [DT_NORM_RESIDUAL] = c->with & WITH_RESIDUAL ? value(g, "residual", shape) : NULL,
         [DT_NORM_GAMMA] = optional(g, c, WITH_GAMMA, "gamma", channels),
         [DT_NORM_BETA] = optional(g, c, WITH_BETA, "beta", channels),
@@ -273,13 +280,13 @@ static dt_tensor *build_unpatchify(dt_graph *g, const op_case *c, const dt_segme
 static dt_tensor *build_embed_tokens(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
     int64_t tokens = c->dim[1] + (c->with & WITH_CLS ? 1 : 0);
-    return dt_embed_tokens(g, value(g, "x", shape_of(c)), optional(g, c, WITH_CLS, "cls", DT_SHAPE(c->dim[2])),
-                           optional(g, c, WITH_POSITION, "position", DT_SHAPE(tokens, c->dim[2])));
+    return trunk(dt_embed_tokens(g, value(g, "x", shape_of(c)), optional(g, c, WITH_CLS, "cls", DT_SHAPE(c->dim[2])),
+                                 optional(g, c, WITH_POSITION, "position", DT_SHAPE(tokens, c->dim[2]))));
 }
 
 static dt_tensor *build_token_mean(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
-    return dt_token_mean(g, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2])), c->kind, c->dim[3]);
+    return dt_token_mean(g, trunk(value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2]))), c->kind, c->dim[3]);
 }
 
 /* --- random --- */
@@ -287,7 +294,7 @@ static dt_tensor *build_token_mean(dt_graph *g, const op_case *c, const dt_segme
 static dt_tensor *build_drop(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
     dt_drop_attr attr = {.rate = 0.4, .seed = 99, .site = 3};
-    dt_tensor *x = value(g, "x", shape_of(c));
+    dt_tensor *x = trunk(value(g, "x", shape_of(c)));
     dt_tensor *sample = dt_input(g, "sample", DT_I64, DT_SHAPE(c->dim[0]));
     dt_tensor *step = dt_input(g, "step", DT_I64, DT_SHAPE(1));
     return c->op == &dt_op_dropout ? dt_dropout(g, x, sample, step, attr) : dt_drop_path(g, x, sample, step, attr);
@@ -430,6 +437,10 @@ const op_case op_cases[] = {
      WITH_RESIDUAL | WITH_ONLY_SUM, LN},
     {&dt_op_row_norm, "layernorm, many rows", build_row_norm, ref_row_norm, {3, 67, 33},
      AFFINE | WITH_RESIDUAL | WITH_SUM, LN},
+    {&dt_op_row_norm, "layernorm, whole packs", build_row_norm, ref_row_norm, {3, 67, 32},
+     AFFINE | WITH_RESIDUAL | WITH_SUM, LN},
+    {&dt_op_row_norm, "layernorm, many channels", build_row_norm, ref_row_norm, {1, 5, 768},
+     AFFINE | WITH_RESIDUAL, LN},
     {&dt_op_row_norm, "rmsnorm", build_row_norm, ref_row_norm, {2, 3, 7}, WITH_GAMMA, RMS},
     {&dt_op_row_norm, "rmsnorm, plain", build_row_norm, ref_row_norm, {2, 3, 7}, 0, RMS},
     {&dt_op_row_norm, "rmsnorm, beta, residual and sum", build_row_norm, ref_row_norm, {2, 3, 7},
@@ -444,6 +455,8 @@ const op_case op_cases[] = {
     POINT_CASE(dyt, "dyt, only the sum", WITH_RESIDUAL | WITH_ONLY_SUM, 2, 3, 7),
     POINT_CASE(dyt, "dyt, shift", POINT | WITH_SHIFT, 2, 3, 7),
     POINT_CASE(dyt, "dyt, many rows", POINT | WITH_RESIDUAL | WITH_SUM, 3, 67, 33),
+    POINT_CASE(dyt, "dyt, whole packs", POINT | WITH_RESIDUAL | WITH_SUM, 3, 67, 32),
+    POINT_CASE(dyt, "dyt, many channels", POINT | WITH_RESIDUAL, 1, 5, 768),
     POINT_CASE(hardtanh, "hardtanh", POINT, 2, 3, 7),
     POINT_CASE(hardtanh, "hardtanh, residual and sum", POINT | WITH_RESIDUAL | WITH_SUM, 2, 3, 7),
     POINT_CASE(sigmoid, "sigmoid", POINT, 2, 3, 7),
@@ -488,6 +501,7 @@ const op_case op_cases[] = {
     {&dt_op_unpatchify, "patches of 2", build_unpatchify, ref_unpatchify, {2, 3, 4, 6}, 0, 2},
     {&dt_op_embed_tokens, "class token and positions", build_embed_tokens, ref_embed_tokens, {2, 3, 5},
      WITH_CLS | WITH_POSITION},
+    {&dt_op_embed_tokens, "whole packs", build_embed_tokens, ref_embed_tokens, {5, 3, 16}, WITH_CLS | WITH_POSITION},
     {&dt_op_embed_tokens, "class token", build_embed_tokens, ref_embed_tokens, {2, 3, 5}, WITH_CLS},
     {&dt_op_embed_tokens, "positions", build_embed_tokens, ref_embed_tokens, {2, 3, 5}, WITH_POSITION},
     {&dt_op_embed_tokens, "neither", build_embed_tokens, ref_embed_tokens, {2, 3, 5}},

@@ -109,16 +109,23 @@ static void every_operator_is_complete(void **state)
     }
 }
 
+static void build_in_bfloat16(const op_case *c, bool wide_residual)
+{
+    const trial_options options = {.passes = {DT_PRECISION_BF16, .wide_residual = wide_residual}};
+    case_run run;
+    if (case_open(&run, c, &options)) fail_msg("%s: %s: %s", c->op->name, c->name, dt_error_message());
+    case_close(&run);
+}
+
 /* The CPU does not compute in bfloat16: that the graphs of all cases are well typed is all that shows here. */
 static void every_case_builds_in_bfloat16(void **state)
 {
-    const trial_options options = {.backend = DT_CPU, .passes.precision = DT_PRECISION_BF16};
-    for (int i = 0; i < op_case_count; i++) {
-        case_run run;
-        if (case_open(&run, &op_cases[i], &options))
-            fail_msg("%s: %s: %s", op_cases[i].op->name, op_cases[i].name, dt_error_message());
-        case_close(&run);
-    }
+    for (int i = 0; i < op_case_count; i++) build_in_bfloat16(&op_cases[i], false);
+}
+
+static void every_case_builds_with_a_wide_residual(void **state)
+{
+    for (int i = 0; i < op_case_count; i++) build_in_bfloat16(&op_cases[i], true);
 }
 
 /* --- costs --- */
@@ -232,7 +239,7 @@ static void messages_name_scope_and_shapes(void **state)
     refuse(bad_matmul, "blocks.3.attn: matmul: [3, 4] transposed does not fit [5, 6]");
     refuse(bad_add, "blocks.3.attn: add: the second input has shape [3, 5], but [3, 4] would fit the input of shape "
                     "[3, 4]");
-    refuse(bad_types, "blocks.3.attn: add: inputs of types f32 and f64");
+    refuse(bad_types, "blocks.3.attn: add: inputs of types f64 and f32");
     refuse(bad_reshape, "blocks.3.attn: reshape: [3, 4] does not have as many elements as [2, 5]");
     refuse(bad_heads, "blocks.3.attn: attention: 5 heads, 5 of them with keys and values, do not divide the queries, "
                       "keys and values of shape [2, 17, 576]");
@@ -249,7 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_match_references),       cmocka_unit_test(masks_keep_or_drop),
         cmocka_unit_test(every_operator_has_a_case),     cmocka_unit_test(every_operator_is_complete),
-        cmocka_unit_test(every_case_builds_in_bfloat16),
+        cmocka_unit_test(every_case_builds_in_bfloat16), cmocka_unit_test(every_case_builds_with_a_wide_residual),
         cmocka_unit_test(costs_are_the_textbook_numbers), cmocka_unit_test(messages_name_scope_and_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

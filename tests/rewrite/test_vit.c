@@ -204,15 +204,42 @@ static void check_types(const dt_node *n, const char *kind)
         if (n->out[k] && n->out[k]->kind == DT_GRADIENT) assert_int_equal(n->out[k]->dtype, DT_F32);
 }
 
-static int count_casts(const char *kind, dt_recompute recompute, bool no_fuse)
+static void check_type(const dt_tensor *t, dt_dtype expected, const dt_node *n)
+{
+    if (t && t->dtype != expected) fail_msg("%s in %s has a %s", n->op->name, n->scope, dt_dtype_name(t->dtype));
+}
+
+/* What norms read and add up, and its gradient, is of the type of the residual stream; branches are bfloat16. */
+static void check_trunk(const dt_node *n, bool wide)
+{
+    dt_dtype trunk = wide ? DT_F32 : DT_BF16;
+    if (n->op == &dt_op_row_norm || n->op == &dt_op_point_norm) {
+        check_type(n->in[DT_NORM_X], trunk, n);
+        check_type(n->in[DT_NORM_RESIDUAL], DT_BF16, n);
+        check_type(n->out[DT_NORM_Y], DT_BF16, n);
+        check_type(n->out[DT_NORM_SUM], trunk, n);
+    }
+    if (n->op == &dt_op_row_norm_grad || n->op == &dt_op_point_norm_grad) {
+        check_type(n->in[0], DT_BF16, n);
+        check_type(n->in[1], trunk, n);
+        check_type(n->out[0], trunk, n);
+    }
+    if (n->op == &dt_op_add) {
+        check_type(n->in[0], trunk, n);
+        check_type(n->in[1], n->backward && !n->again_of ? trunk : DT_BF16, n);
+        check_type(n->out[0], trunk, n);
+    }
+}
+
+static int count_casts(const char *kind, const dt_pass_options *passes)
 {
     vit v = open_vit(kind, "mean");
     trial t;
     int casts = 0;
-    trial_options options = {.passes = {DT_PRECISION_BF16, .recompute = recompute, .no_fuse = no_fuse}};
-    OK(trial_open(&t, build, &v, &options));
+    OK(trial_open(&t, build, &v, &(trial_options){.passes = *passes}));
     for (const dt_node *n = dt_graph_first(dt_program_graph(t.program)); n; n = n->next) {
         check_types(n, kind);
+        check_trunk(n, passes->wide_residual);
         casts += n->op == &dt_op_cast;
     }
     trial_close(&t);
@@ -220,28 +247,59 @@ static int count_casts(const char *kind, dt_recompute recompute, bool no_fuse)
     return casts;
 }
 
-static void test_bfloat16_types(void **state)
+static void check_casts(dt_pass_options passes, int casts)
 {
     for (int i = 0; i < KINDS; i++)
-        for (int level = DT_RECOMPUTE_NONE; level <= DT_RECOMPUTE_BLOCK; level++)
-            for (int no_fuse = 0; no_fuse < 2; no_fuse++)
-                assert_int_equal(count_casts(kinds[i], (dt_recompute)level, no_fuse), 0);
+        for (int level = DT_RECOMPUTE_NONE; level <= DT_RECOMPUTE_BLOCK; level++) {
+            passes.recompute = (dt_recompute)level;
+            assert_int_equal(count_casts(kinds[i], &passes), casts);
+        }
+}
+
+static void test_bfloat16_types(void **state)
+{
+    check_casts((dt_pass_options){DT_PRECISION_BF16}, 0);
+    check_casts((dt_pass_options){DT_PRECISION_BF16, .no_fuse = true}, 0);
+}
+
+/* What is cast is the gradient of a branch where an addition has no norm behind it: of one in four. */
+static void test_bfloat16_beside_float32(void **state)
+{
+    check_casts((dt_pass_options){DT_PRECISION_BF16, .wide_residual = true}, 1);
+    check_casts((dt_pass_options){DT_PRECISION_BF16, .wide_residual = true, .no_fuse = true}, 4);
+}
+
+/* --- memory --- */
+
+static int64_t arena_bytes(const dt_pass_options *passes)
+{
+    vit v = open_vit("dyt", "mean");
+    trial t;
+    OK(trial_open(&t, build, &v, &(trial_options){.passes = *passes}));
+    int64_t bytes = dt_program_arena_bytes(t.program);
+    trial_close(&t);
+    close_vit(&v);
+    return bytes;
 }
 
 /* Each level of recomputation keeps clearly less memory than the one before: here 31, 26 and 19 KB. */
 static void test_recompute_saves_memory(void **state)
 {
-    vit v = open_vit("dyt", "mean");
     int64_t bytes[3];
-    for (int level = 0; level < 3; level++) {
-        trial t;
-        OK(trial_open(&t, build, &v, &(trial_options){.passes.recompute = (dt_recompute)level}));
-        bytes[level] = dt_program_arena_bytes(t.program);
-        trial_close(&t);
-    }
+    for (int level = 0; level < 3; level++)
+        bytes[level] = arena_bytes(&(dt_pass_options){.recompute = (dt_recompute)level});
     if (!((double)bytes[1] < 0.9 * (double)bytes[0] && (double)bytes[2] < 0.8 * (double)bytes[1]))
         fail_msg("arena of %lld, %lld and %lld bytes", (long long)bytes[0], (long long)bytes[1], (long long)bytes[2]);
-    close_vit(&v);
+}
+
+/* The plan counts the residual stream at its size. */
+static void test_wide_residual_is_planned(void **state)
+{
+    int64_t narrow = arena_bytes(&(dt_pass_options){DT_PRECISION_BF16});
+    int64_t wide = arena_bytes(&(dt_pass_options){DT_PRECISION_BF16, .wide_residual = true});
+    int64_t all = arena_bytes(&(dt_pass_options){DT_PRECISION_FP32});
+    if (!(narrow < wide && wide < all))
+        fail_msg("arena of %lld, %lld and %lld bytes", (long long)narrow, (long long)wide, (long long)all);
 }
 
 int main(void)
@@ -251,7 +309,9 @@ int main(void)
         cmocka_unit_test(test_gradients_class_pooling),
         cmocka_unit_test(test_rewrites),
         cmocka_unit_test(test_bfloat16_types),
+        cmocka_unit_test(test_bfloat16_beside_float32),
         cmocka_unit_test(test_recompute_saves_memory),
+        cmocka_unit_test(test_wide_residual_is_planned),
     };
     return cmocka_run_group_tests_name("vit", tests, NULL, NULL);
 }

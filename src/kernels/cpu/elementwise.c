@@ -7,7 +7,8 @@
 #define DT_TEMPLATE "kernels/cpu/elementwise.c"
 #include "kernels/cpu/each_type.h"
 
-dt_status DT_SET(add)(const dt_queue *q, dt_dtype t, int64_t n, const void *a, const void *b, void *y)
+dt_status DT_SET(add)(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t n, const void *a, const void *b,
+                      void *y)
 {
     return DT_BY_TYPE(add, q->pool, n, a, b, y);
 }

@@ -5,15 +5,15 @@
 #define DT_TEMPLATE "kernels/cpu/tokens.c"
 #include "kernels/cpu/each_type.h"
 
-dt_status DT_SET(embed_tokens)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                               const void *x, const void *cls, const void *position, void *y)
+dt_status DT_SET(embed_tokens)(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                               int64_t channels, const void *x, const void *cls, const void *position, void *y)
 {
     return DT_BY_TYPE(embed, q->pool, batch, tokens, channels, x, cls, position, y);
 }
 
-dt_status DT_SET(embed_tokens_grad)(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                                    bool has_cls, const void *dy, void *dx, void *dcls, void *dposition,
-                                    bool accumulate_cls, bool accumulate_position, void *scratch)
+dt_status DT_SET(embed_tokens_grad)(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                                    int64_t channels, bool has_cls, const void *dy, void *dx, void *dcls,
+                                    void *dposition, bool accumulate_cls, bool accumulate_position, void *scratch)
 {
     return DT_BY_TYPE(embed_grad, q->pool, batch, tokens, channels, has_cls, dy, dx, dcls, dposition, accumulate_cls,
                       accumulate_position);

@@ -17,9 +17,11 @@ namespace dt {
 
 /* --- runs of elements --- */
 
-/* V consecutive elements as they lie in memory: one load, one store. V is pack<T>::size or 1. They stay packed until
- * they are used: as elements of their own, bfloat16 would fill twice as many registers. */
-template <typename T, int V> struct run { uint4 words; };
+/* V consecutive elements as they lie in memory: one load, one store. V is pack<T>::size or 1, or 4 of bfloat16 that is
+ * walked beside float32. They stay packed until they are used: as elements of their own, bfloat16 would fill twice as
+ * many registers. */
+template <typename T, int V> struct run { typedef uint4 word; word words; };
+template <> struct run<bf16, 4> { typedef uint2 word; word words; };
 template <typename T> struct run<T, 1> { T only; };
 
 template <int V, typename T> __device__ __forceinline__ run<T, V> load_run(const T *from)
@@ -27,7 +29,7 @@ template <int V, typename T> __device__ __forceinline__ run<T, V> load_run(const
     if constexpr (V == 1)
         return {*from};
     else
-        return {*reinterpret_cast<const uint4 *>(from)};
+        return {*reinterpret_cast<const typename run<T, V>::word *>(from)};
 }
 
 template <typename T, int V> __device__ __forceinline__ void store_run(T *to, const run<T, V> &x)
@@ -35,7 +37,7 @@ template <typename T, int V> __device__ __forceinline__ void store_run(T *to, co
     if constexpr (V == 1)
         *to = x.only;
     else
-        store_word(reinterpret_cast<uint4 *>(to), x.words);
+        store_word(reinterpret_cast<typename run<T, V>::word *>(to), x.words);
 }
 
 /* A bfloat16 is the upper half of a float32. */
@@ -51,7 +53,7 @@ template <typename T, int V> __device__ __forceinline__ void widen_run(const run
         to[0] = widen(x.only);
     } else if constexpr (std::is_same<T, bf16>::value) {
         widen_pair(x.words.x, to), widen_pair(x.words.y, to + 2);
-        widen_pair(x.words.z, to + 4), widen_pair(x.words.w, to + 6);
+        if constexpr (V == 8) widen_pair(x.words.z, to + 4), widen_pair(x.words.w, to + 6);
     } else {
         to[0] = __uint_as_float(x.words.x), to[1] = __uint_as_float(x.words.y);
         to[2] = __uint_as_float(x.words.z), to[3] = __uint_as_float(x.words.w);
@@ -68,6 +70,8 @@ template <typename T, int V> __device__ __forceinline__ run<T, V> narrow_run(con
 {
     if constexpr (V == 1)
         return {narrow<T>(x[0])};
+    else if constexpr (std::is_same<T, bf16>::value && V == 4)
+        return {make_uint2(narrow_pair(x), narrow_pair(x + 2))};
     else if constexpr (std::is_same<T, bf16>::value)
         return {make_uint4(narrow_pair(x), narrow_pair(x + 2), narrow_pair(x + 4), narrow_pair(x + 6))};
     else
@@ -75,14 +79,15 @@ template <typename T, int V> __device__ __forceinline__ run<T, V> narrow_run(con
                            __float_as_uint(x[3]))};
 }
 
-/* a + b as it is stored. */
-template <typename T, int V> __device__ __forceinline__ run<T, V> add_runs(const run<T, V> &a, const run<T, V> &b)
+/* a + b as it is stored, in a's type. */
+template <typename S, typename T, int V>
+__device__ __forceinline__ run<S, V> add_runs(const run<S, V> &a, const run<T, V> &b)
 {
     float sum[V], other[V];
     widen_run(a, sum), widen_run(b, other);
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] += other[i];
-    return narrow_run<T>(sum);
+    return narrow_run<S>(sum);
 }
 
 template <int V> __device__ __forceinline__ void load_floats(float (&to)[V], const float *from)

@@ -136,7 +136,14 @@ template <typename F> static dt_status by_type(dt_dtype t, F f)
     }
 }
 
-/* The same for operators that keep running sums: float64 as well. */
+/* Calls f(T(), S()), S being the type of the trunk: T itself, or with `wide_trunk` the type of arithmetic. */
+template <typename F> static dt_status by_trunk(dt_dtype t, bool wide_trunk, F f)
+{
+    if (t == DT_BF16 && wide_trunk) return f(bf16(), float());
+    return by_type(t, [=](auto zero) { return f(zero, zero); });
+}
+
+/* by_type for operators that keep running sums: float64 as well. */
 template <typename F> static dt_status by_type_or_double(dt_dtype t, F f)
 {
     return t == DT_F64 ? f(double()) : by_type(t, f);

@@ -56,8 +56,8 @@ template <typename T> struct filled {
     __device__ T operator()() const { return narrow<T>(value); }
 };
 
-template <typename T> struct added {
-    __device__ T operator()(T a, T b) const { return narrow<T>(widen(a) + widen(b)); }
+template <typename S, typename T> struct added {
+    __device__ S operator()(S a, T b) const { return narrow<S>(widen(a) + widen(b)); }
 };
 
 template <typename T> struct scaled {
@@ -129,12 +129,14 @@ dt_status dt_cuda_fill(const dt_queue *q, dt_dtype t, int64_t n, double value, v
     });
 }
 
-dt_status dt_cuda_add(const dt_queue *q, dt_dtype t, int64_t n, const void *a, const void *b, void *y)
+dt_status dt_cuda_add(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t n, const void *a, const void *b, void *y)
 {
-    return by_type_or_double(t, [=](auto zero) {
+    const auto sum = [=](auto zero, auto trunk) {
         typedef decltype(zero) T;
-        return map(q, added<T>(), n, (T *)y, (const T *)a, (const T *)b);
-    });
+        typedef decltype(trunk) S;
+        return map(q, added<S, T>(), n, (S *)y, (const S *)a, (const T *)b);
+    };
+    return t == DT_F64 ? sum(double(), double()) : by_trunk(t, wide_trunk, sum);
 }
 
 dt_status dt_cuda_scale(const dt_queue *q, dt_dtype t, int64_t n, double by, const void *x, void *y)

@@ -3,7 +3,8 @@
  *   with s = dy gamma f'(u): dx = alpha s (+ dsum), dalpha = sum of x s, dshift = sum of s,
  *   dgamma = sum over rows of dy f(u), dbeta = of dy
  * Bytes: forward x, y (and residual, sum), backward x, dy, dx (and dsum), each once; the partial sums of the backward
- * pass are 8 bytes per channel and slice (see columns.cuh), a few percent of that at worst in large arrays.
+ * pass are 8 bytes per channel and slice (see columns.cuh), a few percent of that at worst in large arrays. The trunk's
+ * x, sum, dsum and dx may be float32 beside bfloat16; dx is then also written rounded where a branch wants it.
  *
  * A thread owns a run of columns, whose gamma, beta and partial sums stay in registers; it loads a group of rows at
  * once. The sums of alpha and shift are kept per thread, then added per block; add_partials adds the slices.
@@ -108,15 +109,18 @@ template <typename F> dt_status by_kind(dt_pointwise kind, F f)
 
 enum { FORWARD_BLOCKS = 132 * 128 }; /* many more than run at once, so that no multiprocessor waits for the last */
 
-template <typename T> struct point_job {
+/* S is the type of the trunk, here and below: x and sum. Threads walk in its packs. */
+template <typename T, typename S> struct point_job {
     column_tiling t;
-    const T *x, *residual;
-    T *sum, *y;
+    const S *x;
+    const T *residual;
+    S *sum;
+    T *y;
     const float *alpha, *shift, *gamma, *beta;
 };
 
-template <typename T, int V, dt_pointwise KIND>
-__global__ void __launch_bounds__(COLUMN_THREADS) point_norm(const point_job<T> p)
+template <typename T, typename S, int V, dt_pointwise KIND>
+__global__ void __launch_bounds__(COLUMN_THREADS) point_norm(const point_job<T, S> p)
 {
     typedef point<typename forward_of<T>::functions, KIND> function;
     const column_place place = place_in<V>(p.t);
@@ -129,7 +133,7 @@ __global__ void __launch_bounds__(COLUMN_THREADS) point_norm(const point_job<T> 
     for (int64_t group = place.slice; group < p.t.groups; group += p.t.slices) {
         const int64_t row = first_row(p.t, place, group), at = row * p.t.channels + place.column;
         const int left = rows_left(p.t, row);
-        run<T, V> x[GROUP_ROWS];
+        run<S, V> x[GROUP_ROWS];
 #pragma unroll
         for (int u = 0; u < GROUP_ROWS; u++)
             if (u * p.t.lanes < left) x[u] = load_run<V>(p.x + at + u * step);
@@ -158,20 +162,20 @@ __global__ void __launch_bounds__(COLUMN_THREADS) point_norm(const point_job<T> 
     }
 }
 
-template <typename T> dt_status run_point_norm(const dt_queue *q, const dt_point_norm_args *p)
+template <typename T, typename S> dt_status run_point_norm(const dt_queue *q, const dt_point_norm_args *p)
 {
-    const bool packs = in_packs<T>(p->channels);
-    const point_job<T> job = {
-        tile_columns(p->rows, p->channels, packs ? pack<T>::size : 1, FORWARD_BLOCKS),
-        static_cast<const T *>(p->x), static_cast<const T *>(p->residual), static_cast<T *>(p->sum),
+    const bool packs = in_packs<S>(p->channels);
+    const point_job<T, S> job = {
+        tile_columns(p->rows, p->channels, packs ? pack<S>::size : 1, FORWARD_BLOCKS),
+        static_cast<const S *>(p->x), static_cast<const T *>(p->residual), static_cast<S *>(p->sum),
         static_cast<T *>(p->y), static_cast<const float *>(p->alpha), static_cast<const float *>(p->shift),
         static_cast<const float *>(p->gamma), static_cast<const float *>(p->beta)};
     const unsigned blocks = (unsigned)(job.t.tiles * job.t.slices), threads = (unsigned)job.t.threads;
     return by_kind(p->kind, [&](auto kind) {
         if (packs)
-            point_norm<T, pack<T>::size, decltype(kind)::value><<<blocks, threads, 0, stream_of(q)>>>(job);
+            point_norm<T, S, pack<S>::size, decltype(kind)::value><<<blocks, threads, 0, stream_of(q)>>>(job);
         else
-            point_norm<T, 1, decltype(kind)::value><<<blocks, threads, 0, stream_of(q)>>>(job);
+            point_norm<T, S, 1, decltype(kind)::value><<<blocks, threads, 0, stream_of(q)>>>(job);
         return launched();
     });
 }
@@ -180,12 +184,15 @@ template <typename T> dt_status run_point_norm(const dt_queue *q, const dt_point
 
 enum { RESIDENT = 2, BACKWARD_BLOCKS = 132 * RESIDENT }; /* one wave on an H200, whose slices are equal */
 
-template <typename T> struct point_grad_job {
+template <typename T, typename S> struct point_grad_job { /* the trunk: x, dsum and dx */
     column_tiling t;
-    const T *x, *dy, *dsum;
-    T *dx;
+    const S *x;
+    const T *dy;
+    const S *dsum;
+    S *dx;
     const float *alpha, *shift, *gamma;
     float *dalpha, *dshift, *dgamma, *dbeta; /* partial sums, of a block and of a slice; NULL: not wanted */
+    T *dresidual; /* dx rounded, where S is wider than T; NULL: not wanted */
 };
 
 /* What a thread keeps over all its rows. */
@@ -194,8 +201,8 @@ template <int V> struct point_sums {
 };
 
 /* s of one run of a row, and what it adds to the sums. */
-template <typename FUNCTION, typename T, int V>
-__device__ __forceinline__ void point_slopes(const run<T, V> &x, const run<T, V> &dy, float alpha, float shift,
+template <typename FUNCTION, typename T, typename S, int V>
+__device__ __forceinline__ void point_slopes(const run<S, V> &x, const run<T, V> &dy, float alpha, float shift,
                                              const float (&gamma)[V], point_sums<V> &sums, float (&s)[V])
 {
     float wide_x[V], wide_dy[V], by_alpha = 0, by_shift = 0;
@@ -213,14 +220,16 @@ __device__ __forceinline__ void point_slopes(const run<T, V> &x, const run<T, V>
     sums.shift += by_shift;
 }
 
-/* The rows of one group. dx may be dy or dsum: each element is read before it is written, by the same thread. */
-template <typename FUNCTION, bool DSUM, typename T, int V>
-__device__ __forceinline__ void point_group(const point_grad_job<T> &p, int64_t row, int64_t column, float alpha,
+/* The rows of one group. dx may be dy (of its type) or dsum: each element is read before it is written, by the same
+ * thread. */
+template <typename FUNCTION, bool DSUM, typename T, typename S, int V>
+__device__ __forceinline__ void point_group(const point_grad_job<T, S> &p, int64_t row, int64_t column, float alpha,
                                             float shift, const float (&gamma)[V], point_sums<V> &sums)
 {
     const int64_t at = row * p.t.channels + column, step = p.t.lanes * p.t.channels;
     const int left = rows_left(p.t, row);
-    run<T, V> x[GROUP_ROWS], dy[GROUP_ROWS], dsum[GROUP_ROWS];
+    run<S, V> x[GROUP_ROWS], dsum[GROUP_ROWS];
+    run<T, V> dy[GROUP_ROWS];
 #pragma unroll
     for (int u = 0; u < GROUP_ROWS; u++)
         if (u * p.t.lanes < left) {
@@ -236,7 +245,9 @@ __device__ __forceinline__ void point_group(const point_grad_job<T> &p, int64_t 
             if (DSUM) widen_run(dsum[u], more);
 #pragma unroll
             for (int i = 0; i < V; i++) s[i] = DSUM ? fmaf(alpha, s[i], more[i]) : alpha * s[i];
-            store_run(p.dx + at + u * step, narrow_run<T>(s));
+            store_run(p.dx + at + u * step, narrow_run<S>(s));
+            if constexpr (!std::is_same<T, S>::value)
+                if (p.dresidual) store_run(p.dresidual + at + u * step, narrow_run<T>(s));
         }
 }
 
@@ -253,8 +264,8 @@ __device__ __forceinline__ void store_block_sum(float x, float *partial, float *
     __syncthreads();
 }
 
-template <typename T, int V, dt_pointwise KIND, bool DSUM>
-__global__ void __launch_bounds__(COLUMN_THREADS, RESIDENT) point_norm_grad(const point_grad_job<T> p)
+template <typename T, typename S, int V, dt_pointwise KIND, bool DSUM>
+__global__ void __launch_bounds__(COLUMN_THREADS, RESIDENT) point_norm_grad(const point_grad_job<T, S> p)
 {
     typedef point<typename backward_of<T>::functions, KIND> function;
     __shared__ float room[COLUMN_THREADS * V];
@@ -273,45 +284,46 @@ __global__ void __launch_bounds__(COLUMN_THREADS, RESIDENT) point_norm_grad(cons
     if (p.dshift) store_block_sum(sums.shift, p.dshift, room);
 }
 
-template <typename T> column_tiling grad_tiling(int64_t rows, int64_t channels)
+template <typename S> column_tiling grad_tiling(int64_t rows, int64_t channels)
 {
-    return tile_columns(rows, channels, in_packs<T>(channels) ? pack<T>::size : 1, BACKWARD_BLOCKS);
+    return tile_columns(rows, channels, in_packs<S>(channels) ? pack<S>::size : 1, BACKWARD_BLOCKS);
 }
 
 /* The partial sums in scratch: gamma and beta by slices, then alpha and shift by blocks. */
-template <typename T> point_grad_job<T> grad_job(const dt_point_norm_grad_args *p)
+template <typename T, typename S> point_grad_job<T, S> grad_job(const dt_point_norm_grad_args *p)
 {
-    const column_tiling t = grad_tiling<T>(p->rows, p->channels);
+    const column_tiling t = grad_tiling<S>(p->rows, p->channels);
     float *gamma = static_cast<float *>(p->scratch), *beta = gamma + t.slices * t.channels;
     float *alpha = beta + t.slices * t.channels, *shift = alpha + t.tiles * t.slices;
     return {t,
-            static_cast<const T *>(p->x),
+            static_cast<const S *>(p->x),
             static_cast<const T *>(p->dy),
-            static_cast<const T *>(p->dsum),
-            static_cast<T *>(p->dx),
+            static_cast<const S *>(p->dsum),
+            static_cast<S *>(p->dx),
             static_cast<const float *>(p->alpha),
             static_cast<const float *>(p->shift),
             static_cast<const float *>(p->gamma),
             p->dalpha ? alpha : nullptr,
             p->dshift ? shift : nullptr,
             p->dgamma ? gamma : nullptr,
-            p->dbeta ? beta : nullptr};
+            p->dbeta ? beta : nullptr,
+            static_cast<T *>(p->dresidual)};
 }
 
-template <dt_pointwise KIND, bool DSUM, typename T>
-dt_status launch_grad(const dt_queue *q, const point_grad_job<T> &job)
+template <dt_pointwise KIND, bool DSUM, typename T, typename S>
+dt_status launch_grad(const dt_queue *q, const point_grad_job<T, S> &job)
 {
     const unsigned blocks = (unsigned)(job.t.tiles * job.t.slices), threads = (unsigned)job.t.threads;
-    if (in_packs<T>(job.t.channels))
-        point_norm_grad<T, pack<T>::size, KIND, DSUM><<<blocks, threads, 0, stream_of(q)>>>(job);
+    if (in_packs<S>(job.t.channels))
+        point_norm_grad<T, S, pack<S>::size, KIND, DSUM><<<blocks, threads, 0, stream_of(q)>>>(job);
     else
-        point_norm_grad<T, 1, KIND, DSUM><<<blocks, threads, 0, stream_of(q)>>>(job);
+        point_norm_grad<T, S, 1, KIND, DSUM><<<blocks, threads, 0, stream_of(q)>>>(job);
     return launched();
 }
 
-template <typename T> dt_status run_point_norm_grad(const dt_queue *q, const dt_point_norm_grad_args *p)
+template <typename T, typename S> dt_status run_point_norm_grad(const dt_queue *q, const dt_point_norm_grad_args *p)
 {
-    const point_grad_job<T> job = grad_job<T>(p);
+    const point_grad_job<T, S> job = grad_job<T, S>(p);
     if (p->rows > 0)
         DT_TRY(by_kind(p->kind, [&](auto kind) {
             return job.dsum ? launch_grad<decltype(kind)::value, true>(q, job)
@@ -330,13 +342,17 @@ template <typename T> dt_status run_point_norm_grad(const dt_queue *q, const dt_
 dt_status dt_cuda_point_norm(const dt_queue *q, dt_dtype t, const dt_point_norm_args *p)
 {
     if (p->rows == 0 || p->channels == 0) return DT_OK;
-    return by_type(t, [&](auto zero) { return run_point_norm<decltype(zero)>(q, p); });
+    return by_trunk(t, p->wide_trunk, [&](auto zero, auto trunk) {
+        return run_point_norm<decltype(zero), decltype(trunk)>(q, p);
+    });
 }
 
 dt_status dt_cuda_point_norm_grad(const dt_queue *q, dt_dtype t, const dt_point_norm_grad_args *p)
 {
     if (p->channels == 0) return DT_OK;
-    return by_type(t, [&](auto zero) { return run_point_norm_grad<decltype(zero)>(q, p); });
+    return by_trunk(t, p->wide_trunk, [&](auto zero, auto trunk) {
+        return run_point_norm_grad<decltype(zero), decltype(trunk)>(q, p);
+    });
 }
 
 int64_t dt_cuda_point_norm_grad_scratch(const dt_device_info *, dt_dtype type, int64_t rows, int64_t channels)

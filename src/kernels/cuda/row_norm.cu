@@ -1,7 +1,8 @@
 /* LayerNorm (Ba et al., 2016) and RMSNorm (Zhang and Sennrich, 2019) over the last dimension, optionally of a sum (x +
  * residual, normalised as it is stored):
  *   y = (x - mean) rstd gamma + beta, rstd = 1 / sqrt(mean((x - mean)²) + epsilon); RMSNorm has mean 0
- * Bytes: x, y (and residual, sum), each once; statistics are a few percent of that at worst in large arrays.
+ * Bytes: x, y (and residual, sum), each once; statistics are a few percent of that at worst in large arrays. x and sum,
+ * which are the trunk, may be float32 beside bfloat16.
  *
  * A team of threads has a row: 8 or 32 threads of a warp, or a block, each with K packs of 16 bytes. It holds the row
  * in registers, so that the variance is that of two passes. Rows that are too long for that, or do not divide into
@@ -12,12 +13,15 @@ using namespace dt;
 
 namespace {
 
-template <typename T> struct norm_job {
+/* S is the type of the trunk, here and below: x and sum. Threads walk in its packs. */
+template <typename T, typename S> struct norm_job {
     int64_t rows, channels;
     float epsilon;
     bool center;
-    const T *x, *residual;
-    T *sum, *y;
+    const S *x;
+    const T *residual;
+    S *sum;
+    T *y;
     const float *gamma, *beta;
     float *mean, *rstd;
 };
@@ -33,17 +37,17 @@ template <int TEAM> __device__ __forceinline__ float row_sum(float x, float *roo
         return team_sum<TEAM>(x);
 }
 
-template <typename T, int TEAM, int K>
-__global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_job<T> p)
+template <typename T, typename S, int TEAM, int K>
+__global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_job<T, S> p)
 {
-    constexpr int V = pack<T>::size, TEAMS = block_of<TEAM>::threads / TEAM;
+    constexpr int V = pack<S>::size, TEAMS = block_of<TEAM>::threads / TEAM;
     __shared__ float room[32];
     const int lane = (int)threadIdx.x % TEAM;
     const int64_t row = (int64_t)blockIdx.x * TEAMS + (int)threadIdx.x / TEAM;
     /* past the last row there is nothing to load or store, but the warp's sums to take part in */
     const int packs = row < p.rows ? (int)(p.channels / V) : 0;
     const int64_t start = row * p.channels;
-    run<T, V> x[K];
+    run<S, V> x[K];
 #pragma unroll
     for (int k = 0; k < K; k++)
         if (lane + k * TEAM < packs) x[k] = load_run<V>(p.x + start + (lane + k * TEAM) * V);
@@ -99,13 +103,14 @@ __global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_j
 }
 
 /* A block has a row and reads it three times. */
-template <typename T, int V> __global__ void __launch_bounds__(LOOP_THREADS) row_norm_loop(const norm_job<T> p)
+template <typename T, typename S, int V>
+__global__ void __launch_bounds__(LOOP_THREADS) row_norm_loop(const norm_job<T, S> p)
 {
     constexpr int64_t STEP = LOOP_THREADS * V;
     __shared__ float room[LOOP_THREADS / 32];
     const int64_t first = (int64_t)threadIdx.x * V;
     for (int64_t row = blockIdx.x; row < p.rows; row += gridDim.x) {
-        const T *x = p.x + row * p.channels;
+        const S *x = p.x + row * p.channels;
         T *y = p.y + row * p.channels;
         float mean = 0, spread = 0, wide[V];
         if (p.residual) { /* each thread reads again what it writes here itself */
@@ -141,40 +146,40 @@ template <typename T, int V> __global__ void __launch_bounds__(LOOP_THREADS) row
     }
 }
 
-template <int TEAM, int K, typename T> dt_status launch_norm(const dt_queue *q, const norm_job<T> &p)
+template <int TEAM, int K, typename T, typename S> dt_status launch_norm(const dt_queue *q, const norm_job<T, S> &p)
 {
     constexpr int threads = block_of<TEAM>::threads;
     const int64_t blocks = ceil_div<int64_t>(p.rows, threads / TEAM); /* their limit, 2^31, is beyond any memory */
-    row_norm<T, TEAM, K><<<(unsigned)blocks, threads, 0, stream_of(q)>>>(p);
+    row_norm<T, S, TEAM, K><<<(unsigned)blocks, threads, 0, stream_of(q)>>>(p);
     return launched();
 }
 
-template <typename T> dt_status launch_norm_loop(const dt_queue *q, const norm_job<T> &p)
+template <typename T, typename S> dt_status launch_norm_loop(const dt_queue *q, const norm_job<T, S> &p)
 {
     const unsigned blocks = (unsigned)std::min<int64_t>(p.rows, MOST_ROW_BLOCKS);
-    if (in_packs<T>(p.channels))
-        row_norm_loop<T, pack<T>::size><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
+    if (in_packs<S>(p.channels))
+        row_norm_loop<T, S, pack<S>::size><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
     else
-        row_norm_loop<T, 1><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
+        row_norm_loop<T, S, 1><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
     return launched();
 }
 
-template <typename T> dt_status run_row_norm(const dt_queue *q, const dt_row_norm_args *a)
+template <typename T, typename S> dt_status run_row_norm(const dt_queue *q, const dt_row_norm_args *a)
 {
-    const norm_job<T> p = {a->rows,
-                           a->channels,
-                           (float)a->epsilon,
-                           a->center,
-                           static_cast<const T *>(a->x),
-                           static_cast<const T *>(a->residual),
-                           static_cast<T *>(a->sum),
-                           static_cast<T *>(a->y),
-                           static_cast<const float *>(a->gamma),
-                           static_cast<const float *>(a->beta),
-                           static_cast<float *>(a->mean),
-                           static_cast<float *>(a->rstd)};
-    const int64_t packs = p.channels / pack<T>::size;
-    if (!in_packs<T>(p.channels)) return launch_norm_loop(q, p);
+    const norm_job<T, S> p = {a->rows,
+                              a->channels,
+                              (float)a->epsilon,
+                              a->center,
+                              static_cast<const S *>(a->x),
+                              static_cast<const T *>(a->residual),
+                              static_cast<S *>(a->sum),
+                              static_cast<T *>(a->y),
+                              static_cast<const float *>(a->gamma),
+                              static_cast<const float *>(a->beta),
+                              static_cast<float *>(a->mean),
+                              static_cast<float *>(a->rstd)};
+    const int64_t packs = p.channels / pack<S>::size;
+    if (!in_packs<S>(p.channels)) return launch_norm_loop(q, p);
     if (packs <= 8) return launch_norm<8, 1>(q, p);
     if (packs <= 16) return launch_norm<8, 2>(q, p);
     if (packs <= 32) return launch_norm<32, 1>(q, p);
@@ -195,5 +200,7 @@ template <typename T> dt_status run_row_norm(const dt_queue *q, const dt_row_nor
 dt_status dt_cuda_row_norm(const dt_queue *q, dt_dtype t, const dt_row_norm_args *p)
 {
     if (p->rows == 0 || p->channels == 0) return DT_OK;
-    return by_type(t, [&](auto zero) { return run_row_norm<decltype(zero)>(q, p); });
+    return by_trunk(t, p->wide_trunk, [&](auto zero, auto trunk) {
+        return run_row_norm<decltype(zero), decltype(trunk)>(q, p);
+    });
 }

@@ -2,7 +2,8 @@
  *   h = (x - mean) rstd, g = dy gamma: dx = rstd (g - mean(g) - h mean(g h)) (+ dsum); RMSNorm lacks mean(g);
  *   dgamma = sum over rows of dy h, dbeta = of dy
  * Bytes: x, dy, dx (and dsum), each once; statistics and the partial sums of dgamma and dbeta are a few percent of that
- * at worst in large arrays.
+ * at worst in large arrays. The trunk's x, dsum and dx may be float32 beside bfloat16; dx is then also written rounded
+ * where a branch wants it, which saves a pass of its own.
  *
  * A team of threads has many rows, one after the other, all of whose dgamma and dbeta stay in registers; what the next
  * rows need is copied into shared memory meanwhile (cp.async), every thread for itself, so that no barrier but that of
@@ -21,14 +22,27 @@ namespace {
 enum { BACKWARD_THREADS = 132 * 512, LONGEST_TEAM = 512 }; /* of all blocks: one wave on an H200 */
 enum { WHOLE_BLOCK = 0 };                                   /* a team as large as its block */
 
-template <typename T> struct norm_grad_job {
+/* S is the type of the trunk, here and below: x, dsum and dx. Threads walk in its packs. */
+template <typename T, typename S> struct norm_grad_job {
     int64_t rows, channels;
-    const T *x, *dy, *dsum;
-    T *dx;
+    const S *x;
+    const T *dy;
+    const S *dsum;
+    S *dx;
     const float *gamma, *mean, *rstd;
     float *dgamma, *dbeta; /* partial[slices, channels]; NULL: not wanted */
     bool center;
+    T *dresidual; /* dx rounded, where S is wider than T; NULL: not wanted */
 };
+
+/* dx of one run. */
+template <typename T, typename S, int V>
+__device__ __forceinline__ void store_dx(const norm_grad_job<T, S> &p, int64_t at, const float (&dx)[V])
+{
+    store_run(p.dx + at, narrow_run<S>(dx));
+    if constexpr (!std::is_same<T, S>::value)
+        if (p.dresidual) store_run(p.dresidual + at, narrow_run<T>(dx));
+}
 
 /* Sums of a and of b over a team. A block has one barrier for it: `room` must not be that of the call before. */
 template <int TEAM> __device__ __forceinline__ float2 row_sums(float a, float b, float2 *room)
@@ -47,8 +61,8 @@ template <int TEAM> __device__ __forceinline__ float2 row_sums(float a, float b,
 
 /* The packs of the next rows of a thread's team, in shared memory[STAGES][ARRAYS][K][threads]. A thread waits for its
  * own copies alone. */
-template <typename T, int K, bool DSUM> struct row_ring {
-    enum { ARRAYS = DSUM ? 3 : 2, STAGES = DSUM || K > 2 ? 2 : 3, V = pack<T>::size };
+template <typename T, typename S, int K, bool DSUM> struct row_ring {
+    enum { ARRAYS = DSUM ? 3 : 2, STAGES = DSUM || K > 2 ? 2 : 3, V = pack<S>::size };
     uint4 *room;
     int lane, width, packs; /* the thread's place in its team; packs of a row */
 
@@ -60,7 +74,7 @@ template <typename T, int K, bool DSUM> struct row_ring {
     }
 
     /* Every call makes one batch to wait for, an empty one past the last row. */
-    __device__ __forceinline__ void request(const norm_grad_job<T> &p, int64_t row, int stage) const
+    __device__ __forceinline__ void request(const norm_grad_job<T, S> &p, int64_t row, int stage) const
     {
         if (row < p.rows) {
 #pragma unroll
@@ -68,16 +82,17 @@ template <typename T, int K, bool DSUM> struct row_ring {
                 if (lane + k * width < packs) {
                     const int64_t from = row * p.channels + (lane + k * width) * V;
                     __pipeline_memcpy_async(at(stage, 0, k), p.x + from, sizeof(uint4));
-                    __pipeline_memcpy_async(at(stage, 1, k), p.dy + from, sizeof(uint4));
+                    __pipeline_memcpy_async(at(stage, 1, k), p.dy + from, V * sizeof(T));
                     if (DSUM) __pipeline_memcpy_async(at(stage, ARRAYS - 1, k), p.dsum + from, sizeof(uint4));
                 }
         }
         __pipeline_commit();
     }
 
-    __device__ __forceinline__ void take(int stage, int array, int k, float (&to)[V]) const
+    /* E: the array's type. */
+    template <typename E> __device__ __forceinline__ void take(int stage, int array, int k, float (&to)[V]) const
     {
-        widen_run(run<T, V>{*at(stage, array, k)}, to);
+        widen_run(run<E, V>{*reinterpret_cast<const typename run<E, V>::word *>(at(stage, array, k))}, to);
     }
 };
 
@@ -131,14 +146,14 @@ __device__ __forceinline__ void store_team_sums(const float (&sum)[K][V], int la
     }
 }
 
-/* dx may be dy or dsum: a row belongs to one team, whose threads have copied their packs of it before they write
- * them. */
-template <typename T, int TEAM, int K, bool DSUM>
+/* dx may be dy (of its type) or dsum: a row belongs to one team, whose threads have copied their packs of it before
+ * they write them. */
+template <typename T, typename S, int TEAM, int K, bool DSUM>
 __global__ void __launch_bounds__(TEAM == WHOLE_BLOCK ? LONGEST_TEAM : SHARED_BLOCK,
-                                  TEAM == WHOLE_BLOCK ? 1 : 2) row_norm_grad(const norm_grad_job<T> p)
+                                  TEAM == WHOLE_BLOCK ? 1 : 2) row_norm_grad(const norm_grad_job<T, S> p)
 {
-    typedef row_ring<T, K, DSUM> ring_type;
-    constexpr int V = pack<T>::size, STAGES = ring_type::STAGES;
+    typedef row_ring<T, S, K, DSUM> ring_type;
+    constexpr int V = pack<S>::size, STAGES = ring_type::STAGES;
     extern __shared__ uint4 shared[];
     __shared__ float2 room[2][LONGEST_TEAM / 32];
     const int width = TEAM == WHOLE_BLOCK ? (int)blockDim.x : TEAM, teams = (int)blockDim.x / width;
@@ -167,7 +182,7 @@ __global__ void __launch_bounds__(TEAM == WHOLE_BLOCK ? LONGEST_TEAM : SHARED_BL
         for (int k = 0; k < K; k++)
             if (lane + k * width < present) {
                 float x[V], dy[V], gamma[V];
-                ring.take(stage, 0, k, x), ring.take(stage, 1, k, dy);
+                ring.template take<S>(stage, 0, k, x), ring.template take<T>(stage, 1, k, dy);
                 factors.get(gamma, p.gamma, k, (lane + k * width) * V);
 #pragma unroll
                 for (int i = 0; i < V; i++) {
@@ -185,8 +200,8 @@ __global__ void __launch_bounds__(TEAM == WHOLE_BLOCK ? LONGEST_TEAM : SHARED_BL
             for (int k = 0; k < K; k++)
                 if (lane + k * width < present) {
                     float x[V], dy[V], gamma[V], more[V] = {};
-                    ring.take(stage, 0, k, x), ring.take(stage, 1, k, dy);
-                    if (DSUM) ring.take(stage, ring_type::ARRAYS - 1, k, more);
+                    ring.template take<S>(stage, 0, k, x), ring.template take<T>(stage, 1, k, dy);
+                    if (DSUM) ring.template take<S>(stage, ring_type::ARRAYS - 1, k, more);
                     factors.get(gamma, p.gamma, k, (lane + k * width) * V);
 #pragma unroll
                     for (int i = 0; i < V; i++) {
@@ -194,7 +209,7 @@ __global__ void __launch_bounds__(TEAM == WHOLE_BLOCK ? LONGEST_TEAM : SHARED_BL
                         const float d = rstd * (g - mean_g - h * mean_gh);
                         x[i] = DSUM ? more[i] + d : d;
                     }
-                    store_run(p.dx + row * p.channels + (lane + k * width) * V, narrow_run<T>(x));
+                    store_dx(p, row * p.channels + (lane + k * width) * V, x);
                 }
         stage = stage + 1 < STAGES ? stage + 1 : 0;
         parity ^= 1;
@@ -242,10 +257,10 @@ template <typename F> bool by_row(int64_t rows, int64_t packs, F f)
     return true;
 }
 
-template <typename T, int TEAM, int K, bool DSUM>
-dt_status launch_grad(const dt_queue *q, const norm_grad_job<T> &p, const row_plan &plan, int64_t bytes)
+template <typename T, typename S, int TEAM, int K, bool DSUM>
+dt_status launch_grad(const dt_queue *q, const norm_grad_job<T, S> &p, const row_plan &plan, int64_t bytes)
 {
-    const auto kernel = row_norm_grad<T, TEAM, K, DSUM>;
+    const auto kernel = row_norm_grad<T, S, TEAM, K, DSUM>;
     DT_TRY(check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
                  "give a kernel its shared memory"));
     DT_TRY(check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
@@ -259,14 +274,14 @@ dt_status launch_grad(const dt_queue *q, const norm_grad_job<T> &p, const row_pl
 
 enum { LOOP_BLOCKS = 396 };
 
-template <typename T> column_tiling loop_tiling(int64_t rows, int64_t channels)
+template <typename S> column_tiling loop_tiling(int64_t rows, int64_t channels)
 {
-    return tile_columns(rows, channels, in_packs<T>(channels) ? pack<T>::size : 1, LOOP_BLOCKS);
+    return tile_columns(rows, channels, in_packs<S>(channels) ? pack<S>::size : 1, LOOP_BLOCKS);
 }
 
 /* dgamma and dbeta of a slice. */
-template <typename T, int V>
-__global__ void __launch_bounds__(COLUMN_THREADS) row_norm_columns(const column_tiling t, const norm_grad_job<T> p)
+template <typename T, typename S, int V>
+__global__ void __launch_bounds__(COLUMN_THREADS) row_norm_columns(const column_tiling t, const norm_grad_job<T, S> p)
 {
     __shared__ float room[COLUMN_THREADS * V];
     const column_place place = place_in<V>(t);
@@ -291,8 +306,8 @@ __global__ void __launch_bounds__(COLUMN_THREADS) row_norm_columns(const column_
 }
 
 /* dx: a block has a row and reads it twice. */
-template <typename T, int V>
-__global__ void __launch_bounds__(LOOP_THREADS) row_norm_grad_loop(const norm_grad_job<T> p)
+template <typename T, typename S, int V>
+__global__ void __launch_bounds__(LOOP_THREADS) row_norm_grad_loop(const norm_grad_job<T, S> p)
 {
     constexpr int64_t STEP = LOOP_THREADS * V;
     __shared__ float room[LOOP_THREADS / 32];
@@ -317,33 +332,33 @@ __global__ void __launch_bounds__(LOOP_THREADS) row_norm_grad_loop(const norm_gr
             if (p.dsum) widen_run(load_run<V>(p.dsum + start + j), more);
             for (int i = 0; i < V; i++)
                 x[i] = more[i] + rstd * (dy[i] * gamma[i] - mean_g - (x[i] - mean) * rstd * mean_gh);
-            store_run(p.dx + start + j, narrow_run<T>(x));
+            store_dx(p, start + j, x);
         }
     }
 }
 
-template <int V, typename T>
-dt_status launch_grad_loops(const dt_queue *q, const norm_grad_job<T> &p, const column_tiling &t)
+template <int V, typename T, typename S>
+dt_status launch_grad_loops(const dt_queue *q, const norm_grad_job<T, S> &p, const column_tiling &t)
 {
     if (p.dgamma || p.dbeta) {
         const unsigned blocks = (unsigned)(t.tiles * t.slices), threads = (unsigned)t.threads;
-        row_norm_columns<T, V><<<blocks, threads, 0, stream_of(q)>>>(t, p);
+        row_norm_columns<T, S, V><<<blocks, threads, 0, stream_of(q)>>>(t, p);
         DT_TRY(launched());
     }
     if (!p.dx) return DT_OK;
     const unsigned blocks = (unsigned)std::min<int64_t>(p.rows, MOST_ROW_BLOCKS);
-    row_norm_grad_loop<T, V><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
+    row_norm_grad_loop<T, S, V><<<blocks, LOOP_THREADS, 0, stream_of(q)>>>(p);
     return launched();
 }
 
 /* --- backward: choosing --- */
 
 /* The slices that either way leaves in scratch; what the processor's shared memory allows does not count here. */
-template <typename T> int64_t most_slices(int64_t rows, int64_t channels)
+template <typename S> int64_t most_slices(int64_t rows, int64_t channels)
 {
-    int64_t slices = loop_tiling<T>(rows, channels).slices;
-    if (in_packs<T>(channels))
-        by_row(rows, channels / pack<T>::size,
+    int64_t slices = loop_tiling<S>(rows, channels).slices;
+    if (in_packs<S>(channels))
+        by_row(rows, channels / pack<S>::size,
                [&](auto, auto, const row_plan &plan) { slices = std::max(slices, plan.slices); });
     return slices;
 }
@@ -357,44 +372,46 @@ dt_status shared_limit(int *bytes)
 }
 
 /* *slices gets how many partial rows of dgamma and dbeta there are. */
-template <typename T> dt_status launch_norm_grad(const dt_queue *q, const norm_grad_job<T> &p, int64_t *slices)
+template <typename T, typename S>
+dt_status launch_norm_grad(const dt_queue *q, const norm_grad_job<T, S> &p, int64_t *slices)
 {
     int limit = 0;
     bool done = false;
     dt_status status = shared_limit(&limit);
     if (status) return status;
-    if (in_packs<T>(p.channels))
-        by_row(p.rows, p.channels / pack<T>::size, [&](auto team, auto k, const row_plan &plan) {
+    if (in_packs<S>(p.channels))
+        by_row(p.rows, p.channels / pack<S>::size, [&](auto team, auto k, const row_plan &plan) {
             constexpr int TEAM = decltype(team)::value, K = decltype(k)::value;
-            const int64_t bytes = p.dsum ? row_ring<T, K, true>::bytes(plan.threads)
-                                         : row_ring<T, K, false>::bytes(plan.threads);
+            const int64_t bytes = p.dsum ? row_ring<T, S, K, true>::bytes(plan.threads)
+                                         : row_ring<T, S, K, false>::bytes(plan.threads);
             if (bytes + 1024 > limit) return; /* 1024: what the kernel has besides, and to spare */
             done = true;
             *slices = plan.slices;
-            status = p.dsum ? launch_grad<T, TEAM, K, true>(q, p, plan, bytes)
-                            : launch_grad<T, TEAM, K, false>(q, p, plan, bytes);
+            status = p.dsum ? launch_grad<T, S, TEAM, K, true>(q, p, plan, bytes)
+                            : launch_grad<T, S, TEAM, K, false>(q, p, plan, bytes);
         });
     if (done) return status;
-    const column_tiling t = loop_tiling<T>(p.rows, p.channels);
+    const column_tiling t = loop_tiling<S>(p.rows, p.channels);
     *slices = t.slices;
-    return in_packs<T>(p.channels) ? launch_grad_loops<pack<T>::size>(q, p, t) : launch_grad_loops<1>(q, p, t);
+    return in_packs<S>(p.channels) ? launch_grad_loops<pack<S>::size>(q, p, t) : launch_grad_loops<1>(q, p, t);
 }
 
-template <typename T> dt_status run_row_norm_grad(const dt_queue *q, const dt_row_norm_grad_args *a)
+template <typename T, typename S> dt_status run_row_norm_grad(const dt_queue *q, const dt_row_norm_grad_args *a)
 {
-    float *gamma = static_cast<float *>(a->scratch), *beta = gamma + most_slices<T>(a->rows, a->channels) * a->channels;
-    const norm_grad_job<T> p = {a->rows,
-                                a->channels,
-                                static_cast<const T *>(a->x),
-                                static_cast<const T *>(a->dy),
-                                static_cast<const T *>(a->dsum),
-                                static_cast<T *>(a->dx),
-                                static_cast<const float *>(a->gamma),
-                                static_cast<const float *>(a->mean),
-                                static_cast<const float *>(a->rstd),
-                                a->dgamma ? gamma : nullptr,
-                                a->dbeta ? beta : nullptr,
-                                a->center};
+    float *gamma = static_cast<float *>(a->scratch), *beta = gamma + most_slices<S>(a->rows, a->channels) * a->channels;
+    const norm_grad_job<T, S> p = {a->rows,
+                                   a->channels,
+                                   static_cast<const S *>(a->x),
+                                   static_cast<const T *>(a->dy),
+                                   static_cast<const S *>(a->dsum),
+                                   static_cast<S *>(a->dx),
+                                   static_cast<const float *>(a->gamma),
+                                   static_cast<const float *>(a->mean),
+                                   static_cast<const float *>(a->rstd),
+                                   a->dgamma ? gamma : nullptr,
+                                   a->dbeta ? beta : nullptr,
+                                   a->center,
+                                   static_cast<T *>(a->dresidual)};
     int64_t slices = 0;
     if (p.rows > 0) DT_TRY(launch_norm_grad(q, p, &slices));
     column_jobs jobs = {};
@@ -408,7 +425,9 @@ template <typename T> dt_status run_row_norm_grad(const dt_queue *q, const dt_ro
 dt_status dt_cuda_row_norm_grad(const dt_queue *q, dt_dtype t, const dt_row_norm_grad_args *p)
 {
     if (p->channels == 0) return DT_OK;
-    return by_type(t, [&](auto zero) { return run_row_norm_grad<decltype(zero)>(q, p); });
+    return by_trunk(t, p->wide_trunk, [&](auto zero, auto trunk) {
+        return run_row_norm_grad<decltype(zero), decltype(trunk)>(q, p);
+    });
 }
 
 int64_t dt_cuda_row_norm_grad_scratch(const dt_device_info *, dt_dtype type, int64_t rows, int64_t channels)

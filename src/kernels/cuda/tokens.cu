@@ -54,10 +54,10 @@ sequence make_sequence(int64_t batch, int64_t tokens, int64_t channels, bool has
     return {batch, head, row, (unsigned)ceil_div<int64_t>(row, width * THREADS)};
 }
 
-/* A thread makes N elements of each of SAMPLES samples. */
-template <int N, typename T>
+/* A thread makes N elements of each of SAMPLES samples. S is the type of the trunk, here and below: y. */
+template <int N, typename T, typename S>
 __global__ void __launch_bounds__(THREADS)
-    embed(sequence s, const T *x, const float *cls, const float *position, T *y)
+    embed(sequence s, const T *x, const float *cls, const float *position, S *y)
 {
     const int64_t i = ((int64_t)(blockIdx.x % s.tiles) * THREADS + threadIdx.x) * N;
     const int64_t first = (int64_t)(blockIdx.x / s.tiles) * SAMPLES;
@@ -74,9 +74,9 @@ __global__ void __launch_bounds__(THREADS)
     if (position) add_floats<N>(position + i, add);
 #pragma unroll
     for (int k = 0; k < SAMPLES; k++) {
-        group<T, N> out;
+        group<S, N> out;
 #pragma unroll
-        for (int j = 0; j < N; j++) out.at[j] = narrow<T>(widen(in[k].at[j]) + add[j]);
+        for (int j = 0; j < N; j++) out.at[j] = narrow<S>(widen(in[k].at[j]) + add[j]);
         if (first + k < s.batch) store_group<N>(y + (first + k) * s.row + i, out);
     }
 }
@@ -84,15 +84,15 @@ __global__ void __launch_bounds__(THREADS)
 /* --- embed_tokens_grad --- */
 
 /* What is wanted: dx may be NULL, of each sample the first `summed` elements are summed. */
-template <typename T> struct embed_gradient {
+template <typename T, typename S> struct embed_gradient {
     int64_t per_group, summed;
-    const T *dy;
+    const S *dy;
     T *dx;
     float *partial; /* [groups, row] */
 };
 
-template <int N, typename T>
-__global__ void __launch_bounds__(THREADS) split_and_sum(sequence s, embed_gradient<T> g)
+template <int N, typename T, typename S>
+__global__ void __launch_bounds__(THREADS) split_and_sum(sequence s, embed_gradient<T, S> g)
 {
     const int64_t i = ((int64_t)(blockIdx.x % s.tiles) * THREADS + threadIdx.x) * N, part = blockIdx.x / s.tiles;
     const bool copies = g.dx && i >= s.head, sums = i < g.summed;
@@ -100,13 +100,23 @@ __global__ void __launch_bounds__(THREADS) split_and_sum(sequence s, embed_gradi
     const int64_t end = min((part + 1) * g.per_group, s.batch);
     float sum[N] = {};
     for (int64_t first = part * g.per_group; first < end; first += SAMPLES) {
-        group<T, N> in[SAMPLES] = {}; /* 0 where there is no sample */
+        group<S, N> in[SAMPLES] = {}; /* 0 where there is no sample */
 #pragma unroll
         for (int k = 0; k < SAMPLES; k++)
             if (first + k < end) in[k] = load_group<N>(g.dy + (first + k) * s.row + i);
 #pragma unroll
         for (int k = 0; k < SAMPLES; k++) {
-            if (copies && first + k < end) store_group<N>(g.dx + (first + k) * (s.row - s.head) + i - s.head, in[k]);
+            if (copies && first + k < end) {
+                T *to = g.dx + (first + k) * (s.row - s.head) + i - s.head;
+                if constexpr (std::is_same<T, S>::value) {
+                    store_group<N>(to, in[k]);
+                } else {
+                    group<T, N> out;
+#pragma unroll
+                    for (int j = 0; j < N; j++) out.at[j] = narrow<T>(widen(in[k].at[j]));
+                    store_group<N>(to, out);
+                }
+            }
 #pragma unroll
             for (int j = 0; j < N; j++) sum[j] += widen(in[k].at[j]);
         }
@@ -144,15 +154,15 @@ int64_t samples_per_group(dt_dtype t, int64_t batch, int64_t tokens, int64_t cha
     return std::max<int64_t>(ceil_div<int64_t>(batch, groups), SAMPLES);
 }
 
-template <typename T>
+template <typename T, typename S>
 dt_status sum_samples(const dt_queue *q, int64_t batch, int64_t tokens, int64_t channels, bool has_cls, int64_t groups,
-                      const embed_gradient<T> &g)
+                      const embed_gradient<T, S> &g)
 {
-    return by_width<T>(has_cls ? channels : tokens * channels, [=](auto width) {
+    return by_width<S>(has_cls ? channels : tokens * channels, [=](auto width) {
         constexpr int N = decltype(width)::value;
         const sequence s = make_sequence(batch, tokens, channels, has_cls, N);
         const int64_t blocks = s.tiles * groups;
-        if (blocks > 0) split_and_sum<N, T><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(s, g);
+        if (blocks > 0) split_and_sum<N, T, S><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(s, g);
         return launched();
     });
 }
@@ -242,18 +252,19 @@ __global__ void __launch_bounds__(32 * LANES) spread_over_tokens(pooling p, cons
 
 }
 
-dt_status dt_cuda_embed_tokens(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                               const void *x, const void *cls, const void *position, void *y)
+dt_status dt_cuda_embed_tokens(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                               int64_t channels, const void *x, const void *cls, const void *position, void *y)
 {
-    return by_type(t, [=](auto zero) {
+    return by_trunk(t, wide_trunk, [=](auto zero, auto trunk) {
         typedef decltype(zero) T;
-        return by_width<T>(cls ? channels : tokens * channels, [=](auto width) {
+        typedef decltype(trunk) S;
+        return by_width<S>(cls ? channels : tokens * channels, [=](auto width) {
             constexpr int N = decltype(width)::value;
             const sequence s = make_sequence(batch, tokens, channels, cls, N);
             const int64_t blocks = s.tiles * ceil_div<int64_t>(batch, SAMPLES);
             if (blocks > 0)
-                embed<N, T><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(s, (const T *)x, (const float *)cls,
-                                                                            (const float *)position, (T *)y);
+                embed<N, T, S><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(s, (const T *)x, (const float *)cls,
+                                                                               (const float *)position, (S *)y);
             return launched();
         });
     });
@@ -266,17 +277,19 @@ int64_t dt_cuda_embed_tokens_grad_scratch(const dt_device_info *, dt_dtype t, in
     return groups * (tokens + 1) * channels * (int64_t)sizeof(float);
 }
 
-dt_status dt_cuda_embed_tokens_grad(const dt_queue *q, dt_dtype t, int64_t batch, int64_t tokens, int64_t channels,
-                                    bool has_cls, const void *dy, void *dx, void *dcls, void *dposition,
-                                    bool accumulate_cls, bool accumulate_position, void *scratch)
+dt_status dt_cuda_embed_tokens_grad(const dt_queue *q, dt_dtype t, bool wide_trunk, int64_t batch, int64_t tokens,
+                                    int64_t channels, bool has_cls, const void *dy, void *dx, void *dcls,
+                                    void *dposition, bool accumulate_cls, bool accumulate_position, void *scratch)
 {
     const int64_t head = has_cls ? channels : 0, row = head + tokens * channels;
     const int64_t summed = dposition ? row : dcls ? head : 0;
-    const int64_t per_group = samples_per_group(t, batch, tokens, channels), groups = ceil_div(batch, per_group);
-    DT_TRY(by_type(t, [=](auto zero) {
+    const int64_t per_group = samples_per_group(wide_trunk ? DT_F32 : t, batch, tokens, channels);
+    const int64_t groups = ceil_div(batch, per_group);
+    DT_TRY(by_trunk(t, wide_trunk, [=](auto zero, auto trunk) {
         typedef decltype(zero) T;
-        const embed_gradient<T> g = {per_group, summed, (const T *)dy, (T *)dx, (float *)scratch};
-        return sum_samples<T>(q, batch, tokens, channels, has_cls, groups, g);
+        typedef decltype(trunk) S;
+        const embed_gradient<T, S> g = {per_group, summed, (const S *)dy, (T *)dx, (float *)scratch};
+        return sum_samples<T, S>(q, batch, tokens, channels, has_cls, groups, g);
     }));
     if (!summed) return DT_OK;
     const group_sums sums = {groups, row, summed, head, (const float *)scratch, (float *)dcls, (float *)dposition,
