@@ -15,6 +15,7 @@ static dt_status read_precision(const dt_settings *settings, dt_backend backend,
     static const dt_precision precision[] = {[FP32] = DT_PRECISION_FP32, [FP64] = DT_PRECISION_FP64,
                                              [TF32] = DT_PRECISION_TF32, [BF16] = DT_PRECISION_BF16};
     int mode = dt_setting_choice(settings, "precision.mode");
+    if (mode == BF16) r->passes.wide_residual = dt_setting_choice(settings, "precision.residual") == 1;
     bool needs_gpu = dt_recipe_needs_gpu(settings);
     r->widened = backend == DT_CPU && needs_gpu && widens;
     if (r->widened) mode = FP32;

@@ -6,6 +6,7 @@
 
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const modes[] = {"fp32", "fp64", "tf32", "bf16", NULL};
+static const char *const residual_types[] = {"bf16", "f32", NULL};
 static const char *const recompute_levels[] = {"none", "cheap", "block", NULL};
 static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NULL};
 
@@ -19,6 +20,9 @@ static const dt_setting_row rows[] = {
              "false: the library's first choice"},
     {"precision.mode", DT_SETTING_CHOICE, "fp32", .choices = modes,
      .help = "type of weights and activations; fp64 only on the CPU"},
+    {"precision.residual", DT_SETTING_CHOICE, "bf16", .choices = residual_types,
+     .help = "type of the residual stream with precision.mode=bf16; f32: its sums are not rounded, for more memory and "
+             "time"},
 
     {"run.dir", DT_SETTING_TEXT, "runs", .help = "folder that holds the run folders"},
     {"run.name", DT_SETTING_TEXT, NULL, .name = true,

@@ -10,11 +10,16 @@ for name in pass update eval; do
     diff -u "$golden/vit.$name.txt" "$work/$name.txt" >&2
     is "the graph of $name is the golden one"
 done
-# For a GPU, where the program is built for one; the plan does not need it to be there.
-run plan --graph pass device=cuda precision.mode=bf16 "$golden/vit.yaml"
-if ! has err 'built without CUDA'; then
-    printf '%s\n' "$out" >"$work/pass_bf16.txt"
-    diff -u "$golden/vit.pass_bf16.txt" "$work/pass_bf16.txt" >&2
-    is 'the graph of pass in bfloat16 is the golden one'
-fi
+# For a GPU, where the program is built for one; the plan does not need it to be there. The residual stream in bfloat16
+# like the rest, and beside it in float32.
+for residual in bf16 f32; do
+    name=pass_bf16
+    [ $residual = bf16 ] || name=${name}_$residual
+    run plan --graph pass device=cuda precision.mode=bf16 precision.residual=$residual "$golden/vit.yaml"
+    if ! has err 'built without CUDA'; then
+        printf '%s\n' "$out" >"$work/$name.txt"
+        diff -u "$golden/vit.$name.txt" "$work/$name.txt" >&2
+        is "the graph of pass in bfloat16 with a residual stream in $residual is the golden one"
+    fi
+done
 done_testing

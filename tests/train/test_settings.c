@@ -12,6 +12,7 @@
 #include "tiny.h"
 #include "train/changes.h"
 #include "train/optimizer.h"
+#include "train/recipe.h"
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -150,6 +151,29 @@ static void test_synthetic_follows_model(void **state)
     dt_session_free(session);
 }
 
+/* precision.residual is either taken up or inactive. */
+static void assert_wide_residual(dt_backend backend, const char *mode, bool wide)
+{
+    dt_recipe recipe;
+    dt_text out = {0};
+    dt_settings *settings = tiny_settings(WORDS(mode, "precision.residual=f32"));
+    assert_int_equal(dt_recipe_read(settings, backend, true, 1, &recipe), DT_OK);
+    assert_int_equal(recipe.passes.wide_residual, wide);
+    dt_settings_inactive(settings, &out);
+    assert_int_equal(out.data && strstr(out.data, "precision.residual"), !wide);
+    dt_text_free(&out);
+    dt_settings_free(settings);
+}
+
+static void test_wide_residual(void **state)
+{
+    assert_wide_residual(DT_CUDA, "precision.mode=bf16", true);
+    assert_wide_residual(DT_CUDA, "precision.mode=tf32", false);
+    assert_wide_residual(DT_CUDA, "precision.mode=fp32", false);
+    assert_wide_residual(DT_CPU, "precision.mode=bf16", true); /* a GPU's run evaluated in float32 */
+    assert_wide_residual(DT_CPU, "precision.mode=fp64", false);
+}
+
 /* --- refusals --- */
 
 static void assert_refused(const char *word, const char *fact)
@@ -178,6 +202,7 @@ int main(void)
                                        cmocka_unit_test(test_changes), cmocka_unit_test(test_new_settings),
                                        cmocka_unit_test(test_no_changes), cmocka_unit_test(test_micro_batch),
                                        cmocka_unit_test(test_synthetic_follows_model),
+                                       cmocka_unit_test(test_wide_residual),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
