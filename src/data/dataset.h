@@ -15,6 +15,7 @@
     X(imagenet)             \
     X(text)                 \
     X(gcide)                \
+    X(tokens)               \
     X(synthetic_text)
 
 typedef struct dt_dataset_kind {

@@ -1,10 +1,10 @@
 /* The loader: threads that fill the caller's slot images ahead of the device.
  *
- * The stream is cut into batches and each batch into pieces of a few samples (about PIECE_BYTES), numbered on. A worker
- * takes the next piece as soon as the slot of its batch is free (batch b lies in slot b mod ahead), fills it without the
- * lock, and takes the next. Whoever fills a batch's last piece does what is to be done with the whole. So several
- * workers share a batch of large images, one fills whole batches of small ones, and batches become ready nearly in
- * order. What is written depends on the piece's number alone. Sleeping threads wait on conditions; nothing spins. */
+ * The stream is cut into batches and each batch into pieces of a few samples (about PIECE_BYTES), numbered on. A
+ * worker takes the next piece as soon as the slot of its batch is free (batch b lies in slot b mod ahead), fills it
+ * without the lock, and takes the next. Whoever fills a batch's last piece does what is to be done with the whole. So
+ * several workers share a batch of large images, one fills whole batches of small ones, and batches become ready nearly
+ * in order. What is written depends on the piece's number alone. Sleeping threads wait on conditions; nothing spins. */
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>

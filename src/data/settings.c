@@ -46,6 +46,11 @@ static const dt_setting_row rows[] = {
      .help = "share of the tokens, from the end, that is kept for evaluation where the files are not split"},
     {"data.vocabulary", DT_SETTING_INT, .min = 1, .max = 1 << 24,
      .help = "all tokens are below it; model.vocabulary, else what the files say, when not set"},
+    {"data.mix", DT_SETTING_TEXT,
+     .help = "folders of tokens and their shares of the samples: \"web=0.7 books=0.3\"; relative to data.path"},
+    {"data.tokenizer", DT_SETTING_TEXT,
+     .help = "the tokenizer that the tokens must have been made with: bytes, a folder, or a tokenizer.json"},
+    {"data.check", DT_SETTING_BOOL, "false", .help = "hold each file of tokens against its checksum before the run"},
     {"data.separator", DT_SETTING_INT, .min = 0, .max = 1 << 24,
      .help = "token that ends a document in files that have no list of documents"},
 };

@@ -99,12 +99,12 @@ static dt_status check_length(const dt_windows *w, const dt_token_row *row)
                    (long long)tokens, (long long)needed);
 }
 
-static dt_status check_shards(const dt_token_row *row, int64_t vocabulary)
+static dt_status check_shards(const dt_windows *w, const dt_token_row *row, int64_t vocabulary)
 {
-    const dt_shard *first = row->shard[0];
+    const dt_shard *first = w->row[0].shard[0];
     for (int64_t s = 0; s < row->shards; s++) {
         const dt_shard *shard = row->shard[s];
-        if (shard->tokenizer != first->tokenizer)
+        if (shard->tokenizer && first->tokenizer && shard->tokenizer != first->tokenizer)
             return dt_fail(DT_ERR_DATA, "'%s' was made with another tokenizer than '%s'", shard->path, first->path);
         if (shard->vocabulary > vocabulary)
             return dt_fail(DT_ERR_DATA, "'%s' holds tokens of a vocabulary of %lld, but the settings say %lld "
@@ -163,7 +163,7 @@ dt_status dt_windows_count(dt_windows *w, const double *weights, dt_data_info *i
         if (!info->vocabulary)
             return dt_fail(DT_ERR_USAGE, "'%s' does not tell how many tokens its vocabulary has: set data.vocabulary",
                            row->shard[0]->path);
-        DT_TRY(check_shards(row, info->vocabulary));
+        DT_TRY(check_shards(w, row, info->vocabulary));
         row->windows = row->share = count_windows(w, row);
     }
     if (weights && w->split == DT_SPLIT_TRAIN) deal_shares(w, weights);

@@ -1,0 +1,131 @@
+/* What tokenizers of every kind do: opening, telling, decoding. */
+#include "data/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "data/tokenizer_kinds.h"
+
+enum { BYTES = 256 };
+
+/* --- opening --- */
+
+static dt_status join(dt_text *path, const char *folder, const char *name)
+{
+    path->length = 0;
+    dt_text_add(path, "%s/%s", folder, name);
+    return dt_text_status(path);
+}
+
+static dt_status open_folder(const char *folder, dt_bpe *bpe)
+{
+    static const char *const pairs[][2] = {{"encoder.json", "vocab.bpe"}, {"vocab.json", "merges.txt"}};
+    dt_text first = {0}, second = {0};
+    dt_status status = join(&first, folder, "tokenizer.json");
+    if (!status && dt_file_exists(first.data)) {
+        status = dt_tokenizer_read_json(first.data, bpe);
+        goto done;
+    }
+    for (int p = 0; p < 2 && !status; p++) {
+        DT_TRY_GOTO(join(&first, folder, pairs[p][0]), done);
+        DT_TRY_GOTO(join(&second, folder, pairs[p][1]), done);
+        if (!dt_file_exists(first.data) || !dt_file_exists(second.data)) continue;
+        status = dt_tokenizer_read_gpt2(first.data, second.data, bpe);
+        goto done;
+    }
+    if (!status)
+        status = dt_fail(DT_ERR_DATA, "the folder '%s' holds no tokenizer: neither tokenizer.json, nor encoder.json "
+                         "and vocab.bpe, nor vocab.json and merges.txt", folder);
+done:
+    dt_text_free(&first);
+    dt_text_free(&second);
+    return status;
+}
+
+static dt_status open_bpe(const char *path, dt_bpe *bpe)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return dt_fail(DT_ERR_IO, "cannot find the tokenizer '%s': it is bytes, a folder, or a tokenizer.json", path);
+    return S_ISDIR(info.st_mode) ? open_folder(path, bpe) : dt_tokenizer_read_json(path, bpe);
+}
+
+dt_status dt_tokenizer_open(const char *spec, dt_tokenizer **out)
+{
+    dt_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return dt_fail_memory(sizeof *t, spec);
+    for (int b = 0; b < BYTES; b++) t->letter[b] = (char)b;
+    t->bytes = !strcmp(spec, "bytes");
+    dt_status status = t->bytes ? DT_OK : open_bpe(spec, &t->bpe);
+    if (status) dt_tokenizer_close(t);
+    else *out = t;
+    return status;
+}
+
+void dt_tokenizer_close(dt_tokenizer *t)
+{
+    if (!t) return;
+    dt_bpe_free(&t->bpe);
+    free(t);
+}
+
+/* --- telling --- */
+
+int64_t dt_tokenizer_vocabulary(const dt_tokenizer *t) { return t->bytes ? BYTES : t->bpe.size; }
+
+uint64_t dt_tokenizer_hash(const dt_tokenizer *t)
+{
+    uint64_t hash = t->bytes ? dt_hash_text("bytes") : t->bpe.hash;
+    return hash ? hash : 1;
+}
+
+int32_t dt_tokenizer_end(const dt_tokenizer *t) { return t->bytes ? 0 : t->bpe.end; }
+int32_t dt_tokenizer_begin(const dt_tokenizer *t) { return t->bytes ? -1 : t->bpe.begin; }
+
+int32_t dt_tokenizer_special(const dt_tokenizer *t, const char *name)
+{
+    for (int i = 0; i < t->bpe.specials; i++)
+        if (!strcmp(t->bpe.special[i].name, name)) return t->bpe.special[i].token;
+    return -1;
+}
+
+const char *dt_tokenizer_token(const dt_tokenizer *t, int32_t token, size_t *bytes)
+{
+    *bytes = 0;
+    if (token < 0 || token >= dt_tokenizer_vocabulary(t)) return NULL;
+    if (t->bytes) {
+        *bytes = 1;
+        return &t->letter[token];
+    }
+    const dt_bpe *bpe = &t->bpe;
+    *bytes = bpe->at[token + 1] - bpe->at[token];
+    return *bytes ? bpe->bytes.data + bpe->at[token] : NULL;
+}
+
+dt_status dt_tokenizer_decode(const dt_tokenizer *t, const int32_t *tokens, int64_t count, dt_text *out)
+{
+    size_t before = out->length;
+    bool stripped = !t->bpe.strip_space;
+    for (int64_t i = 0; i < count; i++) {
+        size_t bytes;
+        const char *text = dt_tokenizer_token(t, tokens[i], &bytes);
+        if (!text) return dt_fail(DT_ERR_DATA, "%d is not a token of this tokenizer", tokens[i]);
+        if (!stripped && out->length == before && *text == ' ') text++, bytes--, stripped = true;
+        dt_text_add_bytes(out, text, bytes);
+    }
+    return dt_text_status(out);
+}
+
+dt_status dt_tokens_reserve(dt_tokens *list, int64_t more)
+{
+    if (list->count + more <= list->room) return DT_OK;
+    int64_t room = list->room + list->room / 2 > list->count + more ? list->room + list->room / 2 : list->count + more;
+    int32_t *grown = realloc(list->token, (size_t)room * sizeof *grown);
+    if (!grown) return dt_fail_memory((size_t)room * sizeof *grown, "tokens");
+    list->token = grown;
+    list->room = room;
+    return DT_OK;
+}

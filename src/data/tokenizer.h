@@ -1,0 +1,47 @@
+/* Tokenizers: text to numbers and back.
+ *
+ * What is opened is `bytes` (each byte its own token; nothing is read), a folder, or a tokenizer.json of Hugging Face.
+ * A folder holds tokenizer.json, or GPT-2's encoder.json and vocab.bpe (or the same as vocab.json and merges.txt).
+ * Of tokenizer.json, byte pair encodings are read: byte-level with the pre-tokenizer of GPT-2 or of Llama 3, and with
+ * byte fallback as in Llama 2. Anything else is DT_ERR_DATA that names what is not known.
+ *
+ * A tokenizer does not change once it is open and serves any number of threads; an encoder serves one. */
+#ifndef DT_DATA_TOKENIZER_H
+#define DT_DATA_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+typedef struct dt_tokenizer dt_tokenizer;
+DT_MUST_USE dt_status dt_tokenizer_open(const char *spec, dt_tokenizer **out);
+void dt_tokenizer_close(dt_tokenizer *); /* NULL is allowed */
+
+int64_t dt_tokenizer_vocabulary(const dt_tokenizer *); /* every token is below it */
+uint64_t dt_tokenizer_hash(const dt_tokenizer *);      /* of all that decides on the result; never 0 */
+int32_t dt_tokenizer_end(const dt_tokenizer *);        /* the token that ends a document; -1: there is none */
+int32_t dt_tokenizer_begin(const dt_tokenizer *);      /* the token that begins one, where the kind has such; -1 */
+int32_t dt_tokenizer_special(const dt_tokenizer *, const char *name); /* such as <|endoftext|>; -1: not known */
+/* The bytes that a token stands for; NULL for a number that is none. Those of special tokens are their names. */
+const char *dt_tokenizer_token(const dt_tokenizer *, int32_t token, size_t *bytes);
+/* Appends the text of the tokens, which is not UTF-8 where they do not say such. A number that is no token is
+ * DT_ERR_DATA. */
+DT_MUST_USE dt_status dt_tokenizer_decode(const dt_tokenizer *, const int32_t *tokens, int64_t count, dt_text *out);
+
+typedef struct dt_tokens { /* starts with {0}; released with free(list.token) */
+    int32_t *token;
+    int64_t count, room;
+} dt_tokens;
+DT_MUST_USE dt_status dt_tokens_reserve(dt_tokens *, int64_t more);
+
+typedef struct dt_encoder dt_encoder;
+/* `special`: names of special tokens in a text become those tokens, as with Hugging Face; otherwise they are text. */
+DT_MUST_USE dt_status dt_encoder_create(const dt_tokenizer *, bool special, dt_encoder **out);
+void dt_encoder_free(dt_encoder *);
+/* Appends the tokens of a text, with nothing in front of it or behind. Any bytes are a text: what is not UTF-8 is kept
+ * byte by byte. */
+DT_MUST_USE dt_status dt_encoder_run(dt_encoder *, const char *text, size_t bytes, dt_tokens *out);
+
+#endif

@@ -1,0 +1,193 @@
+/* Tokenizers against what Hugging Face's make of the same texts (tests/data/tokenizers, made by
+ * scripts/reference/make_tokenizers.py); bytes that are not text; files that are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "data/tokenizer.h"
+#include "data/words.h"
+#include "scene.h"
+
+static const char *folder; /* of the tokenizers */
+
+static dt_tokenizer *open_kind(const char *kind)
+{
+    char path[1024];
+    dt_tokenizer *tokenizer;
+    snprintf(path, sizeof path, "%s/%s", folder, kind);
+    if (dt_tokenizer_open(path, &tokenizer)) fail_msg("%s", dt_error_message());
+    return tokenizer;
+}
+
+static void encode(const dt_tokenizer *tokenizer, bool special, const char *text, size_t bytes, dt_tokens *out)
+{
+    dt_encoder *encoder;
+    assert_int_equal(dt_encoder_create(tokenizer, special, &encoder), DT_OK);
+    assert_int_equal(dt_encoder_run(encoder, text, bytes, out), DT_OK);
+    dt_encoder_free(encoder);
+}
+
+static void assert_text(const dt_tokenizer *tokenizer, const dt_tokens *tokens, const char *text, size_t bytes)
+{
+    dt_text back = {0};
+    assert_int_equal(dt_tokenizer_decode(tokenizer, tokens->token, tokens->count, &back), DT_OK);
+    assert_int_equal(back.length, bytes);
+    if (bytes) assert_memory_equal(back.data, text, bytes);
+    dt_text_free(&back);
+}
+
+/* The texts of expected.json, twice by one encoder: the second time many words come from its cache. */
+static void assert_kind(const char *kind, bool gives_back_all)
+{
+    char path[1024];
+    json_t *cases, *one;
+    size_t c;
+    dt_encoder *encoder;
+    dt_tokenizer *tokenizer = open_kind(kind);
+    snprintf(path, sizeof path, "%s/%s/expected.json", folder, strcmp(kind, "pair") ? kind : "gpt2");
+    assert_int_equal(dt_json_read(path, 1 << 24, &cases), DT_OK);
+    assert_int_equal(dt_encoder_create(tokenizer, true, &encoder), DT_OK);
+    for (int turn = 0; turn < 2; turn++)
+        json_array_foreach(cases, c, one) {
+            dt_tokens tokens = {0};
+            const json_t *text = json_object_get(one, "text"), *wanted = json_object_get(one, "tokens");
+            size_t bytes = json_string_length(text);
+            assert_int_equal(dt_encoder_run(encoder, json_string_value(text), bytes, &tokens), DT_OK);
+            assert_int_equal(tokens.count, json_array_size(wanted));
+            for (int64_t i = 0; i < tokens.count; i++)
+                assert_int_equal(tokens.token[i], json_integer_value(json_array_get(wanted, (size_t)i)));
+            if (gives_back_all) assert_text(tokenizer, &tokens, json_string_value(text), bytes);
+            free(tokens.token);
+        }
+    dt_encoder_free(encoder);
+    dt_tokenizer_close(tokenizer);
+    json_decref(cases);
+}
+
+static void gpt2_is_as_the_reference(void **state) { assert_kind("gpt2", true); }
+static void gpt2s_own_files_are_as_the_reference(void **state) { assert_kind("pair", true); }
+static void llama3_is_as_the_reference(void **state) { assert_kind("llama3", true); }
+static void a_prefix_space_is_as_the_reference(void **state) { assert_kind("prefix", false); }
+static void llama2_is_as_the_reference(void **state) { assert_kind("llama2", false); }
+static void metaspace_is_as_the_reference(void **state) { assert_kind("metaspace", false); }
+
+static void byte_level_gives_back_any_bytes(void **state)
+{
+    static const char *const kinds[] = {"gpt2", "llama3", "llama2"};
+    enum { COUNT = 5000 };
+    char bytes[COUNT];
+    for (uint64_t i = 0; i < COUNT; i++) bytes[i] = (char)dt_random_word(1, DT_PURPOSE_SYNTHETIC, 0, 0, i);
+    bytes[0] = 'x';
+    for (int k = 0; k < 3; k++) {
+        dt_tokens tokens = {0};
+        dt_tokenizer *tokenizer = open_kind(kinds[k]);
+        encode(tokenizer, true, bytes, COUNT, &tokens);
+        assert_text(tokenizer, &tokens, bytes, COUNT);
+        free(tokens.token);
+        dt_tokenizer_close(tokenizer);
+    }
+}
+
+static void the_same_tokenizer_has_one_hash(void **state)
+{
+    dt_tokenizer *a = open_kind("gpt2"), *b = open_kind("pair"), *c = open_kind("llama3"), *bytes;
+    assert_true(dt_tokenizer_hash(a) == dt_tokenizer_hash(b));
+    assert_true(dt_tokenizer_hash(a) != dt_tokenizer_hash(c));
+    assert_int_equal(dt_tokenizer_open("bytes", &bytes), DT_OK);
+    assert_true(dt_tokenizer_hash(bytes) != dt_tokenizer_hash(c));
+    assert_int_equal(dt_tokenizer_vocabulary(bytes), 256);
+    dt_tokenizer_close(a);
+    dt_tokenizer_close(b);
+    dt_tokenizer_close(c);
+    dt_tokenizer_close(bytes);
+}
+
+static void special_tokens_can_be_text(void **state)
+{
+    static const char text[] = "<|endoftext|>";
+    dt_tokenizer *tokenizer = open_kind("gpt2");
+    dt_tokens tokens = {0}, plain = {0};
+    encode(tokenizer, true, text, sizeof text - 1, &tokens);
+    encode(tokenizer, false, text, sizeof text - 1, &plain);
+    assert_int_equal(tokens.count, 1);
+    assert_int_equal(tokens.token[0], dt_tokenizer_end(tokenizer));
+    assert_int_equal(tokens.token[0], dt_tokenizer_special(tokenizer, text));
+    assert_true(plain.count > 1);
+    assert_text(tokenizer, &plain, text, sizeof text - 1);
+    free(tokens.token);
+    free(plain.token);
+    dt_tokenizer_close(tokenizer);
+}
+
+static void utf8_is_checked(void **state)
+{
+    static const char *const bad[] = {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
+                                      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xFF", "\xE2\x96",
+                                      "\xF0\x9F\x99"};
+    uint32_t code;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(dt_utf8_next(bad[i], strlen(bad[i]), &code), 1);
+        assert_true(code == UINT32_MAX);
+    }
+    assert_int_equal(dt_utf8_next("\xF4\x8F\xBF\xBF", 4, &code), 4);
+    assert_int_equal(code, 0x10FFFF);
+}
+
+static void assert_refused(const char *json, const char *part)
+{
+    dt_tokenizer *tokenizer;
+    scene_write("tokenizer.json", json, strlen(json));
+    assert_fails(dt_tokenizer_open("tokenizer.json", &tokenizer), DT_ERR_DATA, part);
+}
+
+static void other_kinds_are_named(void **state)
+{
+    dt_tokenizer *tokenizer;
+    assert_refused("[]", "is not a tokenizer");
+    assert_refused("{\"model\":{\"type\":\"Unigram\"}}", "its model is of the kind 'Unigram'");
+    assert_refused("{\"model\":{\"type\":\"WordPiece\"}}", "its model is of the kind 'WordPiece'");
+    assert_refused("{\"model\":{\"type\":\"BPE\"},\"normalizer\":{\"type\":\"NFC\"}}",
+                   "its normalizer is of the kind 'NFC'");
+    assert_refused("{\"model\":{\"type\":\"BPE\"},\"pre_tokenizer\":{\"type\":\"Whitespace\"}}",
+                   "its pre-tokenizer is of the kind 'Whitespace'");
+#define BPE "{\"model\":{\"type\":\"BPE\""
+#define LEVEL "},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"
+    assert_refused(BPE "},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"behavior\":"
+                   "\"Isolated\",\"pattern\":{\"Regex\":\"\\\\w+\"}},{\"type\":\"ByteLevel\"}]}}",
+                   "cuts words by the pattern \\w+");
+    assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]" LEVEL, "have the same number 0");
+    assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]" LEVEL, "merge 1, 'a' and 'b'");
+    assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]" LEVEL, "byte 0x00 has no token");
+    assert_fails(dt_tokenizer_open("nowhere", &tokenizer), DT_ERR_IO, "cannot find the tokenizer 'nowhere'");
+    assert_int_equal(remove("tokenizer.json"), 0);
+    assert_fails(dt_tokenizer_open(".", &tokenizer), DT_ERR_DATA, "holds no tokenizer");
+}
+
+int main(int argc, char **argv)
+{
+    static char absolute[4096];
+    if (argc < 2 || !realpath(argv[1], absolute)) return 1;
+    folder = absolute;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gpt2_is_as_the_reference),
+        cmocka_unit_test(gpt2s_own_files_are_as_the_reference),
+        cmocka_unit_test(llama3_is_as_the_reference),
+        cmocka_unit_test(a_prefix_space_is_as_the_reference),
+        cmocka_unit_test(llama2_is_as_the_reference),
+        cmocka_unit_test(metaspace_is_as_the_reference),
+        cmocka_unit_test(byte_level_gives_back_any_bytes),
+        cmocka_unit_test(the_same_tokenizer_has_one_hash),
+        cmocka_unit_test(special_tokens_can_be_text),
+        cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
