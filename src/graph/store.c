@@ -115,17 +115,26 @@ static dt_param *param_create(dt_graph *g, const char *name, const dt_shape *sha
                         .unit = g->unit,
                         .shape = *shape,
                         .published_shape = options->published ? *options->published : *shape,
-                        .count = dt_shape_count(shape),
                         .init = options->init,
                         .frozen = options->frozen,
                         .lr_scale = 1};
+    param->count = dt_shape_count(&param->published_shape);
     return param;
+}
+
+/* The place in its unit, until the layout: behind the parameters before it. A joined one follows the last without a
+ * gap. */
+static void param_place(dt_store *store, dt_param *param, const dt_param *joined_to)
+{
+    int64_t *end = &dt_store_unit_at(store, param->unit)->count[param->group];
+    param->offset = joined_to ? joined_to->offset + joined_to->count : *end;
+    *end = padded(param->offset + dt_shape_count(&param->shape));
 }
 
 /* Inside a unit, parameters keep the order in which they were declared. Messages take the name in its scope, with which
  * they begin anyway. */
 static dt_param *param_declare(dt_graph *g, const char *name, const char *full, const dt_shape *shape,
-                               const dt_param_options *options)
+                               const dt_param_options *options, const dt_param *joined_to)
 {
     dt_store *store = g->store;
     if (store->laid_out) return dt_graph_fail(g, "parameter %s is not in the first graph of this run", name);
@@ -140,10 +149,23 @@ static dt_param *param_declare(dt_graph *g, const char *name, const char *full, 
     if (!status) status = param ? dt_list_add(&store->params, param) : DT_ERR_MEMORY;
     if (status) return dt_graph_fail_status(g, status);
     *hash_place(store, param->name) = param;
-    dt_store_unit *unit = dt_store_unit_at(store, param->unit);
-    param->offset = unit->count[param->group]; /* in the unit, until the layout */
-    unit->count[param->group] += padded(param->count);
+    param_place(store, param, joined_to);
     return param;
+}
+
+/* The parameter `name` under the current scope, declared where it is not yet. */
+static dt_param *param_find(dt_graph *g, const char *name, const dt_shape *shape, const dt_param_options *options,
+                            const dt_param *joined_to)
+{
+    if (g->status) return NULL;
+    const char *full = dt_graph_full_name(g, name);
+    if (!full) return dt_graph_fail_status(g, DT_ERR_MEMORY);
+    dt_param *param = dt_store_find(g->store, full);
+    if (!param) return param_declare(g, name, full, shape, options, joined_to);
+    char here[96], there[96];
+    if (dt_shape_equal(&param->shape, shape)) return param;
+    return dt_graph_fail(g, "parameter %s is %s here and %s in the first graph", name, dt_shape_text(shape, here),
+                         dt_shape_text(&param->shape, there));
 }
 
 /* The tensor at `index` of one of the graph's lists, made where there is none yet. */
@@ -156,36 +178,47 @@ static dt_tensor *tensor_at(dt_graph *g, dt_list *list, int index, dt_tensor_kin
     return status ? dt_graph_fail_status(g, status) : t;
 }
 
-static dt_tensor *tensor_of_param(dt_graph *g, const dt_param *param, int buffer, dt_tensor_kind kind, dt_dtype dtype)
+static dt_tensor *tensor_of_param(dt_graph *g, const dt_param *param, int buffer, dt_tensor_kind kind, dt_dtype dtype,
+                                  const dt_shape *shape)
 {
     int index = param->index * DT_BUFFERS + buffer;
-    dt_tensor *t = tensor_at(g, &g->params, index, kind, dtype, &param->shape, param->name);
+    dt_tensor *t = tensor_at(g, &g->params, index, kind, dtype, shape, param->name);
     if (!t) return NULL;
     t->param = param;
     t->buffer = buffer;
     return t;
 }
 
-dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_param_options options)
+static dt_tensor *value_of_param(dt_graph *g, const dt_param *param, const dt_shape *shape)
 {
-    if (g->status) return NULL;
-    const char *full = dt_graph_full_name(g, name);
-    if (!full) return dt_graph_fail_status(g, DT_ERR_MEMORY);
-    dt_param *param = dt_store_find(g->store, full);
-    if (!param) param = param_declare(g, name, full, &shape, &options);
-    if (!param) return NULL;
-    char here[96], there[96];
-    if (!dt_shape_equal(&param->shape, &shape))
-        return dt_graph_fail(g, "parameter %s is %s here and %s in the first graph", name, dt_shape_text(&shape, here),
-                             dt_shape_text(&param->shape, there));
-    dt_tensor *t = tensor_of_param(g, param, g->read_buffer, DT_PARAM, DT_F32);
+    dt_tensor *t = param ? tensor_of_param(g, param, g->read_buffer, DT_PARAM, DT_F32, shape) : NULL;
     if (t) t->needs_grad = !param->frozen && t->buffer == DT_BUFFER_VALUE;
     return t;
 }
 
+dt_tensor *dt_param_tensor(dt_graph *g, const char *name, dt_shape shape, dt_param_options options)
+{
+    return value_of_param(g, param_find(g, name, &shape, &options, NULL), &shape);
+}
+
+dt_tensor *dt_param_joined(dt_graph *g, const dt_param_part *parts, int count, int64_t columns,
+                           dt_param_options options)
+{
+    const dt_param *first = NULL, *last = NULL;
+    int64_t rows = 0;
+    for (int i = 0; i < count; i++) {
+        options.init = parts[i].init;
+        last = param_find(g, parts[i].name, &DT_SHAPE(parts[i].rows, columns), &options, last);
+        if (!last) return NULL;
+        if (i == 0) first = last;
+        rows += parts[i].rows;
+    }
+    return value_of_param(g, first, &DT_SHAPE(rows, columns));
+}
+
 dt_tensor *dt_param_gradient(dt_graph *g, const dt_tensor *of)
 {
-    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, dt_dtype_wide(of->dtype));
+    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, dt_dtype_wide(of->dtype), &of->shape);
 }
 
 static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, const dt_shape *shape, bool saved)

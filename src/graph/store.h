@@ -3,7 +3,8 @@
  * Parameters live in units; a unit's parameters lie together in two flat buffers by read type: DT_GROUP_MATRIX (what
  * matrix products and embeddings read, in bfloat16 mode a bfloat16 copy of it) and DT_GROUP_VECTOR (read as it is).
  * All units of a group lie behind one another, so that one kernel serves a whole buffer with the span table. A
- * parameter starts at a multiple of 16 elements; the gaps are zero and stay zero.
+ * parameter starts at a multiple of 16 elements, but for those that are joined to the one before them; the gaps are
+ * zero and stay zero.
  *
  * The first graph built against a store declares the parameters; later graphs find them by name and must agree. */
 #ifndef DT_GRAPH_STORE_H
@@ -37,8 +38,9 @@ struct dt_param {
     dt_group group;
     int unit;
     dt_shape shape;           /* as the kernels read it */
-    dt_shape published_shape; /* same elements in the same order, as checkpoints name it */
-    int64_t offset, count;    /* in elements of the group's buffer */
+    dt_shape published_shape; /* the first elements in the same order, as checkpoints name it */
+    int64_t offset, count;    /* in elements of the group's buffer; count: of the published shape, what `shape` has
+                                 beyond is a gap */
     dt_init init;
     bool frozen;
     float lr_scale; /* layer-wise decay; 1 by default */
@@ -70,7 +72,7 @@ void dt_store_free(dt_store *); /* frees device memory too; before the device is
 
 /* In a graph: the parameter `name` under the current scope, of the open unit (there must be one); the same tensor when
  * asked again. It reads the buffer set by dt_graph_read_buffer. Frozen parameters get no gradient. `published` NULL:
- * same as shape. */
+ * same as shape; it may have fewer rows, where the rest is padding, whose gradient must be zero. */
 typedef struct dt_param_options {
     dt_role role;
     dt_init init;
@@ -78,6 +80,14 @@ typedef struct dt_param_options {
     const dt_shape *published;
 } dt_param_options;
 dt_tensor *dt_param_tensor(dt_graph *, const char *name, dt_shape shape, dt_param_options);
+/* Matrices of `columns` columns, each a parameter of its own, that lie under one another and are read as one, of the
+ * rows of all: what one product computes and checkpoints name apart. The options are those of all but for init. */
+typedef struct dt_param_part {
+    const char *name;
+    int64_t rows;
+    dt_init init;
+} dt_param_part;
+dt_tensor *dt_param_joined(dt_graph *, const dt_param_part *parts, int count, int64_t columns, dt_param_options);
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
 /* Graphs that name one state must agree on its shape and, once cast, on its type, which dt_program_bind checks. NULL as
  * name: there was no memory to write it. */

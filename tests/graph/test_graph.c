@@ -139,6 +139,31 @@ static void a_parameter_can_be_read_from_two_buffers(void **state)
     close_graph(&f);
 }
 
+/* Three matrices read as one, with no gap between them, and one whose last rows are padding. */
+static void joined_parameters_lie_together(void **state)
+{
+    static const dt_param_part parts[] = {{"q", 5, {0}}, {"k", 2, {0}}, {"v", 2, {0}}};
+    dt_shape published = DT_SHAPE(5, 3);
+    dt_param_options padded = {.role = DT_ROLE_MATRIX, .published = &published};
+    fixture f = open_graph();
+    dt_unit_begin(f.g, "unit");
+    dt_tensor *joined = dt_param_joined(f.g, parts, 3, 3, matrix);
+    dt_tensor *table = dt_param_tensor(f.g, "table", DT_SHAPE(64, 3), padded);
+    dt_tensor *after = dt_param_tensor(f.g, "after", DT_SHAPE(1), matrix);
+    dt_unit_end(f.g);
+    assert_int_equal(dt_store_layout(f.store, DT_F32), DT_OK);
+    assert_non_null(after);
+    assert_true(dt_shape_equal(&joined->shape, &DT_SHAPE(9, 3)));
+    assert_true(dt_shape_equal(&dt_param_gradient(f.g, joined)->shape, &DT_SHAPE(9, 3)));
+    assert_int_equal(dt_store_find(f.store, "unit.q")->offset, 0);
+    assert_int_equal(dt_store_find(f.store, "unit.k")->offset, 15);
+    assert_int_equal(dt_store_find(f.store, "unit.v")->offset, 21);
+    assert_int_equal(table->param->offset, 32);
+    assert_int_equal(table->param->count, 15);
+    assert_int_equal(after->param->offset, 32 + 192);
+    close_graph(&f);
+}
+
 static void parameters_stand_in_units(void **state)
 {
     fixture f = open_graph();
@@ -486,6 +511,7 @@ int main(void)
         cmocka_unit_test(every_float_type_is_checked),
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
+        cmocka_unit_test(joined_parameters_lie_together),
         cmocka_unit_test(parameters_stand_in_units),
         cmocka_unit_test(a_parameter_of_a_unit_that_is_not_open_is_reduced),
         cmocka_unit_test(shapes_are_shown_as_far_as_there_is_room),
