@@ -4,7 +4,8 @@
  * no input alive that would not be kept anyway. `block` makes everything of a unit again in front of the unit's first
  * backward node, and keeps only what another unit's backward pass reads. Both make a value again from another output
  * of its node where that is the smaller thing to keep: a norm from the sum that it made on the way, a GELU from its
- * argument. The same functions of the same numbers, so results do not change by a bit. */
+ * argument. The same functions of the same numbers, so results do not change by a bit. The unit whose backward pass comes
+ * first keeps what it has under `block`: all that is made again there is there still. */
 #include <stdlib.h>
 
 #include "ops/list.h"
@@ -16,6 +17,7 @@ typedef struct recompute {
     dt_node **front; /* by position of an original node: the first of the nodes put before it, or itself */
     bool *cheap;     /* by position: can the node be made again without keeping more? */
     int *unit_start; /* by unit: the position of its first backward node, -1: none */
+    int last_unit;   /* whose backward pass comes first */
 } recompute;
 
 /* A node that makes outputs of another one again. */
@@ -109,9 +111,9 @@ static bool is_crossing(const dt_node *n, unsigned outputs)
 }
 
 /* Keeping one sum saves keeping the two values of other units that it adds. */
-static bool recipe_block(const dt_node *n, recipe *out)
+static bool recipe_block(const recompute *r, const dt_node *n, recipe *out)
 {
-    if (n->unit < 0) return false;
+    if (n->unit < 0 || n->unit == r->last_unit) return false;
     bool sum_is_less = is_norm_of_sum(n) && made_in_other_unit(n->in[DT_NORM_X], n->unit) &&
                        made_in_other_unit(n->in[DT_NORM_RESIDUAL], n->unit);
     *out = whole(n);
@@ -157,7 +159,7 @@ static dt_status visit(recompute *r, dt_node *n)
 {
     recipe by;
     if (n->op->flags & DT_OP_EFFECT) return DT_OK;
-    bool again = r->level == DT_RECOMPUTE_CHEAP ? recipe_cheap(r, n, &by) : recipe_block(n, &by);
+    bool again = r->level == DT_RECOMPUTE_CHEAP ? recipe_cheap(r, n, &by) : recipe_block(r, n, &by);
     int position = again ? first_reader(n, by.outputs) : -1;
     if (position < 0) return DT_OK;
     return add_copy(r, n, &by, r->level == DT_RECOMPUTE_BLOCK ? r->unit_start[n->unit] : position);
@@ -173,7 +175,8 @@ static dt_node *survey(recompute *r)
         r->front[n->position] = n;
         r->cheap[n->position] = !n->backward && !(n->op->flags & DT_OP_EFFECT) && is_cheap(r, n);
         if (!n->backward) last = n;
-        else if (n->unit >= 0 && r->unit_start[n->unit] < 0) r->unit_start[n->unit] = n->position;
+        else if (r->last_unit < 0) r->last_unit = n->unit;
+        if (n->backward && n->unit >= 0 && r->unit_start[n->unit] < 0) r->unit_start[n->unit] = n->position;
     }
     return last;
 }
@@ -184,7 +187,7 @@ dt_status dt_pass_recompute(dt_graph *g, dt_recompute level)
     if (level == DT_RECOMPUTE_NONE) return DT_OK;
     size_t nodes = (size_t)dt_graph_node_count(g) + 1, units = (size_t)dt_graph_units(g) + 1;
     recompute r = {g, level, calloc(nodes, sizeof *r.front), calloc(nodes, sizeof *r.cheap),
-                   calloc(units, sizeof *r.unit_start)};
+                   calloc(units, sizeof *r.unit_start), -1};
     dt_status status = DT_OK;
     if (!r.front || !r.cheap || !r.unit_start) status = dt_fail_memory(nodes * sizeof *r.front, "recomputation");
     for (dt_node *n = status ? NULL : survey(&r); n && !status; n = n->prev) status = visit(&r, n);
