@@ -1,4 +1,4 @@
-/* dyttrain eval: loss and accuracy of a checkpoint on the evaluation split. */
+/* dyttrain eval: loss and accuracy, or perplexity and bits per byte, of a checkpoint on the evaluation split. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,19 +13,24 @@ static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
     char seconds[32];
     printf("checkpoint   %s (step %lld)\n", loaded->path, (long long)report->step);
     printf("weights      %s\n", strcmp(report->set, "ema") == 0 ? "averaged (EMA)" : "trained");
-    printf("samples      %lld in %s, %.0f per second\n", (long long)report->samples,
+    bool images = isfinite(report->top1);
+    printf("%s      %lld in %s, %.0f per second\n", images ? "samples" : "tokens ", (long long)report->samples,
            dt_text_duration(seconds, report->seconds), (double)report->samples / report->seconds);
     printf("loss         %.4f\n", report->loss);
-    printf("top-1        %.2f %%\n", report->top1);
-    printf("top-5        %.2f %%\n", report->top5);
+    if (images) printf("top-1        %.2f %%\ntop-5        %.2f %%\n", report->top1, report->top5);
+    if (isfinite(report->perplexity)) printf("perplexity   %.4f\n", report->perplexity);
+    if (isfinite(report->bits_per_byte)) printf("bits/byte    %.4f\n", report->bits_per_byte);
 }
+
+static json_t *known(double value) { return isfinite(value) ? json_real(value) : NULL; } /* NULL: left out */
 
 static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *report)
 {
     if (!isfinite(report->loss)) return dt_fail(DT_ERR_NUMERIC, "the loss is not finite: JSON cannot tell it");
-    json_t *object = json_pack("{ss sI ss sf sf sf sI sf}", "checkpoint", loaded->path,
+    json_t *object = json_pack("{ss sI ss sf so* so* so* so* sI sf}", "checkpoint", loaded->path,
                                "step", (json_int_t)report->step, "set", report->set, "loss", report->loss,
-                               "top1", report->top1, "top5", report->top5,
+                               "top1", known(report->top1), "top5", known(report->top5),
+                               "perplexity", known(report->perplexity), "bits_per_byte", known(report->bits_per_byte),
                                "samples", (json_int_t)report->samples, "seconds", report->seconds);
     if (!object) return dt_fail(DT_ERR_DATA, "JSON cannot tell the name '%s': it is not UTF-8", loaded->path);
     json_dumpf(object, stdout, JSON_COMPACT);

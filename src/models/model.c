@@ -31,6 +31,25 @@ static const dt_setting_row rows[] = {
     {"model.qkv_bias", DT_SETTING_BOOL, "true", .help = "do the query, key and value products have a bias?"},
     {"model.activation", DT_SETTING_CHOICE, "gelu", .choices = activations,
      .help = "of the MLP: exact GELU or its tanh approximation"},
+    {"model.kv_heads", DT_SETTING_INT, NULL, 1, 1 << 12,
+     .help = "llama: heads of keys and values, which model.heads share; as many when not set"},
+    {"model.ffn", DT_SETTING_INT, NULL, 1, 1 << 20,
+     .help = "llama: width of the gated MLP; 8/3 of the width, rounded up to a multiple of 64, when not set"},
+    {"model.vocabulary", DT_SETTING_INT, NULL, 1, 1 << 24,
+     .help = "llama: tokens that there are; follows from the data set"},
+    {"model.context", DT_SETTING_INT, NULL, 1, 1 << 24, .help = "llama: tokens of a sample; follows from data.context"},
+    {"model.rope_theta", DT_SETTING_REAL, "10000", 1, 1e12, .help = "llama: base of the rotary position embedding"},
+    {"model.rope_factor", DT_SETTING_REAL, "0", 0, 1e6,
+     .help = "llama: Llama 3's scaling of the rotations beyond model.rope_context by this factor; 0: none"},
+    {"model.rope_low", DT_SETTING_REAL, "1", 0, 1e6,
+     .help = "llama: rotations that make fewer turns than this in model.rope_context are scaled in full"},
+    {"model.rope_high", DT_SETTING_REAL, "4", 0, 1e6,
+     .help = "llama: those that make more than this are not scaled"},
+    {"model.rope_context", DT_SETTING_INT, "8192", 1, 1 << 24,
+     .help = "llama: tokens of a sample before the context was lengthened"},
+    {"model.tied", DT_SETTING_BOOL, "false", .help = "llama: the head's weights are those of the embedding"},
+    {"model.embedding_scale", DT_SETTING_BOOL, "false",
+     .help = "llama: embeddings times a learned number that starts at the root of the width; DyT needs it"},
 };
 const dt_setting_table dt_model_settings = {rows, sizeof rows / sizeof *rows};
 
@@ -40,6 +59,9 @@ dt_status dt_model_create(dt_settings *settings, const dt_model_input *input, dt
     int sites = 0;
     const dt_model_entry *entry = models[dt_setting_choice(settings, "model.arch")];
     while (entry->sites[sites]) sites++;
+    if (entry->reads_tokens != (input->context > 0))
+        return dt_setting_fail(settings, "model.arch", "%s is trained on %s, and the data set has %s", entry->name,
+                               entry->reads_tokens ? "text" : "images", input->context ? "text" : "images");
     DT_TRY(dt_nn_create(settings, entry->sites, sites, &nn));
     DT_TRY(entry->create(settings, input, out));
     (*out)->entry = entry;
@@ -49,10 +71,15 @@ dt_status dt_model_create(dt_settings *settings, const dt_model_input *input, dt
 
 void dt_model_free(dt_model *model) { free(model); }
 
+dt_status dt_model_derive(dt_settings *settings, const char *path, int64_t value)
+{
+    return dt_setting_has(settings, path) ? DT_OK : dt_setting_derive_int(settings, path, value);
+}
+
 dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model_feed *feed)
 {
     dt_nn_graph ng = {.nn = &model->nn, .graph = graph, .sample = feed->sample, .step = feed->step};
-    return model->entry->build(model, &ng, feed->images);
+    return model->entry->build(model, &ng, feed);
 }
 
 void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(model, log); }

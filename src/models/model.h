@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "nn/nn.h"
 
-/* What the data set delivers. */
+/* What the data set delivers: images with labels, or tokens. */
 typedef struct dt_model_input {
     int64_t channels, height, width, classes;
+    int64_t context, vocabulary; /* tokens of a sample, 0: the set is of images; tokens are below the vocabulary, 0: not
+                                    known */
 } dt_model_input;
 
 typedef struct dt_model dt_model;
@@ -18,10 +20,11 @@ typedef struct dt_model dt_model;
 DT_MUST_USE dt_status dt_model_create(dt_settings *, const dt_model_input *, dt_model **out);
 void dt_model_free(dt_model *);
 
-/* images: float [B, C, H, W], normalised. Returns logits [B, classes]. */
+/* Of images, logits [B, classes]; of tokens, those of the next ones, [B, T, classes and padding]. */
 typedef struct dt_model_feed {
-    dt_tensor *images;
-    dt_tensor *sample, *step; /* for random layers; NULL outside training */
+    dt_tensor *images;         /* float [B, C, H, W], normalised */
+    dt_tensor *tokens, *order; /* i32 [B, T], and its places sorted, for the gradient (dt_embedding); NULL without */
+    dt_tensor *sample, *step;  /* for random layers; NULL outside training */
 } dt_model_feed;
 dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 
@@ -29,7 +32,8 @@ dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 void dt_model_warn(const dt_model *, dt_log *);
 /* Per sample, or of one block: what rates and benchmarks are told in. 0 where the network has no such thing. */
 typedef struct dt_model_dims {
-    int64_t tokens, width, heads, hidden, classes; /* hidden: of a block's MLP */
+    int64_t tokens, width, heads, hidden; /* hidden: of a block's MLP */
+    int64_t classes;                      /* without padding */
 } dt_model_dims;
 dt_model_dims dt_model_dims_of(const dt_model *);
 const char *dt_model_arch(const dt_model *);
@@ -40,9 +44,10 @@ void dt_model_describe(const dt_model *, dt_text *out);
 typedef struct dt_model_entry {
     const char *name; /* model.arch */
     const char *const *sites; /* norm sites, NULL-terminated */
+    bool reads_tokens;        /* and not images */
     /* Returns a model that begins with a dt_model, whose `entry` and `nn` the caller fills in. */
     dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
-    dt_tensor *(*build)(const dt_model *, dt_nn_graph *, dt_tensor *images);
+    dt_tensor *(*build)(const dt_model *, dt_nn_graph *, const dt_model_feed *);
     void (*warn)(const dt_model *, dt_log *);
     dt_model_dims (*dims)(const dt_model *);
     void (*describe)(const dt_model *, dt_text *out);
@@ -53,8 +58,11 @@ struct dt_model { /* what every model begins with; one allocation, freed with fr
     dt_nn nn;
 };
 
+/* For models: the dimension at `path` is `value` where it is not set. */
+DT_MUST_USE dt_status dt_model_derive(dt_settings *, const char *path, int64_t value);
+
 /* The table: a new network is one file that defines `const dt_model_entry dt_model_<name>`, and one line here. */
-#define DT_MODELS(X) X(vit)
+#define DT_MODELS(X) X(vit) X(llama)
 
 #define X(name) extern const dt_model_entry dt_model_##name;
 DT_MODELS(X)

@@ -53,11 +53,11 @@ static dt_tensor *classify(dt_nn_graph *ng, const vit *m, dt_tensor *x)
     return dt_nn_linear(ng, x, "head", m->classes, true);
 }
 
-static dt_tensor *vit_build(const dt_model *model, dt_nn_graph *ng, dt_tensor *images)
+static dt_tensor *vit_build(const dt_model *model, dt_nn_graph *ng, const dt_model_feed *feed)
 {
     const vit *m = (const vit *)model;
     dt_unit_begin(ng->graph, "%s", "");
-    dt_tensor *x = embed(ng, m, images);
+    dt_tensor *x = embed(ng, m, feed->images);
     dt_unit_end(ng->graph);
 
     for (int64_t i = 0; i < m->depth; i++) {
@@ -75,11 +75,6 @@ static dt_tensor *vit_build(const dt_model *model, dt_nn_graph *ng, dt_tensor *i
 
 /* --- its dimensions --- */
 
-static dt_status derive(dt_settings *settings, const char *path, int64_t value)
-{
-    return dt_setting_has(settings, path) ? DT_OK : dt_setting_derive_int(settings, path, value);
-}
-
 /* A size of which nothing is left, as all it gives is set otherwise, counts as not read. */
 static dt_status derive_size(dt_settings *settings)
 {
@@ -89,7 +84,7 @@ static dt_status derive_size(dt_settings *settings)
     const int64_t *size = sizes[dt_setting_choice(settings, "model.size")];
     bool used = false;
     for (int i = 0; i < 3; i++) {
-        DT_TRY(derive(settings, paths[i], size[i]));
+        DT_TRY(dt_model_derive(settings, paths[i], size[i]));
         used |= dt_setting_int(settings, paths[i]) == size[i];
     }
     if (!used) dt_setting_unread(settings, "model.size");
@@ -131,7 +126,7 @@ static dt_status read_width(const dt_settings *settings, vit *m)
 
 static dt_status read_image(dt_settings *settings, const dt_model_input *input, vit *m)
 {
-    if (input->height == input->width) DT_TRY(derive(settings, "model.image", input->height));
+    if (input->height == input->width) DT_TRY(dt_model_derive(settings, "model.image", input->height));
     int64_t side = dt_setting_has(settings, "model.image") ? dt_setting_int(settings, "model.image") : 0;
     if (side && (side != input->height || side != input->width))
         return dt_setting_fail(settings, "model.image", "is %lld, but the data set delivers images of %lld x %lld; "
@@ -152,7 +147,7 @@ static dt_status read_image(dt_settings *settings, const dt_model_input *input, 
 
 static dt_status read_head(dt_settings *settings, const dt_model_input *input, vit *m)
 {
-    DT_TRY(derive(settings, "model.classes", input->classes));
+    DT_TRY(dt_model_derive(settings, "model.classes", input->classes));
     m->classes = dt_setting_int(settings, "model.classes");
     m->class_token = dt_setting_bool(settings, "model.class_token");
     m->pool_class = dt_setting_choice(settings, "model.pool") == 1;

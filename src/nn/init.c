@@ -19,6 +19,12 @@ dt_init dt_init_matrix(const dt_nn *nn, int64_t in, int64_t out)
     return nn->paper_init ? normal(paper_deviation) : fan_in(in, out);
 }
 
+/* fan_in: rows of length one, which a factor of sqrt(channels) brings to variance one. */
+dt_init dt_init_embedding(const dt_nn *nn, int64_t channels)
+{
+    return normal(nn->paper_init ? paper_deviation : 1 / sqrt((double)channels));
+}
+
 dt_init dt_init_patch_weight(const dt_nn *nn, int64_t in, int64_t out)
 {
     return nn->paper_init ? uniform(in) : fan_in(in, out);

@@ -45,6 +45,13 @@ typedef struct dt_nn_graph {
 dt_tensor *dt_norm(dt_nn_graph *, dt_tensor *x, const char *site, const char *name);
 /* y = x w^T + b with parameters `<name>.weight` [out, in] and `<name>.bias` [out] */
 dt_tensor *dt_nn_linear(dt_nn_graph *, dt_tensor *x, const char *name, int64_t out, bool bias);
+/* Several such layers as one product, without biases: y = [x w1^T, x w2^T, ..], parameters `<name>.weight` [out, in]
+ * of each part. */
+typedef struct dt_nn_part {
+    const char *name;
+    int64_t out;
+} dt_nn_part;
+dt_tensor *dt_nn_linears(dt_nn_graph *, dt_tensor *x, const dt_nn_part *parts, int count);
 /* qkv product, attention, output product, dropout: `<name>.qkv`, `<name>.proj` */
 typedef struct dt_nn_attention_options {
     int64_t heads;

@@ -4,8 +4,8 @@
  * no input alive that would not be kept anyway. `block` makes everything of a unit again in front of the unit's first
  * backward node, and keeps only what another unit's backward pass reads. Both make a value again from another output
  * of its node where that is the smaller thing to keep: a norm from the sum that it made on the way, a GELU from its
- * argument. The same functions of the same numbers, so results do not change by a bit. The unit whose backward pass comes
- * first keeps what it has under `block`: all that is made again there is there still. */
+ * argument. The same functions of the same numbers, so results do not change by a bit. Under `block`, the unit whose
+ * backward pass comes first keeps what it has: what would be made again is there still. */
 #include <stdlib.h>
 
 #include "ops/list.h"

@@ -16,8 +16,9 @@ static const char *const metrics[] = {"none", "eval.top1", "eval.loss", "eval_em
 static const dt_setting_row rows[] = {
     {"checkpoint.every_steps", DT_SETTING_INT, "1000", 0, 1e12, .help = "save every so many updates; 0: never"},
     {"checkpoint.keep", DT_SETTING_INT, "3", 0, 1e6, .help = "how many of the newest to keep; 0: all of them"},
-    {"checkpoint.best_metric", DT_SETTING_CHOICE, "eval.top1", .choices = metrics,
-     .help = "also keep the checkpoint that is best by this metric"},
+    {"checkpoint.best_metric", DT_SETTING_CHOICE, NULL, .choices = metrics,
+     .help = "also keep the checkpoint that is best by this metric; eval.top1 of images and eval.loss of text when not "
+             "set"},
     {"checkpoint.at_end", DT_SETTING_BOOL, "true", .help = "save after the last update"},
     {"checkpoint.compress", DT_SETTING_BOOL, "false", .help = "zstd for the optimizer's state"},
     {"checkpoint.file_gib", DT_SETTING_REAL, "5", 0.001, 1e6,

@@ -71,16 +71,26 @@ static dt_status run_batches(dt_evaluator *e, dt_program *program)
 
 static dt_status read_sums(const dt_session *s, const dt_program *program, dt_eval_report *out)
 {
-    double loss = 0, count = 0, hits[2] = {0};
+    const dt_data_info *info = &s->info;
+    double loss = 0, count = 0, hits[2] = {NAN, NAN};
     DT_TRY(dt_program_read(program, "loss", &loss, sizeof loss));
     DT_TRY(dt_program_read(program, "count", &count, sizeof count));
-    DT_TRY(dt_program_read(program, "hits", hits, sizeof hits));
+    if (info->form == DT_FORM_IMAGES) DT_TRY(dt_program_read(program, "hits", hits, sizeof hits));
     DT_TRY(dt_device_sync(s->device, DT_STREAM_COMPUTE));
     out->loss = isnan(loss) ? NAN : loss / count; /* the sign of a NaN says nothing and would be printed */
     out->top1 = 100 * hits[0] / count;
     out->top5 = 100 * hits[1] / count;
     out->samples = (int64_t)count;
     return DT_OK;
+}
+
+/* Of what `data` tells of its text, and the loss: NaN where it does not tell. */
+static void measure_text(const dt_data_info *data, dt_eval_report *out)
+{
+    out->perplexity = out->bits_per_byte = NAN;
+    if (data->form != DT_FORM_TOKENS) return;
+    out->perplexity = exp(out->loss);
+    if (data->bytes) out->bits_per_byte = out->loss / M_LN2 * (double)data->tokens / (double)data->bytes;
 }
 
 dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *out)
@@ -91,6 +101,7 @@ dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *ou
     DT_TRY(clear_sums(e->session));
     DT_TRY(run_batches(e, program));
     DT_TRY(read_sums(e->session, program, out));
+    measure_text(dt_dataset_info(e->data), out);
     out->set = id == DT_PROGRAM_EVAL_EMA ? "ema" : "eval";
     out->seconds = dt_clock() - start;
     return DT_OK;

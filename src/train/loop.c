@@ -80,7 +80,7 @@ static void report(dt_trainer *t, const dt_flight *flight)
                            .lr = dt_schedule_lr(&t->schedule, flight->step),
                            .memory_gib = (double)memory.peak / (1 << 30),
                            .skipped = t->progress.skipped,
-                           .unit = "images"};
+                           .unit = s->info.form == DT_FORM_IMAGES ? "images" : "sequences"};
     dt_meter_report(&t->meter, &line);
     line.mfu = dt_session_step_flops(s) * line.samples_per_s / (double)s->recipe.batch / dt_session_peak_flops(s);
     line.tokens_per_s = line.samples_per_s * (double)dt_model_dims_of(s->model).tokens;

@@ -2,6 +2,7 @@
 #include "train/outbox.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { RECORDS = 2 };
@@ -55,7 +56,8 @@ dt_status dt_outbox_send(dt_outbox *box)
     DT_TRY(dt_program_read(update, "norm", &to->norm, sizeof to->norm));
     DT_TRY(dt_program_read(update, "loss", &to->loss, sizeof to->loss));
     DT_TRY(dt_program_read(update, "count", &to->count, sizeof to->count));
-    DT_TRY(dt_program_read(update, "hits", to->hits, sizeof to->hits));
+    to->hits[0] = to->hits[1] = NAN;
+    if (box->session->info.form == DT_FORM_IMAGES) DT_TRY(dt_program_read(update, "hits", to->hits, sizeof to->hits));
     DT_TRY(dt_program_read(update, "finite", &to->finite, sizeof to->finite));
     DT_TRY(dt_event_record(box->session->device, box->filled[box->sent % RECORDS], DT_STREAM_COMPUTE));
     box->sent++;

@@ -5,9 +5,21 @@ enum { DT_HITS = 2 }; /* top 1 and top 5 */
 
 typedef struct batch_inputs {
     dt_tensor *images, *labels, *weight; /* images normalised */
+    dt_tensor *tokens, *targets, *order; /* or these; the order while training */
 } batch_inputs;
 
-static batch_inputs build_batch(const dt_build *b, dt_graph *g, int64_t batch)
+static bool of_tokens(const dt_build *b) { return b->info->form == DT_FORM_TOKENS; }
+
+static batch_inputs build_tokens(const dt_build *b, dt_graph *g, int64_t batch)
+{
+    dt_shape shape = DT_SHAPE(batch, b->info->context);
+    batch_inputs in = {.tokens = dt_input(g, "tokens", DT_I32, shape)};
+    in.targets = dt_input(g, "targets", DT_I32, shape);
+    if (dt_graph_training(g)) in.order = dt_input(g, "order", DT_I32, DT_SHAPE(batch * b->info->context));
+    return in;
+}
+
+static batch_inputs build_images(const dt_build *b, dt_graph *g, int64_t batch)
 {
     const dt_data_info *info = b->info;
     dt_normalize_attr normalize;
@@ -18,25 +30,49 @@ static batch_inputs build_batch(const dt_build *b, dt_graph *g, int64_t batch)
                           .weight = dt_input(g, "weight", DT_F32, DT_SHAPE(batch))};
 }
 
-/* Cross-entropy summed over the batch. */
-static dt_tensor *build_loss(dt_graph *g, const batch_inputs *in, dt_tensor *logits, int64_t classes, double smoothing)
+static batch_inputs build_batch(const dt_build *b, dt_graph *g, int64_t batch)
 {
-    dt_tensor *target = dt_one_hot(g, in->labels, classes, smoothing);
-    return dt_cross_entropy(g, dt_log_softmax(g, logits), target, in->weight);
+    return of_tokens(b) ? build_tokens(b, g, batch) : build_images(b, g, batch);
+}
+
+static dt_model_feed feed_of(const batch_inputs *in)
+{
+    return (dt_model_feed){.images = in->images, .tokens = in->tokens, .order = in->order};
+}
+
+/* What comes of a batch. */
+typedef struct batch_loss {
+    dt_tensor *loss;   /* cross-entropy, summed over the samples, or over the targets that count */
+    dt_tensor *count;  /* of tokens: how many targets count */
+    dt_tensor *logits; /* of images: as they were */
+} batch_loss;
+
+static batch_loss build_loss(const dt_build *b, dt_graph *g, const batch_inputs *in, dt_tensor *logits,
+                             double smoothing)
+{
+    if (of_tokens(b)) {
+        dt_token_loss_out out = dt_token_loss(g, logits, in->targets, dt_model_dims_of(b->model).classes);
+        return (batch_loss){.loss = out.loss, .count = out.count};
+    }
+    dt_tensor *target = dt_one_hot(g, in->labels, b->info->classes, smoothing);
+    dt_tensor *loss = dt_cross_entropy(g, dt_log_softmax(g, logits), target, in->weight);
+    return (batch_loss){.loss = loss, .logits = logits};
 }
 
 /* The running sums of one family ("sums" or "eval"), in float64 whatever the precision. */
 typedef struct running_sums {
-    dt_tensor *loss, *count, *hits;
+    dt_tensor *loss, *count, *hits; /* hits: of images alone, else NULL */
 } running_sums;
 
-static running_sums sum_states(dt_graph *g, const char *family)
+static running_sums sum_states(const dt_build *b, dt_graph *g, const char *family)
 {
     dt_arena *arena = dt_graph_arena(g);
-    return (running_sums){
+    running_sums sums = {
         .loss = dt_state_tensor(g, dt_arena_format(arena, "%s.loss", family), DT_F64, DT_SCALAR, false),
-        .count = dt_state_tensor(g, dt_arena_format(arena, "%s.count", family), DT_F64, DT_SCALAR, false),
-        .hits = dt_state_tensor(g, dt_arena_format(arena, "%s.hits", family), DT_F64, DT_SHAPE(DT_HITS), false)};
+        .count = dt_state_tensor(g, dt_arena_format(arena, "%s.count", family), DT_F64, DT_SCALAR, false)};
+    const char *hits = dt_arena_format(arena, "%s.hits", family);
+    if (!of_tokens(b)) sums.hits = dt_state_tensor(g, hits, DT_F64, DT_SHAPE(DT_HITS), false);
+    return sums;
 }
 
 static dt_tensor *add_to_state(dt_graph *g, dt_tensor *state, dt_tensor *x)
@@ -46,13 +82,14 @@ static dt_tensor *add_to_state(dt_graph *g, dt_tensor *state, dt_tensor *x)
     return sum;
 }
 
-static running_sums build_sums(dt_graph *g, const char *family, const batch_inputs *in, dt_tensor *logits,
-                               dt_tensor *loss)
+static running_sums build_sums(const dt_build *b, dt_graph *g, const char *family, const batch_inputs *in,
+                               const batch_loss *of)
 {
-    running_sums state = sum_states(g, family);
-    return (running_sums){.loss = add_to_state(g, state.loss, loss),
-                          .count = add_to_state(g, state.count, dt_sum(g, in->weight)),
-                          .hits = add_to_state(g, state.hits, dt_top_hits(g, logits, in->labels, in->weight))};
+    running_sums state = sum_states(b, g, family);
+    running_sums sums = {.loss = add_to_state(g, state.loss, of->loss)};
+    sums.count = add_to_state(g, state.count, of_tokens(b) ? of->count : dt_sum(g, in->weight));
+    if (state.hits) sums.hits = add_to_state(g, state.hits, dt_top_hits(g, of->logits, in->labels, in->weight));
+    return sums;
 }
 
 /* Ends building: the graph, or its first failure. */
@@ -70,13 +107,13 @@ dt_status dt_build_pass(const dt_build *b, dt_graph **out, dt_tensor **loss)
     DT_TRY(dt_graph_create(b->store, true, &g));
     int64_t batch = b->recipe->micro;
     batch_inputs in = build_batch(b, g, batch);
-    dt_model_feed feed = {.images = in.images,
-                          .sample = dt_input(g, "sample", DT_I64, DT_SHAPE(batch)),
-                          .step = dt_input(g, "step", DT_I64, DT_SHAPE(1))};
-    dt_tensor *logits = dt_model_build(b->model, g, &feed);
-    *loss = build_loss(g, &in, logits, b->info->classes, b->recipe->smoothing);
-    dt_graph_output(g, "loss", *loss);
-    build_sums(g, "sums", &in, logits, *loss);
+    dt_model_feed feed = feed_of(&in);
+    feed.sample = dt_input(g, "sample", DT_I64, DT_SHAPE(batch));
+    feed.step = dt_input(g, "step", DT_I64, DT_SHAPE(1));
+    batch_loss of = build_loss(b, g, &in, dt_model_build(b->model, g, &feed), b->recipe->smoothing);
+    *loss = of.loss;
+    dt_graph_output(g, "loss", of.loss);
+    build_sums(b, g, "sums", &in, &of);
     return built(g, out);
 }
 
@@ -122,9 +159,9 @@ dt_status dt_build_update(const dt_build *b, dt_graph **out)
 {
     dt_graph *g = NULL;
     DT_TRY(dt_graph_create(b->store, true, &g));
-    running_sums state = sum_states(g, "sums");
+    running_sums state = sum_states(b, g, "sums");
     take_sum(g, state.loss, "loss");
-    take_sum(g, state.hits, "hits");
+    if (state.hits) take_sum(g, state.hits, "hits");
     dt_tensor *count = take_sum(g, state.count, "count");
     dt_grad_norm_out norm = build_norm(b, g, count);
     dt_optimizer_build(b->optimizer, g, norm.scale, norm.finite, b->recipe->working);
@@ -142,12 +179,11 @@ dt_status dt_build_eval(const dt_build *b, dt_buffer buffer, dt_graph **out)
     dt_graph_read_buffer(g, buffer);
     int64_t batch = b->recipe->eval_batch;
     batch_inputs in = build_batch(b, g, batch);
-    dt_graph_feed_reserve(g, "sample", DT_I64, &DT_SHAPE(batch)); /* the loader fills it for every split */
-    dt_tensor *logits = dt_model_build(b->model, g, &(dt_model_feed){.images = in.images});
-    dt_tensor *loss = build_loss(g, &in, logits, b->info->classes, 0);
-    running_sums sums = build_sums(g, "eval", &in, logits, loss);
+    dt_model_feed feed = feed_of(&in);
+    batch_loss of = build_loss(b, g, &in, dt_model_build(b->model, g, &feed), 0);
+    running_sums sums = build_sums(b, g, "eval", &in, &of);
     dt_graph_output(g, "loss", sums.loss);
     dt_graph_output(g, "count", sums.count);
-    dt_graph_output(g, "hits", sums.hits);
+    if (sums.hits) dt_graph_output(g, "hits", sums.hits);
     return built(g, out);
 }

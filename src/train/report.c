@@ -159,6 +159,21 @@ static void log_step(const dt_report *report, const dt_step_report *step)
     dt_text_free(&line);
 }
 
+static void log_eval(const dt_report *report, const dt_eval_report *eval, const char *key)
+{
+    dt_text line = {0};
+    char seconds[32];
+    dt_text_add(&line, "step %lld  %s: loss %.4f", (long long)eval->step, key, eval->loss);
+    add_known(&line, "  top-1 %.2f %%", eval->top1);
+    add_known(&line, "  top-5 %.2f %%", eval->top5);
+    add_known(&line, "  perplexity %.4g", eval->perplexity);
+    add_known(&line, "  %.4f bits per byte", eval->bits_per_byte);
+    dt_text_add(&line, "  (%lld %s%s in %s)", (long long)eval->samples, isfinite(eval->top1) ? "sample" : "token",
+                eval->samples == 1 ? "" : "s", dt_text_duration(seconds, eval->seconds));
+    if (!line.failed) dt_log_info(report->log, "%s", line.data);
+    dt_text_free(&line);
+}
+
 /* Seconds to the end at the mean speed of this process so far; NaN while unknown. */
 static double remaining_seconds(const dt_report *report, int64_t step, double now)
 {
@@ -234,16 +249,14 @@ dt_status dt_report_step(dt_report *report, const dt_step_report *step)
 /* The log line and the event of one set of weights; its line of metrics.jsonl is added to `line`. */
 static dt_status report_set(dt_report *report, const dt_eval_report *eval, dt_text *line)
 {
-    const dt_scalar values[] = {{"loss", eval->loss}, {"top1", eval->top1}, {"top5", eval->top5}};
+    const dt_scalar values[] = {{"loss", eval->loss}, {"top1", eval->top1}, {"top5", eval->top5},
+                                {"perplexity", eval->perplexity}, {"bits_per_byte", eval->bits_per_byte}};
     const size_t count = sizeof values / sizeof values[0];
     const char *key = strcmp(eval->set, "ema") == 0 ? "eval_ema" : "eval";
     dt_text_add(line, "{\"step\":%lld,\"%s\":{", (long long)eval->step, key);
     add_members(line, values, count, "");
     dt_text_add(line, "}}\n");
-    char seconds[32];
-    dt_log_info(report->log, "step %lld  %s: loss %.4f  top-1 %.2f %%  top-5 %.2f %%  (%lld sample%s in %s)",
-                (long long)eval->step, key, eval->loss, eval->top1, eval->top5, (long long)eval->samples,
-                eval->samples == 1 ? "" : "s", dt_text_duration(seconds, eval->seconds));
+    log_eval(report, eval, key);
     return add_event(report, eval->step, key, values, count);
 }
 

@@ -23,9 +23,10 @@ typedef struct dt_step_report { /* averages since the last report; NaN: not know
 typedef struct dt_eval_report {
     int64_t step;
     const char *set; /* "eval" for the trained weights, "ema" for their average */
-    double loss, top1, top5; /* percent */
+    double loss, top1, top5;           /* percent; NaN of text */
+    double perplexity, bits_per_byte;  /* of text; NaN: not known */
     double seconds;
-    int64_t samples;
+    int64_t samples;                   /* images, or tokens */
 } dt_eval_report;
 
 typedef struct dt_report dt_report;

@@ -102,11 +102,27 @@ static dt_status fit_synthetic_data(dt_settings *settings)
     return DT_OK;
 }
 
+/* What only classes have. */
+static dt_status fit_text(const dt_session *s, dt_settings *settings)
+{
+    bool images = s->info.form == DT_FORM_IMAGES;
+    if (!images && s->recipe.smoothing > 0)
+        return dt_setting_fail(settings, "train.label_smoothing", "is of classes, and this run predicts tokens");
+    if (!dt_setting_has(settings, "checkpoint.best_metric"))
+        return dt_setting_derive_text(settings, "checkpoint.best_metric", images ? "eval.top1" : "eval.loss");
+    if (!images && strstr(dt_setting_text(settings, "checkpoint.best_metric"), "top1"))
+        return dt_setting_fail(settings, "checkpoint.best_metric", "is of classes, and this run predicts tokens: take "
+                               "eval.loss");
+    return DT_OK;
+}
+
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->info));
-    dt_model_input input = {s->info.channels, s->info.height, s->info.width, s->info.classes};
+    dt_model_input input = {.channels = s->info.channels, .height = s->info.height, .width = s->info.width,
+                            .classes = s->info.classes, .context = s->info.context, .vocabulary = s->info.vocabulary};
+    DT_TRY(fit_text(s, settings));
     DT_TRY(dt_model_create(settings, &input, &s->model));
     return dt_store_create(&s->store);
 }

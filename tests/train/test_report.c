@@ -70,8 +70,10 @@ static void lines_have_the_documented_keys(void **state)
 {
     dt_report *report = create(-1, NULL);
     dt_step_report step = example(7);
-    dt_eval_report sets[] = {{.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .samples = 8},
-                             {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .samples = 8}};
+    dt_eval_report sets[] = {{.step = 7, .set = "eval", .loss = 1.0 / 3, .top1 = 87.5, .top5 = 99, .perplexity = NAN,
+                              .bits_per_byte = NAN, .samples = 8},
+                             {.step = 7, .set = "ema", .loss = INFINITY, .top1 = 88, .top5 = 99, .perplexity = NAN,
+                              .bits_per_byte = NAN, .samples = 8}};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
     assert_int_equal(dt_report_eval(report, sets, 2), DT_OK);
     char *text = read_text(path_in_folder("metrics.jsonl")); /* before flush and free: a line is there at once */
@@ -250,7 +252,8 @@ static void events_are_framed_and_tagged(void **state)
     char payloads[4096] = "", files[4][256];
     dt_report *report = create(-1, NULL);
     dt_step_report step = example(7);
-    dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1, .top1 = 87.5, .top5 = 99};
+    dt_eval_report eval = {.step = 7, .set = "eval", .loss = 1, .top1 = 87.5, .top5 = 99, .perplexity = NAN,
+                           .bits_per_byte = NAN};
     assert_int_equal(dt_report_step(report, &step), DT_OK);
     assert_int_equal(dt_report_eval(report, &eval, 1), DT_OK);
     dt_report_free(report);
