@@ -1,5 +1,6 @@
-/* Parity with timm: tiny ViTs whose logits, loss, gradients and ten AdamW steps were computed by timm's own
- * VisionTransformer in float64 (scripts/reference/make_vit_parity.py), against the graphs that training runs.
+/* Parity with timm and transformers: tiny ViTs and LLaMAs whose logits, loss, gradients and ten AdamW steps were
+ * computed by their own models in float64 (scripts/reference/make_vit_parity.py, make_llama_parity.py), against the graphs that
+ * training runs.
  *
  * Usage: test-parity FOLDER CASE cpu|cuda. The start weights come in through dt_weights_load, as `init.from` reads
  * them. CUDA has float32 alone of the two precisions, with the same bounds; its ten steps are recorded and replayed. */
@@ -22,7 +23,7 @@
         if (call) fail_msg("%s", dt_error_message()); \
     } while (0)
 
-enum { MAX_SETTINGS = 32, MAX_BATCH = 16, STEPS = 10 };
+enum { MAX_SETTINGS = 32, MAX_BATCH = 16, MAX_TOKENS = 64, MAX_LOGITS = 4096, STEPS = 10 };
 
 /* What differs between the tests: the argument of every one. */
 typedef struct parity_source {
@@ -35,6 +36,7 @@ typedef struct parity {
     json_t *json;
     dt_settings *settings;
     dt_data_info info;
+    int64_t count; /* samples, or targets that count */
     dt_recipe recipe;
     dt_optimizer optimizer;
     dt_model *model;
@@ -78,6 +80,11 @@ static void read_case(parity *p, const char *precision)
     path_of(p, "json", path);
     OK(dt_json_read(path, 1 << 20, &p->json));
     read_settings(p, precision);
+    if (json_object_get(p->json, "tokens")) {
+        p->info = (dt_data_info){.form = DT_FORM_TOKENS, .context = (int64_t)number_of(p, "context"),
+                                 .vocabulary = (int64_t)number_of(p, "vocabulary")};
+        return;
+    }
     p->info.channels = (int64_t)number_of(p, "channels");
     p->info.classes = (int64_t)number_of(p, "classes");
     p->info.height = p->info.width = dt_setting_int(p->settings, "model.image");
@@ -85,17 +92,26 @@ static void read_case(parity *p, const char *precision)
         p->info.mean[c] = number_of(p, "mean"), p->info.std[c] = number_of(p, "std");
 }
 
-/* The model alone, from normalised images to logits. */
-static dt_graph *forward_graph(const parity *p)
+static bool of_tokens(const parity *p) { return p->info.form == DT_FORM_TOKENS; }
+
+static dt_tensor *normalised_images(const parity *p, dt_graph *g)
 {
-    dt_graph *g = NULL;
-    OK(dt_graph_create(p->store, false, &g));
     dt_normalize_attr normalize;
     memcpy(normalize.mean, p->info.mean, sizeof normalize.mean);
     memcpy(normalize.std, p->info.std, sizeof normalize.std);
     dt_shape shape = DT_SHAPE(p->recipe.micro, p->info.channels, p->info.height, p->info.width);
-    dt_tensor *images = dt_normalize(g, dt_input(g, "images", DT_U8, shape), normalize);
-    dt_graph_output(g, "logits", dt_model_build(p->model, g, &(dt_model_feed){.images = images}));
+    return dt_normalize(g, dt_input(g, "images", DT_U8, shape), normalize);
+}
+
+/* The model alone, from normalised images or tokens to logits. */
+static dt_graph *forward_graph(const parity *p)
+{
+    dt_graph *g = NULL;
+    dt_model_feed feed = {0};
+    OK(dt_graph_create(p->store, false, &g));
+    if (of_tokens(p)) feed.tokens = dt_input(g, "tokens", DT_I32, DT_SHAPE(p->recipe.micro, p->info.context));
+    else feed.images = normalised_images(p, g);
+    dt_graph_output(g, "logits", dt_model_build(p->model, g, &feed));
     OK(dt_passes_run(g, NULL, &p->recipe.passes));
     return g;
 }
@@ -143,9 +159,11 @@ static parity open_case(const parity_source *source, const char *precision)
     char path[512];
     parity p = {.source = source};
     read_case(&p, precision);
-    OK(dt_model_create(p.settings, &(dt_model_input){p.info.channels, p.info.height, p.info.width, p.info.classes},
-                       &p.model));
+    dt_model_input input = {p.info.channels, p.info.height, p.info.width, p.info.classes, p.info.context,
+                            p.info.vocabulary};
+    OK(dt_model_create(p.settings, &input, &p.model));
     OK(dt_recipe_read(p.settings, source->backend, false, 1, &p.recipe));
+    p.count = p.recipe.batch;
     OK(dt_optimizer_create(p.settings, &p.optimizer));
     OK(dt_device_open(source->backend, 0, 2, &p.device));
     OK(dt_comm_create_single(p.device, &p.comm));
@@ -199,7 +217,33 @@ static void feed_images(parity *p, const dt_program *program)
     dt_safetensors_close(file);
 }
 
-static void run_pass(parity *p)
+/* An array of the case's numbers; returns how many there are. */
+static int64_t integers(const parity *p, const char *key, int32_t *out)
+{
+    const json_t *list = json_object_get(p->json, key);
+    assert_in_range(json_array_size(list), 1, MAX_TOKENS);
+    for (size_t i = 0; i < json_array_size(list); i++) out[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    return (int64_t)json_array_size(list);
+}
+
+static void feed_tokens(parity *p, const dt_program *program)
+{
+    int32_t tokens[MAX_TOKENS], targets[MAX_TOKENS], order[MAX_TOKENS];
+    int64_t count = integers(p, "tokens", tokens), at = 0;
+    size_t bytes = (size_t)count * sizeof *tokens;
+    feed(p, program, "tokens", tokens, bytes);
+    if (program != p->pass) return;
+    assert_int_equal(integers(p, "targets", targets), count);
+    p->count = 0;
+    for (int64_t i = 0; i < count; i++) p->count += targets[i] >= 0;
+    for (int32_t token = 0; token < p->info.vocabulary; token++)
+        for (int32_t i = 0; i < count; i++)
+            if (tokens[i] == token) order[at++] = i;
+    feed(p, program, "targets", targets, bytes);
+    feed(p, program, "order", order, bytes);
+}
+
+static void feed_labels(parity *p)
 {
     size_t batch = (size_t)p->recipe.micro;
     int32_t labels[MAX_BATCH];
@@ -209,9 +253,18 @@ static void run_pass(parity *p)
         labels[i] = (int32_t)json_integer_value(json_array_get(json_object_get(p->json, "labels"), i));
         weight[i] = 1;
     }
-    feed_images(p, p->pass);
     feed(p, p->pass, "labels", labels, batch * sizeof *labels);
     feed(p, p->pass, "weight", weight, batch * sizeof *weight);
+}
+
+static void run_pass(parity *p)
+{
+    if (of_tokens(p)) {
+        feed_tokens(p, p->pass);
+    } else {
+        feed_images(p, p->pass);
+        feed_labels(p);
+    }
     OK(dt_program_run(p->pass, &(dt_run){.slot = p->slot, .last = true}));
 }
 
@@ -230,7 +283,7 @@ static double run_step(parity *p, int64_t step)
     OK(dt_program_run(p->update, &(dt_run){.slot = p->slot, .last = true}));
     OK(dt_program_read(p->update, "loss", &loss, sizeof loss));
     OK(dt_device_sync(p->device, DT_STREAM_COMPUTE));
-    return loss / (double)p->recipe.batch;
+    return loss / (double)p->count;
 }
 
 /* --- comparing --- */
@@ -261,7 +314,7 @@ static void compare_param(const parity *p, const dt_param *param, dt_buffer buff
                           const dt_safetensors *file, allowance allowed)
 {
     const dt_safetensor *reference = dt_safetensors_find(file, param->name);
-    if (!reference) fail_msg("timm has no '%s'", param->name);
+    if (!reference) fail_msg("the reference has no '%s'", param->name);
     assert_true(dt_shape_equal(&reference->shape, &param->published_shape));
     double *ours = malloc((size_t)param->count * sizeof *ours), *theirs = malloc((size_t)param->count * sizeof *theirs);
     assert_true(ours && theirs);
@@ -305,15 +358,18 @@ static void assert_near(const char *what, int64_t index, double ours, double the
 static void logits_agree(void **state)
 {
     parity p = open_case(*state, "precision.mode=fp32");
-    float logits[256];
-    size_t count = (size_t)(p.recipe.micro * p.info.classes);
-    assert_in_range(count, 1, 256);
-    feed_images(&p, p.forward);
+    float logits[MAX_LOGITS];
+    const dt_tensor *output = dt_graph_output_at(dt_program_graph(p.forward), 0, NULL);
+    int64_t width = dt_shape_last(&output->shape), classes = dt_model_dims_of(p.model).classes;
+    size_t count = (size_t)dt_shape_count(&output->shape);
+    assert_in_range(count, 1, MAX_LOGITS);
+    if (of_tokens(&p)) feed_tokens(&p, p.forward);
+    else feed_images(&p, p.forward);
     OK(dt_program_run(p.forward, &(dt_run){.slot = p.slot, .last = true}));
     OK(dt_program_read(p.forward, "logits", logits, count * sizeof *logits));
     OK(dt_device_sync(p.device, DT_STREAM_COMPUTE));
-    for (size_t i = 0; i < count; i++)
-        assert_near("logit", (int64_t)i, logits[i], reference_at(&p, "logits", i), 1e-5);
+    for (int64_t i = 0; i < dt_shape_rows(&output->shape) * classes; i++)
+        assert_near("logit", i, logits[i / classes * width + i % classes], reference_at(&p, "logits", (size_t)i), 1e-5);
     close_case(&p);
 }
 
@@ -322,8 +378,7 @@ static void gradients_agree(void **state, const char *precision, double limit)
     parity p = open_case(*state, precision);
     run_pass(&p);
     /* The key part of a qkv bias has gradient 0: its rounding is measured against the whole tensor. */
-    double per_sample = 1.0 / (double)p.recipe.batch;
-    compare_all(&p, DT_BUFFER_GRADIENT, per_sample, "gradients.safetensors", (allowance){true, limit});
+    compare_all(&p, DT_BUFFER_GRADIENT, 1.0 / (double)p.count, "gradients.safetensors", (allowance){true, limit});
     close_case(&p);
 }
 
