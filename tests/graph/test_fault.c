@@ -22,9 +22,10 @@ static const char *const words[] = {"device=cpu",      "threads=1",        "mode
 
 static dt_settings *load(void)
 {
-    const dt_setting_table tables[] = {dt_nn_settings, dt_model_settings, dt_data_settings, dt_train_settings};
+    const dt_setting_table tables[] = {dt_nn_settings, dt_model_settings, dt_data_settings, dt_train_settings,
+                                       dt_checkpoint_settings};
     dt_settings *settings;
-    if (dt_settings_load(NULL, words, sizeof words / sizeof *words, tables, 4, &settings))
+    if (dt_settings_load(NULL, words, sizeof words / sizeof *words, tables, 5, &settings))
         fail_msg("%s", dt_error_message());
     return settings;
 }
