@@ -1,6 +1,7 @@
 /* Text to tokens. What a text goes through: special tokens are taken out; of byte fallback, spaces become U+2581; words
  * are cut; each word becomes its smallest tokens, which are merged. Words come back again and again: a cache of short
  * ones keeps their tokens. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,14 +121,17 @@ static dt_status encode_word(dt_encoder *e, const char *word, size_t bytes, dt_t
 
 /* --- a stretch without special tokens --- */
 
+typedef enum place { FIRST, BEHIND_SPECIAL, GOES_ON } place; /* where in its text a stretch begins */
+
 /* With a space mark for each space, and in front as the kind says. */
-static dt_status mark_spaces(dt_encoder *e, const char *text, size_t bytes, bool first)
+static dt_status mark_spaces(dt_encoder *e, const char *text, size_t bytes, place at)
 {
     const dt_bpe *bpe = &e->tokenizer->bpe;
     bool marked = *text == ' ' || (bytes >= SPACE_MARK_BYTES && !memcmp(text, SPACE_MARK, SPACE_MARK_BYTES));
     dt_text *out = &e->prepared;
     out->length = 0;
-    if (bpe->prefix_space && (first || !bpe->prefix_first) && (!marked || bpe->prefix_twice))
+    bool wanted = bpe->prefix_space && (at == FIRST || (at == BEHIND_SPECIAL && !bpe->prefix_first));
+    if (wanted && (!marked || bpe->prefix_twice))
         dt_text_add_bytes(out, SPACE_MARK, SPACE_MARK_BYTES);
     for (const char *end = text + bytes; text < end;) {
         const char *space = memchr(text, ' ', (size_t)(end - text));
@@ -152,9 +156,9 @@ static size_t marked_word(const char *text, size_t bytes)
     return bytes;
 }
 
-static dt_status encode_fallback(dt_encoder *e, const char *text, size_t bytes, bool first, dt_tokens *out)
+static dt_status encode_fallback(dt_encoder *e, const char *text, size_t bytes, place at, dt_tokens *out)
 {
-    DT_TRY(mark_spaces(e, text, bytes, first));
+    DT_TRY(mark_spaces(e, text, bytes, at));
     text = e->prepared.data;
     bytes = e->prepared.length;
     while (bytes) {
@@ -166,10 +170,10 @@ static dt_status encode_fallback(dt_encoder *e, const char *text, size_t bytes, 
     return DT_OK;
 }
 
-static dt_status encode_letters(dt_encoder *e, const char *text, size_t bytes, dt_tokens *out)
+static dt_status encode_letters(dt_encoder *e, const char *text, size_t bytes, place at, dt_tokens *out)
 {
     const dt_bpe *bpe = &e->tokenizer->bpe;
-    if (bpe->prefix_space && *text != ' ') {
+    if (bpe->prefix_space && at != GOES_ON && *text != ' ') {
         e->prepared.length = 0;
         dt_text_add_bytes(&e->prepared, " ", 1);
         dt_text_add_bytes(&e->prepared, text, bytes);
@@ -187,11 +191,11 @@ static dt_status encode_letters(dt_encoder *e, const char *text, size_t bytes, d
     return DT_OK;
 }
 
-static dt_status encode_plain(dt_encoder *e, const char *text, size_t bytes, bool first, dt_tokens *out)
+static dt_status encode_plain(dt_encoder *e, const char *text, size_t bytes, place at, dt_tokens *out)
 {
     if (!bytes) return DT_OK;
-    if (e->tokenizer->bpe.rule == DT_WORDS_SPACE) return encode_fallback(e, text, bytes, first, out);
-    return encode_letters(e, text, bytes, out);
+    if (e->tokenizer->bpe.rule == DT_WORDS_SPACE) return encode_fallback(e, text, bytes, at, out);
+    return encode_letters(e, text, bytes, at, out);
 }
 
 /* --- a text --- */
@@ -202,6 +206,9 @@ static dt_status encode_bytes(const char *text, size_t bytes, dt_tokens *out)
     for (size_t i = 0; i < bytes; i++) out->token[out->count++] = (uint8_t)text[i];
     return DT_OK;
 }
+
+/* Of a stretch that begins at `done`. */
+static place place_of(size_t done, bool first) { return done ? BEHIND_SPECIAL : first ? FIRST : GOES_ON; }
 
 /* The special token that a text begins with, the longest of several; NULL: none. */
 static const struct dt_special *special_at(const dt_encoder *e, const char *text, size_t bytes)
@@ -214,7 +221,7 @@ static const struct dt_special *special_at(const dt_encoder *e, const char *text
     return NULL;
 }
 
-dt_status dt_encoder_run(dt_encoder *e, const char *text, size_t bytes, dt_tokens *out)
+dt_status dt_encoder_part(dt_encoder *e, const char *text, size_t bytes, bool first, dt_tokens *out)
 {
     size_t done = 0;
     if (e->tokenizer->bytes) return encode_bytes(text, bytes, out);
@@ -225,10 +232,31 @@ dt_status dt_encoder_run(dt_encoder *e, const char *text, size_t bytes, dt_token
             at++;
             continue;
         }
-        DT_TRY(encode_plain(e, text + done, at - done, done == 0, out));
+        DT_TRY(encode_plain(e, text + done, at - done, place_of(done, first), out));
         DT_TRY(dt_tokens_reserve(out, 1));
         out->token[out->count++] = found->token;
         done = at += found->length;
     }
-    return encode_plain(e, text + done, bytes - done, done == 0, out);
+    return encode_plain(e, text + done, bytes - done, place_of(done, first), out);
+}
+
+dt_status dt_encoder_run(dt_encoder *e, const char *text, size_t bytes, dt_tokens *out)
+{
+    return dt_encoder_part(e, text, bytes, true, out);
+}
+
+/* Behind a letter or a digit, no pattern takes up the end of a line, and none looks beyond it; of byte fallback, no
+ * merge goes across the beginning of spaces. */
+size_t dt_tokenizer_cut(const dt_tokenizer *tokenizer, const char *text, size_t bytes)
+{
+    const dt_bpe *bpe = &tokenizer->bpe;
+    bool spaces = bpe->rule == DT_WORDS_SPACE;
+    if (tokenizer->bytes) return bytes;
+    if (spaces ? !bpe->cut_spaces : bpe->rule == DT_WORDS_NONE) return 0;
+    for (size_t at = bytes; at-- > 1;) {
+        char before = text[at - 1];
+        if (spaces && text[at] == ' ' && before != ' ' && (uint8_t)before < 0x80) return at;
+        if (!spaces && text[at] == '\n' && isalnum((uint8_t)before) && (uint8_t)before < 0x80) return at;
+    }
+    return 0;
 }

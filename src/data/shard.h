@@ -48,8 +48,9 @@ typedef struct dt_shard_options {
     bool compress;
 } dt_shard_options;
 DT_MUST_USE dt_status dt_shard_writer_create(const char *path, const dt_shard_options *, dt_shard_writer **out);
-/* One document: its tokens, and the bytes of text that they stand for. */
+/* Part of a document: its tokens, and the bytes of text that they stand for. */
 DT_MUST_USE dt_status dt_shard_writer_add(dt_shard_writer *, const int32_t *tokens, int64_t count, int64_t bytes);
+DT_MUST_USE dt_status dt_shard_writer_end(dt_shard_writer *); /* of a document */
 int64_t dt_shard_writer_tokens(const dt_shard_writer *);
 /* Writes tables and header, syncs, renames. */
 DT_MUST_USE dt_status dt_shard_writer_finish(dt_shard_writer *);

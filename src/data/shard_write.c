@@ -23,6 +23,7 @@ struct dt_shard_writer {
     uint8_t *plain;    /* tokens not yet written, up to a frame */
     int64_t held;
     uint64_t at;       /* in the file */
+    uint64_t ended;    /* tokens of ended documents */
     uint8_t *packed;
     ZSTD_CCtx *zstd;
     dt_text frames, ends; /* the tables */
@@ -121,6 +122,13 @@ dt_status dt_shard_writer_add(dt_shard_writer *w, const int32_t *tokens, int64_t
     }
     w->header.tokens += (uint64_t)count;
     w->header.bytes += (uint64_t)bytes;
+    return DT_OK;
+}
+
+dt_status dt_shard_writer_end(dt_shard_writer *w)
+{
+    if (w->ended == w->header.tokens) return DT_OK; /* an empty document is none */
+    w->ended = w->header.tokens;
     w->header.documents++;
     dt_text_add_bytes(&w->ends, &w->header.tokens, sizeof w->header.tokens);
     return dt_text_status(&w->ends);
@@ -148,6 +156,7 @@ static dt_status write_header(dt_shard_writer *w)
 
 dt_status dt_shard_writer_finish(dt_shard_writer *w)
 {
+    DT_TRY(dt_shard_writer_end(w));
     DT_TRY(flush(w));
     DT_TRY(write_tables(w));
     DT_TRY(write_header(w));

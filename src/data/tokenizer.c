@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "data/tokenizer_kinds.h"
 
-enum { BYTES = 256 };
+enum { BYTES = 256, MOST_BYTES = 128 << 20 };
 
 /* --- opening --- */
 
@@ -70,6 +70,47 @@ void dt_tokenizer_close(dt_tokenizer *t)
     if (!t) return;
     dt_bpe_free(&t->bpe);
     free(t);
+}
+
+/* --- copying --- */
+
+static dt_status copy_file(const char *from, const char *folder, const char *name)
+{
+    char *bytes;
+    size_t size;
+    dt_text to = {0};
+    DT_TRY(dt_file_read(from, MOST_BYTES, &bytes, &size));
+    dt_status status = join(&to, folder, name);
+    if (!status) status = dt_file_replace(to.data, bytes, size);
+    dt_text_free(&to);
+    free(bytes);
+    return status;
+}
+
+static dt_status copy_folder(const char *from, const char *to)
+{
+    static const char *const names[] = {"tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"};
+    dt_status status = DT_OK;
+    dt_text path = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !status; i++) {
+        status = join(&path, from, names[i]);
+        if (!status && dt_file_exists(path.data)) status = copy_file(path.data, to, names[i]);
+    }
+    dt_text_free(&path);
+    return status;
+}
+
+dt_status dt_tokenizer_copy(const char *spec, const char *out)
+{
+    struct stat info;
+    dt_text to = {0};
+    if (!strcmp(spec, "bytes") || stat(spec, &info)) return DT_OK;
+    dt_status status = join(&to, out, "tokenizer");
+    if (!status) status = dt_folder_make(to.data);
+    if (!status)
+        status = S_ISDIR(info.st_mode) ? copy_folder(spec, to.data) : copy_file(spec, to.data, "tokenizer.json");
+    dt_text_free(&to);
+    return status;
 }
 
 /* --- telling --- */

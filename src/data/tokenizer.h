@@ -18,6 +18,9 @@
 typedef struct dt_tokenizer dt_tokenizer;
 DT_MUST_USE dt_status dt_tokenizer_open(const char *spec, dt_tokenizer **out);
 void dt_tokenizer_close(dt_tokenizer *); /* NULL is allowed */
+/* Copies the files that `spec` names into the folder OUT/tokenizer, which can be opened like `spec`; of bytes there are
+ * none to copy. */
+DT_MUST_USE dt_status dt_tokenizer_copy(const char *spec, const char *out);
 
 int64_t dt_tokenizer_vocabulary(const dt_tokenizer *); /* every token is below it */
 uint64_t dt_tokenizer_hash(const dt_tokenizer *);      /* of all that decides on the result; never 0 */
@@ -43,5 +46,10 @@ void dt_encoder_free(dt_encoder *);
 /* Appends the tokens of a text, with nothing in front of it or behind. Any bytes are a text: what is not UTF-8 is kept
  * byte by byte. */
 DT_MUST_USE dt_status dt_encoder_run(dt_encoder *, const char *text, size_t bytes, dt_tokens *out);
+/* The same for a text in parts, cut where dt_tokenizer_cut says: the tokens of the parts, one behind the other, are
+ * those of the whole. `first`: it is the first part. */
+DT_MUST_USE dt_status dt_encoder_part(dt_encoder *, const char *text, size_t bytes, bool first, dt_tokens *out);
+/* The last place, above 0, where the text can be cut so; 0: there is none. */
+size_t dt_tokenizer_cut(const dt_tokenizer *, const char *text, size_t bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading plain and gzip files, which their first two bytes tell apart. Not zlib's gzread: it passes over what stands
+/* Reading plain, gzip and zstd files, which their first bytes tell apart. Not zlib's gzread: it passes over what stands
  * behind a gzip stream in silence. */
 #include "data/unpack.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "base/file.h"
 
@@ -20,10 +21,13 @@ struct dt_unpack {
     int64_t size; /* of the file */
     int64_t done; /* plain bytes given out */
     bool gzip;
-    bool between;    /* gzip: behind a member's end, where the file may end or another member begin */
+    ZSTD_DStream *zstd; /* NULL: no zstd file */
+    bool between;    /* packed: behind a member's end, where the file may end or another member begin */
     z_stream stream; /* its input is what of the buffer is not used yet, also of a plain file */
     uint8_t buffer[BUFFER];
 };
+
+static bool is_input(const char *path) { return !strcmp(path, "-"); }
 
 /* Reads on when the buffer is used up; it stays so at the end of the file. */
 static dt_status refill(dt_unpack *unpack)
@@ -40,11 +44,20 @@ static bool begins_gzip(const dt_unpack *unpack)
     return unpack->stream.avail_in >= 2 && unpack->buffer[0] == 0x1F && unpack->buffer[1] == 0x8B;
 }
 
+static bool begins_zstd(const dt_unpack *unpack)
+{
+    return unpack->stream.avail_in >= 4 && !memcmp(unpack->buffer, "\x28\xB5\x2F\xFD", 4);
+}
+
 static dt_status start(dt_unpack *unpack)
 {
-    unpack->file = fopen(unpack->path, "rbe");
+    unpack->file = is_input(unpack->path) ? stdin : fopen(unpack->path, "rbe");
     if (!unpack->file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", unpack->path, strerror(errno));
     DT_TRY(refill(unpack));
+    if (begins_zstd(unpack)) {
+        unpack->zstd = ZSTD_createDStream();
+        return unpack->zstd ? DT_OK : dt_fail_memory(ZSTD_DStreamInSize(), unpack->path);
+    }
     if (!begins_gzip(unpack)) return DT_OK;
     if (inflateInit2(&unpack->stream, GZIP_FORMAT) != Z_OK) return dt_fail_memory(BUFFER, unpack->path);
     unpack->gzip = true;
@@ -53,8 +66,8 @@ static dt_status start(dt_unpack *unpack)
 
 dt_status dt_unpack_open(const char *path, dt_unpack **out)
 {
-    int64_t size;
-    DT_TRY(dt_file_size(path, &size)); /* refuses all but regular files */
+    int64_t size = FIRST_ROOM;
+    if (!is_input(path)) DT_TRY(dt_file_size(path, &size)); /* refuses all but regular files */
     dt_unpack *unpack = calloc(1, sizeof *unpack);
     if (!unpack) return dt_fail_memory(sizeof *unpack, path);
     unpack->path = path;
@@ -69,13 +82,15 @@ void dt_unpack_close(dt_unpack *unpack)
 {
     if (!unpack) return;
     if (unpack->gzip) inflateEnd(&unpack->stream);
-    if (unpack->file) fclose(unpack->file);
+    if (unpack->file && unpack->file != stdin) fclose(unpack->file);
+    ZSTD_freeDStream(unpack->zstd);
     free(unpack);
 }
 
-static dt_status fail_gzip(const dt_unpack *unpack, const char *reason)
+static dt_status fail_packed(const dt_unpack *unpack, const char *reason)
 {
-    return dt_fail(DT_ERR_DATA, "'%s' is not a sound gzip file: %s", unpack->path, reason);
+    const char *kind = unpack->gzip ? "gzip" : "zstd";
+    return dt_fail(DT_ERR_DATA, "'%s' is not a sound %s file: %s", unpack->path, kind, reason);
 }
 
 /* Up to `room` bytes from the buffer, which is not empty. */
@@ -90,11 +105,25 @@ static size_t copy_plain(dt_unpack *unpack, void *out, size_t room)
 }
 
 /* The same, unpacked; *got may be 0 before the end. */
-static dt_status unpack_some(dt_unpack *unpack, void *out, size_t room, size_t *got)
+static dt_status unpack_zstd(dt_unpack *unpack, void *out, size_t room, size_t *got)
+{
+    z_stream *stream = &unpack->stream;
+    ZSTD_inBuffer from = {stream->next_in, stream->avail_in, 0};
+    ZSTD_outBuffer to = {out, room, 0};
+    size_t code = ZSTD_decompressStream(unpack->zstd, &to, &from);
+    if (ZSTD_isError(code)) return fail_packed(unpack, ZSTD_getErrorName(code));
+    stream->next_in += from.pos;
+    stream->avail_in -= (unsigned)from.pos;
+    unpack->between = code == 0;
+    *got = to.pos;
+    return DT_OK;
+}
+
+static dt_status unpack_gzip(dt_unpack *unpack, void *out, size_t room, size_t *got)
 {
     z_stream *stream = &unpack->stream;
     if (unpack->between) {
-        if (*stream->next_in != 0x1F) return fail_gzip(unpack, "there are other bytes behind the gzip stream");
+        if (*stream->next_in != 0x1F) return fail_packed(unpack, "there are other bytes behind the gzip stream");
         inflateReset(stream);
         unpack->between = false;
     }
@@ -103,11 +132,13 @@ static dt_status unpack_some(dt_unpack *unpack, void *out, size_t room, size_t *
     stream->avail_out = limit;
     int code = inflate(stream, Z_NO_FLUSH);
     if (code == Z_MEM_ERROR) return dt_fail_memory(BUFFER, unpack->path);
-    if (code != Z_OK && code != Z_STREAM_END) return fail_gzip(unpack, stream->msg ? stream->msg : "damaged");
+    if (code != Z_OK && code != Z_STREAM_END) return fail_packed(unpack, stream->msg ? stream->msg : "damaged");
     unpack->between = code == Z_STREAM_END;
     *got = limit - stream->avail_out;
     return DT_OK;
 }
+
+static bool is_packed(const dt_unpack *unpack) { return unpack->gzip || unpack->zstd; }
 
 /* Reads until `bytes` came or the file ended; *got is what came. */
 static dt_status read_some(dt_unpack *unpack, void *out, size_t bytes, size_t *got)
@@ -117,10 +148,12 @@ static dt_status read_some(dt_unpack *unpack, void *out, size_t bytes, size_t *g
         size_t count = 0;
         DT_TRY(refill(unpack));
         if (!unpack->stream.avail_in) {
-            if (unpack->gzip && !unpack->between) return fail_gzip(unpack, "it ends inside the gzip stream");
+            if (is_packed(unpack) && !unpack->between)
+                return fail_packed(unpack, unpack->gzip ? "it ends inside the gzip stream" : "it ends inside a frame");
             break;
         }
-        if (unpack->gzip) DT_TRY(unpack_some(unpack, to, bytes - *got, &count));
+        if (unpack->gzip) DT_TRY(unpack_gzip(unpack, to, bytes - *got, &count));
+        else if (unpack->zstd) DT_TRY(unpack_zstd(unpack, to, bytes - *got, &count));
         else count = copy_plain(unpack, to, bytes - *got);
         *got += count;
         unpack->done += (int64_t)count;
@@ -163,7 +196,7 @@ dt_status dt_unpack_read(dt_unpack *unpack, void *out, size_t bytes)
 /* Can the file hold that many plain bytes? By division: a sparse file's size times the ratio could overflow. */
 static bool is_plausible(const dt_unpack *unpack, int64_t total)
 {
-    return (unpack->gzip ? total / MOST_RATIO : total) <= unpack->size;
+    return unpack->zstd || (unpack->gzip ? total / MOST_RATIO : total) <= unpack->size;
 }
 
 dt_status dt_unpack_read_new(dt_unpack *unpack, int64_t bytes, uint8_t **out)

@@ -1,4 +1,4 @@
-/* A foreign file read as a stream of plain bytes, whether it is stored plain or as gzip. */
+/* A foreign file read as a stream of plain bytes, whether it is stored plain, as gzip or as zstd. */
 #ifndef DT_DATA_UNPACK_H
 #define DT_DATA_UNPACK_H
 
@@ -9,7 +9,7 @@
 
 typedef struct dt_unpack dt_unpack;
 
-/* `path` is kept, not copied. */
+/* `path` is kept, not copied; - is standard input. */
 DT_MUST_USE dt_status dt_unpack_open(const char *path, dt_unpack **out);
 void dt_unpack_close(dt_unpack *); /* NULL is allowed */
 /* Exactly `bytes` bytes; fewer is DT_ERR_DATA. */

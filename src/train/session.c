@@ -102,6 +102,19 @@ static dt_status fit_synthetic_data(dt_settings *settings)
     return DT_OK;
 }
 
+/* A model may have room for more tokens than there are; where the data set does not yet know, the model says how many
+ * there may be. */
+static dt_status fit_vocabulary(dt_session *s, dt_settings *settings)
+{
+    if (s->info.form != DT_FORM_TOKENS || dt_setting_has(settings, "data.vocabulary") ||
+        !dt_setting_has(settings, "model.vocabulary"))
+        return DT_OK;
+    int64_t vocabulary = dt_setting_int(settings, "model.vocabulary");
+    if (vocabulary <= s->info.vocabulary) return DT_OK;
+    s->info.vocabulary = vocabulary;
+    return dt_setting_derive_int(settings, "data.vocabulary", vocabulary);
+}
+
 /* What only classes have. */
 static dt_status fit_text(const dt_session *s, dt_settings *settings)
 {
@@ -120,6 +133,7 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->info));
+    DT_TRY(fit_vocabulary(s, settings));
     dt_model_input input = {.channels = s->info.channels, .height = s->info.height, .width = s->info.width,
                             .classes = s->info.classes, .context = s->info.context, .vocabulary = s->info.vocabulary};
     DT_TRY(fit_text(s, settings));
@@ -230,8 +244,8 @@ json_t *dt_session_numerics(const dt_session *s)
 static dt_status check_vocabulary(const dt_data_info *planned, const dt_data_info *found)
 {
     if (planned->vocabulary == found->vocabulary) return DT_OK;
-    return dt_fail(DT_ERR_DATA, "the data set has a vocabulary of %lld where the settings say %lld: set data.vocabulary",
-                   (long long)found->vocabulary, (long long)planned->vocabulary);
+    return dt_fail(DT_ERR_DATA, "the data set has a vocabulary of %lld where the settings say %lld: set "
+                   "data.vocabulary", (long long)found->vocabulary, (long long)planned->vocabulary);
 }
 
 static dt_status check_shapes(const dt_data_info *planned, const dt_data_info *found)

@@ -28,7 +28,9 @@ static void write_shard(const char *path, int64_t vocabulary, bool compress, uin
     assert_int_equal(dt_shard_writer_create(path, &options, &writer), DT_OK);
     for (int d = 0; d < documents; d++) {
         for (int i = 0; i < DOCUMENT; i++) tokens[i] = token_at(d * DOCUMENT + i, vocabulary);
-        assert_int_equal(dt_shard_writer_add(writer, tokens, DOCUMENT, 3 * DOCUMENT), DT_OK);
+        assert_int_equal(dt_shard_writer_add(writer, tokens, DOCUMENT / 2, DOCUMENT), DT_OK);
+        assert_int_equal(dt_shard_writer_add(writer, tokens + DOCUMENT / 2, DOCUMENT / 2, 2 * DOCUMENT), DT_OK);
+        assert_int_equal(dt_shard_writer_end(writer), DT_OK);
     }
     assert_int_equal(dt_shard_writer_finish(writer), DT_OK);
     dt_shard_writer_free(writer);

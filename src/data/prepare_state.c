@@ -1,0 +1,98 @@
+/* prepare.json. */
+#include "data/prepare_state.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+enum { VERSION = 1, MOST_BYTES = 1 << 20 };
+
+typedef struct entry {
+    const char *name;
+    int64_t *value;
+} entry;
+
+enum { ENTRIES = 13 };
+
+static void list_entries(dt_prepare_state *s, entry *out)
+{
+    const entry entries[ENTRIES] = {{"file", &s->place.file},
+                                    {"offset", &s->place.offset},
+                                    {"line", &s->place.line},
+                                    {"document", &s->place.document},
+                                    {"part", &s->place.part},
+                                    {"train_shards", &s->shards[0]},
+                                    {"val_shards", &s->shards[1]},
+                                    {"documents", &s->counts.documents},
+                                    {"tokens", &s->counts.tokens},
+                                    {"bytes", &s->counts.bytes},
+                                    {"held_out_tokens", &s->counts.held_out_tokens},
+                                    {"skipped", &s->counts.skipped},
+                                    {"shards", &s->counts.shards}};
+    for (int i = 0; i < ENTRIES; i++) out[i] = entries[i];
+}
+
+static dt_status path_of(const char *out, dt_text *path)
+{
+    dt_text_add(path, "%s/prepare.json", out);
+    return dt_text_status(path);
+}
+
+static dt_status read_entries(json_t *root, const char *path, dt_prepare_state *s)
+{
+    entry entries[ENTRIES];
+    int64_t version;
+    uint64_t key;
+    json_t *done;
+    dt_prepare_state read = {.key = s->key};
+    DT_TRY(dt_json_check_seal(root, path));
+    DT_TRY(dt_json_int(root, "version", path, &version));
+    DT_TRY(dt_json_hash(root, "key", path, &key));
+    DT_TRY(dt_json_member(root, "done", JSON_TRUE, path, &done));
+    if (version != VERSION)
+        return dt_fail(DT_ERR_DATA, "'%s' is of version %lld; this program reads %d", path, (long long)version,
+                       VERSION);
+    if (key != s->key)
+        return dt_fail(DT_ERR_USAGE, "'%s' is of a preparation of other files, with another tokenizer, or with other "
+                       "options: choose another --out, or remove the folder", path);
+    list_entries(&read, entries);
+    for (int i = 0; i < ENTRIES; i++) {
+        DT_TRY(dt_json_int(root, entries[i].name, path, entries[i].value));
+        if (*entries[i].value < 0) return dt_fail(DT_ERR_DATA, "'%s': %s is below 0", path, entries[i].name);
+    }
+    read.done = json_is_true(done);
+    *s = read;
+    return DT_OK;
+}
+
+dt_status dt_prepare_state_read(const char *out, dt_prepare_state *s)
+{
+    dt_text path = {0};
+    json_t *root = NULL;
+    dt_status status = path_of(out, &path);
+    if (!status && dt_file_exists(path.data)) {
+        status = dt_json_read(path.data, MOST_BYTES, &root);
+        if (!status) status = read_entries(root, path.data, s);
+        json_decref(root);
+    }
+    dt_text_free(&path);
+    return status;
+}
+
+dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *state)
+{
+    dt_prepare_state s = *state;
+    entry entries[ENTRIES];
+    dt_text path = {0}, text = {0};
+    json_t *root = json_pack("{si sb so}", "version", VERSION, "done", s.done, "key", dt_json_hash_text(s.key));
+    list_entries(&s, entries);
+    for (int i = 0; root && i < ENTRIES; i++)
+        json_object_set_new(root, entries[i].name, json_integer((json_int_t)*entries[i].value));
+    dt_status status = root ? dt_json_seal(root) : dt_fail_memory(1, "prepare.json");
+    if (!status) status = dt_json_print(root, JSON_INDENT(2), &text);
+    if (!status) status = path_of(out, &path);
+    if (!status) status = dt_file_replace(path.data, text.data, text.length);
+    json_decref(root);
+    dt_text_free(&path);
+    dt_text_free(&text);
+    return status;
+}
