@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
-# From a fresh Debian to a trained DyT vision transformer: installs what is lacking, builds, trains on Fashion-MNIST.
-# Words after the script's name are passed on: scripts/quickstart.sh norm.kind=layernorm. The run's folder is the
-# script's choice.
+# From a fresh Debian to a trained DyT model: installs what is lacking, builds, trains. A vision transformer on
+# Fashion-MNIST, or with `scripts/quickstart.sh llama` a language model on the text of a dictionary. Further words are
+# passed on: scripts/quickstart.sh norm.kind=layernorm. The run's folder is the script's choice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/setup.sh
 
-config=configs/quickstart/vit_fashion_dyt.yaml
-data=/usr/share/datasets/fashion-mnist
+model=vit
+case ${1:-} in vit | llama) model=$1; shift ;; esac
+if [ $model = llama ]; then
+    config=configs/quickstart/llama_gcide_dyt.yaml
+    file=/usr/share/dictd/gcide.dict.dz package=dict-gcide
+    other_norm="scripts/quickstart.sh llama norm.kind=rmsnorm model.embedding_scale=false"
+    other_plan="configs/llama_7b_dyt.yaml data.kind=synthetic_text"
+else
+    config=configs/quickstart/vit_fashion_dyt.yaml
+    file=/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz package=dataset-fashion-mnist
+    other_norm="scripts/quickstart.sh norm.kind=layernorm"
+    other_plan="configs/vit_b_dyt.yaml data.kind=synthetic"
+fi
 
 free_run_name() {
     local name=quickstart number=2
@@ -16,7 +27,7 @@ free_run_name() {
 }
 
 need_build
-need_file $data/train-images-idx3-ubyte.gz dataset-fashion-mnist
+need_file $file $package
 want_tool gnuplot gnuplot-nox
 install_lacking
 build_in build
@@ -39,9 +50,9 @@ curves       $curves, and for TensorBoard: tensorboard --logdir runs
 checkpoint   $(ls -d "$run"/checkpoints/step-* | tail -n 1)
 
 What to try next:
-  the same with LayerNorm          scripts/quickstart.sh norm.kind=layernorm
+  the same with a row norm         $other_norm
   both curves in one picture       scripts/plot_run.sh runs/quickstart runs/quickstart-2
   evaluate the checkpoint          build/src/dyttrain eval $run
-  what a ViT-B/16 would need       build/src/dyttrain plan configs/vit_b_dyt.yaml data.kind=synthetic
+  what a published size would need build/src/dyttrain plan $other_plan
   every setting                    build/src/dyttrain --help settings
 END

@@ -115,7 +115,9 @@ static void print_speed(const dt_session *session, const dt_settings *settings, 
     double flops = dt_session_step_flops(session) * samples / (double)dt_setting_int(settings, "data.batch");
     printf("time           %.2f ms, the median of %d (%.2f to %.2f)\n", 1e3 * median, count, 1e3 * seconds[0],
            1e3 * seconds[count - 1]);
-    printf("speed          %.0f images/s\n", samples / median);
+    double tokens = samples * (double)dt_model_dims_of(dt_session_model(session)).tokens;
+    if (dt_model_reads_tokens(dt_session_model(session))) printf("speed          %.0f tokens/s\n", tokens / median);
+    else printf("speed          %.0f images/s\n", samples / median);
     printf("work           %s a step, %s/s", dt_text_count(work, flops, "FLOP"),
            dt_text_count(rate, flops / median, "FLOP"));
     if (isfinite(dt_session_peak_flops(session)))

@@ -49,6 +49,8 @@ static void sgd_read(const dt_settings *settings, dt_update_attr *attr)
 
 /* --- the table --- */
 
+enum { DECAY_MATRICES, DECAY_ALL };
+const char *const dt_optimizer_decays[] = {[DECAY_MATRICES] = "matrices", [DECAY_ALL] = "all", NULL};
 enum { ADAMW, SGD, OPTIMIZERS };
 const char *const dt_optimizer_names[] = {[ADAMW] = "adamw", [SGD] = "sgd", [OPTIMIZERS] = NULL};
 static const optimizer_entry entries[OPTIMIZERS] = {
@@ -62,7 +64,8 @@ dt_status dt_optimizer_create(const dt_settings *settings, dt_optimizer *out)
     double betas[2];
     if (kind == ADAMW && dt_setting_reals(settings, "optim.betas", betas, 2) != 2)
         return dt_setting_fail(settings, "optim.betas", "adamw needs two numbers, such as [0.9, 0.999]");
-    *out = (dt_optimizer){.entry = &entries[kind], .layer_decay = dt_setting_real(settings, "optim.layer_decay")};
+    *out = (dt_optimizer){.entry = &entries[kind], .layer_decay = dt_setting_real(settings, "optim.layer_decay"),
+                          .decays_all = dt_setting_choice(settings, "optim.decay") == DECAY_ALL};
     for (int group = 0; group < DT_GROUPS; group++) {
         dt_update_attr *attr = &out->attr[group];
         attr->group = (dt_group)group;

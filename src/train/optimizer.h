@@ -15,6 +15,7 @@ typedef struct dt_optimizer {
     const struct dt_optimizer_entry *entry;
     dt_update_attr attr[DT_GROUPS]; /* with the span tables, once dt_optimizer_spans made them */
     double layer_decay;
+    bool decays_all;   /* optim.decay: every parameter, and not matrices and embeddings alone */
     dt_device *device; /* whose memory holds the span tables; NULL while there are none */
 } dt_optimizer;
 
@@ -23,13 +24,16 @@ void dt_optimizer_free(dt_optimizer *);
 /* dt_buffer bits that the optimizer needs beside value and gradient. */
 unsigned dt_optimizer_buffers(const dt_optimizer *);
 
-/* Makes the span tables of a laid-out store: decay for matrices and embeddings only; the learning rate of unit u of U
+extern const char *const dt_optimizer_decays[]; /* choices of optim.decay, NULL-terminated */
+
+/* Makes the span tables of a laid-out store: decay by role, as optim.decay says; the learning rate of unit u of U
  * is scaled by layer_decay^(U - 1 - u), also written to param->lr_scale. `device` NULL: counted (plans), not made. */
 DT_MUST_USE dt_status dt_optimizer_spans(dt_optimizer *, dt_store *, dt_device *);
 int64_t dt_optimizer_span_bytes(const dt_optimizer *);
 /* The host's copy of one group's table, for the device and for tests; freed with free(). Neighbours alike are one
  * span, and gaps between parameters belong to the span before them: their zeros stay zeros. */
-DT_MUST_USE dt_status dt_optimizer_span_table(const dt_store *, dt_group, dt_segment_span **out, int64_t *count);
+DT_MUST_USE dt_status dt_optimizer_span_table(const dt_store *, dt_group, bool decays_all, dt_segment_span **out,
+                                              int64_t *count);
 
 /* Adds the update of both groups to the graph, and where there are working copies, theirs. `scale` and `finite` come
  * from dt_grad_norm; the learning rate and what else depends on the step are inputs that dt_optimizer_values fills. */

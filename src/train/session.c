@@ -132,6 +132,8 @@ static dt_status fit_text(const dt_session *s, dt_settings *settings)
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
+    if (dt_setting_has(settings, "model.vocabulary") && !dt_setting_has(settings, "data.vocabulary"))
+        DT_TRY(dt_setting_derive_int(settings, "data.vocabulary", dt_setting_int(settings, "model.vocabulary")));
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->info));
     DT_TRY(fit_vocabulary(s, settings));
     dt_model_input input = {.channels = s->info.channels, .height = s->info.height, .width = s->info.width,

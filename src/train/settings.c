@@ -54,7 +54,9 @@ static const dt_setting_row rows[] = {
     {"optim.momentum", DT_SETTING_REAL, "0.9", 0, 0.9999999, .help = "sgd: momentum"},
     {"optim.nesterov", DT_SETTING_BOOL, "false", .help = "sgd: look ahead along the momentum"},
     {"optim.weight_decay", DT_SETTING_REAL, "0.05", 0, 1e6,
-     .help = "times the learning rate: decay of matrices and embeddings (never of biases, norms, positions)"},
+     .help = "times the learning rate: decay of the parameters that optim.decay names"},
+    {"optim.decay", DT_SETTING_CHOICE, "matrices", .choices = dt_optimizer_decays,
+     .help = "what decays: matrices and embeddings, and not biases, norms and positions; or all parameters"},
     {"optim.layer_decay", DT_SETTING_REAL, "1", 1e-6, 1,
      .help = "learning rate of each block relative to the one behind it; 1: all the same"},
 

@@ -24,12 +24,12 @@ static dt_param **collect(const dt_store *store, dt_group group, int *count)
 
 static bool decays(dt_role role) { return role == DT_ROLE_MATRIX || role == DT_ROLE_EMBEDDING; }
 
-static dt_segment_span span_of(const dt_param *param, int64_t end)
+static dt_segment_span span_of(const dt_param *param, int64_t end, bool decays_all)
 {
     return (dt_segment_span){.offset = param->offset,
                              .count = end - param->offset,
                              .lr_scale = param->lr_scale,
-                             .decay = decays(param->role) ? 1 : 0,
+                             .decay = decays_all || decays(param->role) ? 1 : 0,
                              .frozen = param->frozen};
 }
 
@@ -38,7 +38,8 @@ static bool alike(const dt_segment_span *a, const dt_segment_span *b)
     return a->lr_scale == b->lr_scale && a->decay == b->decay && a->frozen == b->frozen;
 }
 
-dt_status dt_optimizer_span_table(const dt_store *store, dt_group group, dt_segment_span **out, int64_t *out_count)
+dt_status dt_optimizer_span_table(const dt_store *store, dt_group group, bool decays_all, dt_segment_span **out,
+                                  int64_t *out_count)
 {
     int count = 0;
     dt_param **params = collect(store, group, &count);
@@ -51,7 +52,7 @@ dt_status dt_optimizer_span_table(const dt_store *store, dt_group group, dt_segm
     int64_t made = 0;
     for (int i = 0; i < count; i++) {
         int64_t end = i + 1 < count ? params[i + 1]->offset : dt_store_count(store, group);
-        dt_segment_span span = span_of(params[i], end);
+        dt_segment_span span = span_of(params[i], end, decays_all);
         if (made && alike(&spans[made - 1], &span)) spans[made - 1].count += span.count;
         else spans[made++] = span;
     }
@@ -88,7 +89,8 @@ dt_status dt_optimizer_spans(dt_optimizer *optimizer, dt_store *store, dt_device
     for (int group = 0; group < DT_GROUPS; group++) {
         dt_segment_span *spans = NULL;
         dt_update_attr *attr = &optimizer->attr[group];
-        DT_TRY(dt_optimizer_span_table(store, (dt_group)group, &spans, &attr->span_count));
+        bool all = optimizer->decays_all;
+        DT_TRY(dt_optimizer_span_table(store, (dt_group)group, all, &spans, &attr->span_count));
         dt_status status = device ? upload(device, spans, attr) : DT_OK;
         free(spans);
         if (status) return status;

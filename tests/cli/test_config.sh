@@ -50,11 +50,12 @@ for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
     is "plan with norm.kind=$norm"
 done
 
+# Those for a GPU compute in bfloat16.
 for config in $(cd "$root/configs" && find . -maxdepth 2 -name '*.yaml' ! -path './base/*' | sort); do
-    run plan "$root/configs/$config" device=cpu
+    run plan "$root/configs/$config" device=cpu precision.mode=fp32
     [ "$code" = 0 ] && has out 'FLOP' && has out 'arena' && has out 'outside'
     is "plan $config"
-    run "$root/configs/$config" --print-config device=cpu
+    run "$root/configs/$config" --print-config device=cpu precision.mode=fp32
     [ "$code" = 0 ] && has out 'arch: '
     is "--print-config $config"
 done

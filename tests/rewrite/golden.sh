@@ -1,14 +1,14 @@
 #!/bin/sh
-# The graph of a tiny ViT after all passes, against the golden text beside its config: a change of builders, passes or
+# The graphs of a tiny ViT and a tiny LLaMA after all passes, against the golden texts beside their configs: a change of builders, passes or
 # order shows here, and is then either meant or found. Usage: golden.sh PROGRAM ROOT (from the cli tests' tap.sh).
 # To renew: dyttrain plan --graph pass tests/rewrite/golden/vit.yaml > tests/rewrite/golden/vit.pass.txt
 . "$2/tests/cli/tap.sh"
 golden=$root/tests/rewrite/golden
-for name in pass update eval; do
-    run plan --graph $name "$golden/vit.yaml"
-    printf '%s\n' "$out" >"$work/$name.txt"
-    diff -u "$golden/vit.$name.txt" "$work/$name.txt" >&2
-    is "the graph of $name is the golden one"
+for graph in vit.pass vit.update vit.eval llama.pass llama.eval; do
+    run plan --graph ${graph#*.} "$golden/${graph%.*}.yaml"
+    printf '%s\n' "$out" >"$work/$graph.txt"
+    diff -u "$golden/$graph.txt" "$work/$graph.txt" >&2
+    is "the graph $graph is the golden one"
 done
 # For a GPU, where the program is built for one; the plan does not need it to be there. The residual stream in bfloat16
 # like the rest, and beside it in float32.

@@ -56,6 +56,13 @@ static void assert_resumes(const char *const *words)
 
 static void test_adamw(void **state) { assert_resumes(WORDS("model.drop_path=0.2", "model.dropout=0.1")); }
 
+static void test_text(void **state)
+{
+    assert_resumes(WORDS("model.arch=llama", "model.kv_heads=1", "model.embedding_scale=true", "norm.bias=false",
+                         "data.kind=synthetic_text", "data.context=19", "data.vocabulary=77", "model.dropout=0.1",
+                         "train.accumulate=2"));
+}
+
 static void test_sgd_accumulated(void **state)
 {
     assert_resumes(WORDS("optim.kind=sgd", "optim.nesterov=true", "optim.lr=0.05", "train.accumulate=4",
@@ -230,12 +237,13 @@ static void test_failed_start(void **state)
 
 int main(int count, char **args)
 {
-    const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
-                                           CASE(test_padded_epochs), CASE(test_metrics), CASE(test_resume_of_nothing),
-                                           CASE(test_start_from), CASE(test_tuned_products)};
-    const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_sgd_accumulated), CASE(test_ema_evaluated),
-                                       CASE(test_padded_epochs), CASE(test_float64), CASE(test_metrics),
-                                       CASE(test_existing_folder), CASE(test_resume_of_nothing),
+    const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_text), CASE(test_sgd_accumulated),
+                                           CASE(test_ema_evaluated), CASE(test_padded_epochs), CASE(test_metrics),
+                                           CASE(test_resume_of_nothing), CASE(test_start_from),
+                                           CASE(test_tuned_products)};
+    const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_text), CASE(test_sgd_accumulated),
+                                       CASE(test_ema_evaluated), CASE(test_padded_epochs), CASE(test_float64),
+                                       CASE(test_metrics), CASE(test_existing_folder), CASE(test_resume_of_nothing),
                                        CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from),
                                        CASE(test_failed_start), CASE(test_refused_settings), CASE(test_other_best)};
     if (!tiny_begin(count, args)) return 0;

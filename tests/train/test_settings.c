@@ -53,7 +53,7 @@ static void test_spans(void **state)
     for (int group = 0; group < DT_GROUPS; group++) {
         dt_segment_span *spans = NULL;
         int64_t count = 0;
-        assert_int_equal(dt_optimizer_span_table(store, (dt_group)group, &spans, &count), DT_OK);
+        assert_int_equal(dt_optimizer_span_table(store, (dt_group)group, false, &spans, &count), DT_OK);
         assert_covers(store, (dt_group)group, spans, count);
         for (int i = 0; i < dt_store_params(store); i++) {
             const dt_param *p = dt_store_param(store, i);
@@ -77,8 +77,12 @@ static void test_spans_merge(void **state)
     dt_session *session = planned(NULL);
     dt_segment_span *spans = NULL;
     int64_t count = 0;
-    assert_int_equal(dt_optimizer_span_table(dt_session_store(session), DT_GROUP_MATRIX, &spans, &count), DT_OK);
+    assert_int_equal(dt_optimizer_span_table(dt_session_store(session), DT_GROUP_MATRIX, false, &spans, &count), DT_OK);
     assert_int_equal(count, 1);
+    free(spans);
+    assert_int_equal(dt_optimizer_span_table(dt_session_store(session), DT_GROUP_VECTOR, true, &spans, &count), DT_OK);
+    assert_int_equal(count, 1);
+    assert_true(spans[0].decay == 1);
     free(spans);
     dt_session_free(session);
 }
