@@ -22,7 +22,7 @@
 #include <cublasLt.h>
 
 #include "kernels/cuda/matmul_own.cuh"
-#include "kernels/cuda/matmul_tune.cuh"
+#include "kernels/cuda/tune.cuh"
 
 namespace {
 
@@ -251,12 +251,6 @@ void name_product(char name[NAME_ROOM], dt_dtype t, const dt_matmul_args *x, con
              x->m, x->n, x->k, x->transpose_a ? 't' : 'n', x->transpose_b ? 't' : 'n', act, r.bias ? " bias" : "");
 }
 
-bool is_recording(const dt_queue *q)
-{
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    return cudaStreamIsCapturing(stream_of(q), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone;
-}
-
 /* Products that add to what is there cannot be repeated, and those being recorded not be waited for. */
 bool may_time(const dt_queue *q, const route &r)
 {
@@ -267,7 +261,7 @@ bool may_time(const dt_queue *q, const route &r)
 dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
                int *index)
 {
-    const auto product = [&](int i) { return multiply(d, q, x, r, &d.offers[i].algo); };
+    const auto product = [&](int i) { return multiply(d, q, x, r, &d.offers[i].algo) == CUBLAS_STATUS_SUCCESS; };
     const int64_t bytes = x->m * x->n * (int64_t)dt_dtype_size(r.to_type);
     DT_TRY(find_fastest(contest<decltype(product)>{q, d.offer_count, product, r.to, bytes, x->scratch}, index));
     if (*index >= 0) return DT_OK;

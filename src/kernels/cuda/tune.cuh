@@ -1,14 +1,14 @@
-/* Which of a library's algorithms for one product is the fastest that repeats its bits, found by running them.
+/* Which of several ways to do one thing is the fastest that repeats its bits, found by doing it: a product by the
+ * algorithms of a library, attention by our kernel or by a library.
  *
- * A product is run TUNE_REPEATS + 1 times with each algorithm and twice more with the fastest, whose results are then
- * compared by a sum over all elements in integers, which no order of adding changes. */
-#ifndef DT_KERNELS_CUDA_MATMUL_TUNE_CUH
-#define DT_KERNELS_CUDA_MATMUL_TUNE_CUH
+ * Each way is taken TUNE_REPEATS + 1 times and the fastest twice more, whose results are then compared by a sum over
+ * all elements in integers, which no order of adding changes. */
+#ifndef DT_KERNELS_CUDA_TUNE_CUH
+#define DT_KERNELS_CUDA_TUNE_CUH
 
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
-#include <cublasLt.h>
 
 #include "kernels/cuda/common.cuh"
 
@@ -16,7 +16,7 @@ namespace dt {
 
 enum { TUNE_MOST = 8, TUNE_REPEATS = 3, DIGEST_BLOCKS = 512, DIGEST_THREADS = 256, DIGEST_BYTES = 8 };
 
-/* Of the time of the library's first choice: another one must be worth it. Differences below are noise, with which two
+/* Of the time of the first way: another one must be worth it. Differences below are noise, with which two
  * runs would choose differently. */
 constexpr float TUNE_WORTH = 0.97f;
 
@@ -52,6 +52,13 @@ static inline dt_status take_digest(const dt_queue *q, const void *x, int64_t by
     return check(cudaStreamSynchronize(stream_of(q)), "finish the work of a stream");
 }
 
+/* What is being recorded cannot be waited for. */
+static inline bool is_recording(const dt_queue *q)
+{
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(stream_of(q), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone;
+}
+
 struct stopwatch {
     cudaEvent_t begin = NULL, end = NULL;
 
@@ -69,27 +76,27 @@ struct stopwatch {
     }
 };
 
-/* What is to be tuned. `product(i)` queues the product with algorithm i of `count`; it may be repeated: nothing that it
- * reads is in its result. */
+/* What is to be tuned. `run(i)` queues the work in way i of `count` and is false where that is refused; it may be
+ * repeated: nothing that it reads is in its result. */
 template <typename F> struct contest {
     const dt_queue *q;
     int count;
-    F product;
+    F run;
     const void *result;
     int64_t bytes;
-    void *room; /* free between products */
+    void *room; /* DIGEST_BYTES, free between runs */
 };
 
-/* Once without counting, as the first run loads the kernel. What the library refuses takes forever. */
-template <typename F> static dt_status time_product(const contest<F> &c, int i, const stopwatch &w, float *milliseconds)
+/* Once without counting, as the first run loads the kernel. What is refused takes forever. */
+template <typename F> static dt_status time_run(const contest<F> &c, int i, const stopwatch &w, float *milliseconds)
 {
-    bool refused = c.product(i) != CUBLAS_STATUS_SUCCESS;
+    bool refused = !c.run(i);
     DT_TRY(check(cudaEventRecord(w.begin, stream_of(c.q)), "record an event"));
     for (int repeat = 0; repeat < TUNE_REPEATS && !refused; repeat++)
-        refused = c.product(i) != CUBLAS_STATUS_SUCCESS;
+        refused = !c.run(i);
     DT_TRY(check(cudaEventRecord(w.end, stream_of(c.q)), "record an event"));
-    DT_TRY(check(cudaEventSynchronize(w.end), "finish a product"));
-    DT_TRY(check(cudaEventElapsedTime(milliseconds, w.begin, w.end), "time a product"));
+    DT_TRY(check(cudaEventSynchronize(w.end), "finish what is timed"));
+    DT_TRY(check(cudaEventElapsedTime(milliseconds, w.begin, w.end), "time a kernel"));
     if (!refused) return DT_OK;
     cudaGetLastError(); /* an answer, not a fault */
     *milliseconds = INFINITY;
@@ -101,7 +108,7 @@ template <typename F> static dt_status repeats_bits(const contest<F> &c, int i, 
     unsigned long long digest[2];
     *same = false;
     for (unsigned long long &d : digest) {
-        if (c.product(i) != CUBLAS_STATUS_SUCCESS) return DT_OK;
+        if (!c.run(i)) return DT_OK;
         DT_TRY(take_digest(c.q, c.result, c.bytes, c.room, &d));
     }
     *same = digest[0] == digest[1];
@@ -122,7 +129,7 @@ template <typename F> static dt_status find_fastest(const contest<F> &c, int *wi
     stopwatch w;
     bool same = false;
     DT_TRY(w.open());
-    for (int i = 0; i < c.count; i++) DT_TRY(time_product(c, i, w, &milliseconds[i]));
+    for (int i = 0; i < c.count; i++) DT_TRY(time_run(c, i, w, &milliseconds[i]));
     for (*winner = -1; !same;) {
         const int best = best_of(milliseconds, c.count);
         if (std::isinf(milliseconds[best])) return DT_OK;
