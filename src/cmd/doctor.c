@@ -72,6 +72,19 @@ done:
     return status;
 }
 
+/* `capability` as for dt_cudnn_open. */
+static void report_cudnn(int capability)
+{
+    dt_cudnn *cudnn;
+    char text[DT_CUDNN_TEXT];
+    if (dt_cudnn_open(capability, false, &cudnn)) {
+        line("", "  attention by our own kernels, not by cuDNN: %s", dt_error_message());
+        return;
+    }
+    line("", "  attention by our own kernels or, where it is faster in bfloat16, by %s", dt_cudnn_text(cudnn, text));
+    dt_cudnn_close(cudnn);
+}
+
 static dt_status report_gpu(int index)
 {
     dt_device *device;
@@ -91,6 +104,7 @@ static dt_status report_gpu(int index)
         remedy("fewer other processes on this GPU (nvidia-smi names them)");
         status = DT_OK;
     }
+    if (!status) report_cudnn(info.capability);
     dt_device_close(device);
     return status;
 }
@@ -108,6 +122,7 @@ static void report_cuda(void)
     if (count == 0) {
         line("CUDA", "built in, but %s", why);
         remedy("none without an NVIDIA GPU; with one, install its driver (nvidia-smi must list it)");
+        report_cudnn(0);
     }
     for (int i = 0; i < count; i++)
         if (report_gpu(i)) line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());

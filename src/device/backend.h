@@ -13,7 +13,7 @@ typedef struct dt_backend_table {
     dt_status (*check)(int index); /* is it one that the kernels run on? */
     dt_status (*open)(int index, void **context);
     void (*close)(void *context);
-    dt_status (*query)(void *context, dt_device_info *out); /* all but `threads` */
+    dt_status (*query)(void *context, dt_device_info *out); /* all but `threads` and `cudnn` */
 
     /* alloc zeroes. DT_ERR_MEMORY without a message says that it does not fit: device.c writes the message. */
     dt_status (*alloc)(void *context, size_t bytes, void **out);
@@ -25,7 +25,7 @@ typedef struct dt_backend_table {
     dt_status (*copy)(void *context, dt_stream, void *to, const void *from, size_t bytes);
     dt_status (*clear)(void *context, dt_stream, void *ptr, size_t bytes);
     dt_status (*sync)(void *context, dt_stream);
-    void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool` and `choices` */
+    void (*queue)(void *context, dt_stream, dt_queue *out); /* all but `pool`, `choices`, `cudnn` */
 
     /* NULL where the back end does not record. `record_end` with NULL throws the recording away. */
     dt_status (*record_begin)(void *context);

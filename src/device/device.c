@@ -94,6 +94,7 @@ failed:
 void dt_device_close(dt_device *device)
 {
     if (!device) return;
+    dt_cudnn_close(device->queue[DT_STREAM_COMPUTE].cudnn);
     device->backend->close(device->context);
     dt_choices_free(device->choices);
     dt_pool_free(device->pool);
@@ -108,9 +109,19 @@ const dt_queue *dt_device_queue(const dt_device *device, dt_stream stream) { ret
 
 dt_choices *dt_device_choices(const dt_device *device) { return device->choices; }
 
+dt_status dt_device_use_cudnn(dt_device *device, bool always)
+{
+    dt_device_info info;
+    dt_cudnn *cudnn;
+    DT_TRY(dt_device_query(device, &info));
+    DT_TRY(dt_cudnn_open(info.capability, always, &cudnn));
+    for (int s = 0; s < DT_STREAMS; s++) device->queue[s].cudnn = cudnn;
+    return DT_OK;
+}
+
 dt_status dt_device_query(dt_device *device, dt_device_info *out)
 {
-    *out = (dt_device_info){.threads = dt_pool_threads(device->pool)};
+    *out = (dt_device_info){.threads = dt_pool_threads(device->pool), .cudnn = device->queue[DT_STREAM_COMPUTE].cudnn};
     return device->backend->query(device->context, out);
 }
 

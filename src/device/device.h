@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/choices.h"
+#include "device/cudnn.h"
 
 typedef enum dt_backend { DT_CPU, DT_CUDA, DT_BACKENDS } dt_backend;
 typedef enum dt_stream { DT_STREAM_COMPUTE, DT_STREAM_COMM, DT_STREAM_COPY, DT_STREAMS } dt_stream;
@@ -37,6 +38,7 @@ typedef struct dt_device_info {
     int capability;       /* CUDA compute capability times ten, 0 on the CPU */
     int processors;       /* CUDA multiprocessors, 0 on the CPU */
     int threads;          /* of the pool */
+    bool cudnn;           /* attention may be cuDNN's, which takes more scratch */
 } dt_device_info;
 
 /* Is the back end compiled in, and how many devices does it see? A missing driver or GPU is a count of 0, and `why`
@@ -65,11 +67,15 @@ typedef struct dt_queue {
     void *stream;        /* CUDA: cudaStream_t */
     void *blas;          /* CUDA: cublasLtHandle_t */
     int processors;      /* CUDA: multiprocessors */
-    dt_choices *choices; /* CUDA: the algorithms of matrix products */
+    dt_choices *choices; /* CUDA: the algorithms of matrix products and of attention */
+    dt_cudnn *cudnn;     /* CUDA: for attention; NULL: all is our own kernels' */
 } dt_queue;
 /* Valid as long as the device. */
 const dt_queue *dt_device_queue(const dt_device *, dt_stream);
 dt_choices *dt_device_choices(const dt_device *); /* empty on the CPU */
+/* Lets attention be cuDNN's, `always` or where it is faster (dt_cudnn_open); once, before the device is asked what it
+ * is and anything is planned for it. DT_ERR_DEVICE says why that cannot be. */
+DT_MUST_USE dt_status dt_device_use_cudnn(dt_device *, bool always);
 
 /* Before anything is allocated: is what is planned of each category free now? DT_ERR_MEMORY names the largest, how much
  * is free, what other processes hold, and the setting that helps. */

@@ -151,13 +151,41 @@ static void keep_choices(dt_session *s, const dt_settings *settings)
     snprintf(machine, sizeof machine, "%s, %s, dyttrain %s", s->device_info.name,
              dt_backend_versions(s->backend, versions), DT_VERSION);
     if (dt_choices_open(dt_device_choices(s->device), machine, s->log))
-        dt_log_warn(s->log, "%s; products are not tuned", dt_error_message());
+        dt_log_warn(s->log, "%s; products and attention are not tuned", dt_error_message());
+}
+
+/* By itself cuDNN is wanted only where the faster engine is found by timing, for which choices are kept, and in the one
+ * type that it takes. */
+static bool wants_cudnn(const dt_session *s, const dt_settings *settings)
+{
+    if (strcmp(dt_setting_text(settings, "cuda.attention"), "auto") != 0 ||
+        strcmp(dt_setting_text(settings, "precision.mode"), "bf16") != 0)
+        return false;
+    return s->options.plan_only ? dt_setting_bool(settings, "cuda.tune")
+                                : dt_choices_kept(dt_device_choices(s->device));
+}
+
+/* Lets attention be cuDNN's. A plan for a GPU that is not there counts what cuDNN might take. */
+static dt_status take_cudnn(dt_session *s, const dt_settings *settings)
+{
+    char why[512];
+    bool always = !strcmp(dt_setting_text(settings, "cuda.attention"), "cudnn");
+    if (s->backend != DT_CUDA || (!always && !wants_cudnn(s, settings))) return DT_OK;
+    if (dt_device_backend(s->device) != DT_CUDA) {
+        s->device_info.cudnn = dt_cudnn_built();
+        return DT_OK;
+    }
+    if (!dt_device_use_cudnn(s->device, always)) return dt_device_query(s->device, &s->device_info);
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    dt_error_clear();
+    return always ? dt_setting_fail(settings, "cuda.attention", "cudnn cannot be used: %s", why) : DT_OK;
 }
 
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
     DT_TRY(open_device(s, settings, log));
     keep_choices(s, settings);
+    DT_TRY(take_cudnn(s, settings));
     DT_TRY(dt_recipe_read(settings, s->backend, s->options.eval_only, dt_comm_size(s->comm), &s->recipe));
     if (!s->options.eval_only) dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
@@ -231,11 +259,13 @@ double dt_session_peak_flops(const dt_session *s)
 
 json_t *dt_session_numerics(const dt_session *s)
 {
-    char versions[DT_VERSIONS_ROOM];
+    char versions[DT_VERSIONS_ROOM], attention[DT_CUDNN_TEXT];
     const char *device = dt_backend_name(s->backend);
+    const dt_cudnn *cudnn = dt_device_queue(s->device, DT_STREAM_COMPUTE)->cudnn;
     if (s->backend == DT_CUDA)
-        return json_pack("{ss ss ss ss so}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
-                         "libraries", dt_backend_versions(s->backend, versions), "products",
+        return json_pack("{ss ss ss ss ss so}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
+                         "libraries", dt_backend_versions(s->backend, versions), "attention",
+                         dt_cudnn_text(cudnn, attention), "products",
                          dt_choices_record(dt_device_choices(s->device)));
     return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
                      dt_kernels_of(s->backend)->name, "threads", s->device_info.threads);

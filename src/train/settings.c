@@ -5,6 +5,7 @@
 #include "train/train.h"
 
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
+static const char *const attention_engines[] = {"auto", "own", "cudnn", NULL};
 static const char *const modes[] = {"fp32", "fp64", "tf32", "bf16", NULL};
 static const char *const residual_types[] = {"bf16", "f32", NULL};
 static const char *const recompute_levels[] = {"none", "cheap", "block", NULL};
@@ -18,6 +19,9 @@ static const dt_setting_row rows[] = {
     {"cuda.tune", DT_SETTING_BOOL, "true",
      .help = "time the algorithms of a matrix product when its shape first comes and keep the fastest for later runs; "
              "false: the library's first choice"},
+    {"cuda.attention", DT_SETTING_CHOICE, "auto", .choices = attention_engines,
+     .help = "whose attention: our own kernels', cuDNN's wherever it takes the shape (in bf16), or by shape the faster "
+             "one where cuDNN is there and cuda.tune may time both"},
     {"precision.mode", DT_SETTING_CHOICE, "fp32", .choices = modes,
      .help = "type of weights and activations; fp64 only on the CPU"},
     {"precision.residual", DT_SETTING_CHOICE, "bf16", .choices = residual_types,

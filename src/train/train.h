@@ -47,7 +47,7 @@ DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settin
 double dt_session_step_flops(const dt_session *);
 double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
 /* What the last bits depend on besides the settings, so far, a new reference: the CPU's kernel set, or the GPU, its
- * libraries, and the algorithm of each product. NULL: out of memory. */
+ * libraries, and the algorithm of each product and attention. NULL: out of memory. */
 json_t *dt_session_numerics(const dt_session *);
 
 /* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and

@@ -2,6 +2,7 @@
 #include "fake_cuda.h"
 
 #include <cublasLt.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +249,16 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return end_handle(); }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return end_handle(); }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) { return answer(); }
+
+/* --- libraries that are loaded at run time: cuDNN --- */
+
+void *dlopen(const char *name, int flags) { return fake.has_cudnn ? &fake : NULL; }
+void *dlsym(void *library, const char *name) { return NULL; }
+char *dlerror(void)
+{
+    static char reason[] = "cannot open shared object file";
+    return reason;
+}
 
 /* --- cuBLASLt --- */
 

@@ -1,4 +1,4 @@
-/* A CUDA runtime and cuBLASLt without a GPU, linked before the real ones: the answers are the test's, memory is the
+/* A CUDA runtime, cuBLASLt and dlopen without a GPU, linked before the real ones: the answers are the test's, memory is the
  * host's, recordings do nothing. It has what src/device/cuda.c calls, and shows what the program says to errors that no
  * test can make on a real GPU. A test has no CUDA kernels beside it: it defines dt_kernels_of itself. */
 #ifndef DT_TESTS_FAKE_CUDA_H
@@ -16,6 +16,7 @@ typedef struct fake_cuda {
     size_t memory, others; /* bytes in all, and held by other processes */
     cudaError_t launch_error;   /* of each launch of a kernel */
     cublasStatus_t blas_status; /* of cublasLtCreate */
+    bool has_cudnn;             /* a library by that name, without its functions */
     int fault_at;     /* the launch that faults, counted from 1; 0: none */
     int refused_call; /* the call that fails as one, counted from 1 over all that can; 0: none */
     /* What happened. */

@@ -152,6 +152,47 @@ static void a_gpu_that_does_not_start_is_named(void **state)
     assert_null(device);
 }
 
+/* --- no cuDNN for this program --- */
+
+static void expect_attention_refused(const char *words)
+{
+    assert_int_equal(tiny_train("refused", WORDS("device=cuda", "cuda.attention=cudnn"), false, NULL), DT_ERR_USAGE);
+    expect_words(dt_error_message(), "cuda.attention");
+    expect_words(dt_error_message(), "cudnn cannot be used: ");
+    expect_words(dt_error_message(), dt_cudnn_built() ? words : "built without cuDNN: install its headers");
+}
+
+static void cudnn_that_is_asked_for_must_be_there(void **state)
+{
+    expect_attention_refused("cannot load libcudnn.so.9: cannot open shared object file; install cuDNN 9, or put its "
+                             "folder into LD_LIBRARY_PATH");
+    fake.has_cudnn = true;
+    expect_attention_refused("libcudnn.so.9 has no cudnnGetVersion");
+}
+
+static void cudnn_is_not_taken_for_other_gpus(void **state)
+{
+    dt_cudnn *cudnn;
+    assert_int_equal(dt_cudnn_open(80, true, &cudnn), DT_ERR_DEVICE);
+    expect_words(dt_error_message(), dt_cudnn_built() ? "tried on GPUs of compute capability 9.0 only, and this one is "
+                                                        "of 8.0" : "built without cuDNN");
+}
+
+static void attention_is_our_own_where_there_is_no_cudnn(void **state)
+{
+    dt_device *device;
+    dt_device_info info;
+    assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_OK);
+    assert_int_equal(dt_device_use_cudnn(device, false), DT_ERR_DEVICE);
+    assert_null(dt_device_queue(device, DT_STREAM_COMPUTE)->cudnn);
+    assert_int_equal(dt_device_query(device, &info), DT_OK);
+    assert_false(info.cudnn);
+    dt_device_close(device);
+    assert_int_equal(tiny_train("auto", WORDS("device=cuda", "cuda.attention=auto"), false, NULL), DT_OK);
+    assert_int_equal(tiny_train("own", WORDS("device=cuda", "cuda.attention=own"), false, NULL), DT_OK);
+    tiny_assert_same(tiny_checkpoint("auto", 12), tiny_checkpoint("own", 12));
+}
+
 /* --- memory --- */
 
 static void too_little_is_said_before_memory_is_taken(void **state)
@@ -289,6 +330,9 @@ int main(void)
         CASE(an_old_gpu_leaves_the_cpu),
         CASE(the_first_of_several_gpus_is_taken),
         CASE(a_gpu_that_does_not_start_is_named),
+        CASE(cudnn_that_is_asked_for_must_be_there),
+        CASE(cudnn_is_not_taken_for_other_gpus),
+        CASE(attention_is_our_own_where_there_is_no_cudnn),
         CASE(too_little_is_said_before_memory_is_taken),
         CASE(running_out_names_all_holders),
         CASE(memory_that_no_plan_knows_is_named),

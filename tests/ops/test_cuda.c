@@ -24,6 +24,7 @@ static const mode modes[] = {
     {"f32", {.backend = DT_CUDA}, 2e-5},
     {"bf16", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_BF16}, 4e-2},
     {"bf16 beside f32", {.backend = DT_CUDA, .passes = {DT_PRECISION_BF16, .wide_residual = true}}, 4e-2},
+    {"bf16 by cuDNN", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_BF16, .cudnn = true}, 4e-2},
 };
 enum { MODES = sizeof modes / sizeof *modes };
 static const trial_options on_cpu = {.backend = DT_CPU};
@@ -126,18 +127,30 @@ static void cuda_matches_cpu(void **state)
     case_close(&cpu);
 }
 
-static bool applies(const mode *m, const dt_op *op)
+static bool has_cudnn(void)
 {
+    dt_device *device;
+    if (dt_device_open(DT_CUDA, 0, 1, &device)) return false;
+    bool found = !dt_device_use_cudnn(device, true);
+    if (!found) printf("# attention by cuDNN is not tested: %s\n", dt_error_message());
+    dt_device_close(device);
+    return found;
+}
+
+static bool applies(const mode *m, const dt_op *op, bool cudnn)
+{
+    if (m->options.cudnn) return cudnn && op == &dt_op_attention;
     return !m->options.passes.wide_residual || op->trunk_inputs || op->trunk_outputs;
 }
 
 /* The tests of one operator, or with NULL of all. Returns how many. */
 static int make_tests(const char *op, struct CMUnitTest *tests, job *jobs, dt_arena *names)
 {
+    const bool cudnn = has_cudnn();
     int count = 0;
     for (int i = 0; i < op_case_count * MODES; i++) {
         const op_case *c = &op_cases[i / MODES];
-        if ((op && strcmp(op, c->op->name)) || !applies(&modes[i % MODES], c->op)) continue;
+        if ((op && strcmp(op, c->op->name)) || !applies(&modes[i % MODES], c->op, cudnn)) continue;
         jobs[count] = (job){c, &modes[i % MODES]};
         char *name = dt_arena_format(names, "%s: %s in %s", c->op->name, c->name, modes[i % MODES].name);
         tests[count] = (struct CMUnitTest){name, cuda_matches_cpu, NULL, NULL, &jobs[count]};

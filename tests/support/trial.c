@@ -25,6 +25,7 @@ dt_status trial_open(trial *t, trial_build build, void *context, const trial_opt
     *t = (trial){0};
     dt_dtype type = options->passes.precision == DT_PRECISION_FP64 ? DT_F64 : DT_F32;
     DT_TRY(dt_device_open(options->backend, 0, options->threads ? options->threads : 2, &t->device));
+    if (options->cudnn) DT_TRY(dt_device_use_cudnn(t->device, true));
     if (options->prepare) DT_TRY(options->prepare(t->device, context));
     DT_TRY(dt_comm_create_single(t->device, &t->comm));
     DT_TRY(dt_store_create(&t->store));

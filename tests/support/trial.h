@@ -11,6 +11,7 @@ typedef struct trial_options {
     dt_plan_options plan;
     int threads;
     dt_backend backend;
+    bool cudnn; /* attention by cuDNN wherever it takes the shape */
     dt_status (*prepare)(dt_device *, void *context); /* before the graph is built; may be NULL */
 } trial_options;
 

@@ -168,7 +168,7 @@ static void test_numerics(void **state)
 {
     assert_recorded("device=cpu", WORDS("dyttrain", "device", "cpu_kernels"));
     if (dt_backend_built(DT_CUDA)) assert_recorded("device=cuda", WORDS("dyttrain", "device", "gpu", "libraries",
-                                                                        "products"));
+                                                                        "attention", "products"));
 }
 
 int main(void)

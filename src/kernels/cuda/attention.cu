@@ -321,11 +321,9 @@ template <int DP> dt_status attend_tiles(const dt_queue *q, const dt_attention_a
 
 }
 
-dt_status dt_cuda_attention(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
+dt_status dt::attention_own(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
 {
     if (a->batch * a->heads * a->tokens * a->size == 0) return DT_OK;
     if (!attention_has_tiles(t, a)) return attention_plain(q, t, a);
     return by_head_size(a->size, [&](auto size) { return attend_tiles<decltype(size)::value>(q, a); });
 }
-
-int64_t dt_cuda_attention_scratch(const dt_device_info *, dt_dtype, const dt_attention_args *) { return 0; }

@@ -268,6 +268,11 @@ __device__ __forceinline__ void store_rows(bf16 *room, const float (&c)[DP / 8][
     }
 }
 
+/* Our own kernels, forward and backward, for any shape (attention.cu, attention_grad.cu). */
+dt_status attention_own(const dt_queue *, dt_dtype t, const dt_attention_args *);
+dt_status attention_grad_own(const dt_queue *, dt_dtype t, const dt_attention_args *);
+int64_t attention_grad_own_scratch(const dt_attention_args *);
+
 }
 
 #endif

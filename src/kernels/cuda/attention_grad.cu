@@ -463,7 +463,7 @@ template <int DP> dt_status grad_in_tiles(const dt_queue *q, const dt_attention_
 
 }
 
-dt_status dt_cuda_attention_grad(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
+dt_status dt::attention_grad_own(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
 {
     if (a->batch * a->heads * a->tokens * a->size == 0) return DT_OK;
     if (!attention_has_tiles(t, a)) return attention_grad_plain(q, t, a);
@@ -471,7 +471,7 @@ dt_status dt_cuda_attention_grad(const dt_queue *q, dt_dtype t, const dt_attenti
 }
 
 /* delta: a float for each row. */
-int64_t dt_cuda_attention_grad_scratch(const dt_device_info *, dt_dtype, const dt_attention_args *a)
+int64_t dt::attention_grad_own_scratch(const dt_attention_args *a)
 {
     return a->batch * a->heads * a->tokens * (int64_t)sizeof(float);
 }
