@@ -1,0 +1,63 @@
+#!/bin/sh
+# A language model on a file of text: training, evaluation, what does not fit.
+. "$(dirname "$0")/tap.sh"
+
+i=0
+while [ $i -lt 400 ]; do
+    echo "line $i of a text that is easy to learn, for it says the same thing again and again"
+    i=$((i + 1))
+done >text.txt
+cat >text.yaml <<'END'
+device: cpu
+threads: 2
+run: {name: text}
+model: {arch: llama, width: 32, depth: 1, heads: 2, kv_heads: 1, init: fan_in, embedding_scale: true}
+norm: {kind: dyt, bias: false}
+data: {kind: text, path: text.txt, context: 32, batch: 8}
+train: {steps: 120}
+optim: {lr: 1e-2, decay: all}
+eval: {every_steps: 60, batch: 4}
+checkpoint: {every_steps: 0}
+log: {every_steps: 20}
+END
+
+# member NAME: its number in the last line of JSON
+member() { echo "$out" | sed -n "s/.*\"$1\":\([-+.e0-9]*\).*/\1/p"; }
+# near A B: within a millionth
+near() { awk "BEGIN { d = $1 - $2; exit !(d * d <= 1e-12 * $2 * $2) }"; }
+
+run text.yaml
+[ "$code" = 0 ] && has err 'perplexity' && has err 'bits per byte' && ! has err 'top-1'
+is 'evaluation tells perplexity and bits per byte'
+grep -q '"eval":{"loss":[0-9.]*,"perplexity":[0-9.]*,"bits_per_byte":[0-9.]*}' runs/text/metrics.jsonl
+is 'and so does metrics.jsonl'
+run eval runs/text --json
+loss=$(member loss)
+[ "$code" = 0 ] && near "$(member perplexity)" "exp($loss)" && near "$(member bits_per_byte)" "$loss / log(2)"
+is 'they are what follows from the loss of a byte'
+awk "BEGIN { exit !($loss < 1.5) }"
+is 'the text is learned'
+tokens=$(member samples)
+run eval runs/text --json eval.batch=7
+near "$(member loss)" "$loss" && [ "$(member samples)" = "$tokens" ]
+is 'the loss does not depend on the batch size of the evaluation'
+run eval runs/text
+[ "$code" = 0 ] && has out 'perplexity' && has out 'bits/byte' && has out 'tokens'
+is 'eval prints a table'
+
+run text.yaml run.name=vit model.arch=vit model.patch=4
+[ "$code" = 2 ] && has err 'model.arch' && has err 'the data set has text'
+is 'a network of images is refused'
+run text.yaml run.name=small model.vocabulary=100
+[ "$code" != 0 ] && has err 'vocabulary'
+is 'a vocabulary that the text does not keep to is refused'
+run text.yaml run.name=smooth train.label_smoothing=0.1
+[ "$code" = 2 ] && has err 'train.label_smoothing'
+is 'label smoothing is refused'
+run text.yaml run.name=best checkpoint.best_metric=eval.top1
+[ "$code" = 2 ] && has err 'eval.loss'
+is 'a best checkpoint by top-1 is refused'
+run text.yaml run.name=warned model.embedding_scale=false norm.bias=true train.steps=1
+[ "$code" = 0 ] && has err 'model.embedding_scale=true' && has err 'norm.bias=false'
+is 'what goes with the swap of norms is named'
+done_testing
