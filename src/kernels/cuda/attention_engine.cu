@@ -69,7 +69,7 @@ dt_status time_both(const dt_queue *q, dt_dtype t, const dt_attention_args *a, b
         if (!done) dt_error_clear();
         return done;
     };
-    int winner;
+    int winner = 0;
     DT_TRY(find_fastest(contest<decltype(run)>{q, 2, run, backward ? a->dqkv : a->out, bytes, a->scratch}, &winner));
     *faster = winner == 1 ? library_engine(q) : own_engine();
     return DT_OK;
