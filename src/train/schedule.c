@@ -9,14 +9,23 @@ static double constant(double at) { return 1; }
 static double linear(double at) { return 1 - at; }
 static double cosine(double at) { return 0.5 * (1 + cos(M_PI * at)); }
 
+const char *const dt_warmup_names[] = {"linear", "eased", NULL};
 enum { CONSTANT, LINEAR, COSINE, SCHEDULES };
 const char *const dt_schedule_names[] = {
     [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", [SCHEDULES] = NULL};
 static const dt_schedule_curve curves[SCHEDULES] = {[CONSTANT] = constant, [LINEAR] = linear, [COSINE] = cosine};
 
+static double warmup_share(const dt_schedule *s, int64_t step)
+{
+    if (s->warmup <= 1) return 0;
+    if (!s->eased) return (double)step / (double)(s->warmup - 1);
+    double left = 1 - (double)step / (double)(s->warmup - 1);
+    return 1 - left * left;
+}
+
 double dt_schedule_lr(const dt_schedule *s, int64_t step)
 {
-    if (step < s->warmup) return s->warmup > 1 ? s->lr * (double)step / (double)(s->warmup - 1) : 0;
+    if (step < s->warmup) return s->lr * warmup_share(s, step);
     double at = (double)(step - s->warmup) / (double)(s->steps - s->warmup);
     return s->min_lr + (s->lr - s->min_lr) * s->curve(at);
 }
@@ -50,6 +59,7 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
     dt_schedule s = {.batch = dt_setting_int(settings, "data.batch"),
                      .lr = dt_setting_real(settings, "optim.lr"),
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
+    s.eased = dt_setting_choice(settings, "schedule.warmup_kind") == 1;
     if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
     if (s.min_lr > s.lr)
         return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g",

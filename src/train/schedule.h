@@ -12,16 +12,19 @@ typedef struct dt_schedule {
     int64_t epoch_samples; /* positions of an epoch, padding included: a multiple of `batch` */
     int64_t steps;         /* updates of the whole run */
     int64_t warmup;        /* at the start; where the run is shorter, it ends on the way to the full rate */
+    bool eased;            /* the warmup: a parabola that is flat at its end, and not a line */
     double lr, min_lr;
     dt_schedule_curve curve;
 } dt_schedule;
 
 extern const char *const dt_schedule_names[]; /* choices of schedule.kind, NULL-terminated */
+extern const char *const dt_warmup_names[];   /* of schedule.warmup_kind */
 
 /* `samples`: of the training set. */
 DT_MUST_USE dt_status dt_schedule_create(const dt_settings *, int64_t samples, dt_schedule *out);
 /* Of the update that follows `step` others. Warmup is numpy's linspace(0, lr, warmup), as in the DyT authors' training
- * code: the first update has rate 0, the last of the warmup the full one; a cosine then starts at the full rate and
+ * code (or, eased, one minus the square of what is left of it): the first update has rate 0, the last of the warmup
+ * the full one; a cosine then starts at the full rate and
  * would reach min_lr in the step after the last. */
 double dt_schedule_lr(const dt_schedule *, int64_t step);
 double dt_schedule_epoch(const dt_schedule *, int64_t samples); /* epochs after so many samples */

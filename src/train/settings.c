@@ -69,6 +69,8 @@ static const dt_setting_row rows[] = {
     {"schedule.warmup_steps", DT_SETTING_INT, NULL, 0, 1e12, .replaces = "schedule.warmup_epochs",
      .help = "updates of linear warmup from 0"},
     {"schedule.warmup_epochs", DT_SETTING_REAL, "0", 0, 1e6, .help = "epochs of linear warmup from 0"},
+    {"schedule.warmup_kind", DT_SETTING_CHOICE, "linear", .choices = dt_warmup_names,
+     .help = "the warmup's curve: a line, or steep at first and flat at its end, as LLaMA's recipe has it"},
     {"schedule.min_lr", DT_SETTING_REAL, "0", 0, 1e6, .help = "learning rate at the end"},
 
     {"eval.every_steps", DT_SETTING_INT, NULL, 0, 1e12, .replaces = "eval.every_epochs",

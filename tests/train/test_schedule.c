@@ -49,6 +49,16 @@ static void test_paper_cosine(void **state)
     assert_true(dt_schedule_lr(&s, 93599) > 1e-6 && dt_schedule_lr(&s, 93599) < 1.00001e-6);
 }
 
+static void test_eased_warmup(void **state)
+{
+    dt_schedule s = schedule_of(80, WORDS("train.steps=20", "optim.lr=2", "schedule.warmup_steps=11",
+                                          "schedule.warmup_kind=eased"));
+    assert_near(dt_schedule_lr(&s, 0), 0, 0);
+    assert_near(dt_schedule_lr(&s, 5), 2 * 0.75, 1e-15);
+    assert_near(dt_schedule_lr(&s, 9), 2 * 0.99, 1e-15);
+    assert_near(dt_schedule_lr(&s, 10), 2, 0);
+}
+
 static void test_linear_and_constant(void **state)
 {
     dt_schedule linear = schedule_of(80, WORDS("train.steps=10", "schedule.kind=linear", "schedule.warmup_steps=0",
@@ -91,7 +101,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_paper_cosine), cmocka_unit_test(test_linear_and_constant),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_paper_cosine), cmocka_unit_test(test_eased_warmup),
+                                       cmocka_unit_test(test_linear_and_constant),
                                        cmocka_unit_test(test_epochs), cmocka_unit_test(test_long_warmup),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
