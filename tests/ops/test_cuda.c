@@ -1,6 +1,6 @@
 /* Every case on CUDA, in float32 and in bfloat16, against the CPU in float32: values and gradients, from poisoned
  * memory; and the same bits when it runs again, recorded and replayed. What the residual stream passes through also in
- * bfloat16 with that in float32. */
+ * bfloat16 with that in float32, and matrix products in TF32. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,9 +19,10 @@ typedef struct mode {
     double bound; /* of the largest value of a tensor */
 } mode;
 
-/* bfloat16 has 8 bits; what is compared went through several roundings and sums of rounded terms. */
+/* bfloat16 has 8 bits and TF32 11; what is compared went through several roundings and sums of rounded terms. */
 static const mode modes[] = {
     {"f32", {.backend = DT_CUDA}, 2e-5},
+    {"tf32", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_TF32}, 4e-3},
     {"bf16", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_BF16}, 4e-2},
     {"bf16 beside f32", {.backend = DT_CUDA, .passes = {DT_PRECISION_BF16, .wide_residual = true}}, 4e-2},
     {"bf16 by cuDNN", {.backend = DT_CUDA, .passes.precision = DT_PRECISION_BF16, .cudnn = true}, 4e-2},
@@ -140,6 +141,7 @@ static bool has_cudnn(void)
 static bool applies(const mode *m, const dt_op *op, bool cudnn)
 {
     if (m->options.cudnn) return cudnn && op == &dt_op_attention;
+    if (m->options.passes.precision == DT_PRECISION_TF32) return op == &dt_op_matmul;
     return !m->options.passes.wide_residual || op->trunk_inputs || op->trunk_outputs;
 }
 
