@@ -81,7 +81,7 @@ static dt_status check_text(const char *text, size_t bytes)
 static dt_status fail_piece(const preparation *p, const dt_piece *piece, dt_status status)
 {
     const char *path = dt_corpus_file(p->corpus, piece->place.file);
-    static const char remedy[] = "--unsound=keep takes bytes as they are, --unsound=skip leaves such texts out";
+    static const char remedy[] = "--unsound=skip leaves such texts out, --unsound=keep takes their bytes as they are";
     if (piece->json && piece->bytes)
         return dt_fail(status, "'%s', line %lld: %s; %s", path, (long long)piece->place.line + 1, dt_error_message(),
                        remedy);
