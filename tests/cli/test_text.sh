@@ -1,65 +1,63 @@
 #!/bin/sh
-# From text to a trained model: prepare, and training on what it made.
+# A language model on a file of text: training, evaluation, what does not fit.
 . "$(dirname "$0")/tap.sh"
 
-for i in $(seq 400); do echo "line $i of a text that is not long, but says the same again and again."; done >text.txt
-for i in $(seq 50); do printf '{"text": "document %d\\nsays little"}\n' "$i"; done >lines.jsonl
-
-run prepare tokens --tokenizer bytes --out set --held-out 0.2 text.txt lines.jsonl
-[ "$code" = 0 ] && has out '51 documents' && has out 'held out' && [ -e set/train-00000.tokens ] &&
-    [ -e set/val-00000.tokens ]
-is 'prepare tokens'
-run prepare tokens --tokenizer bytes --out set --held-out 0.2 text.txt lines.jsonl
-[ "$code" = 0 ] && has err 'complete already' && has out '51 documents'
-is 'a finished preparation stays as it is'
-run prepare tokens --tokenizer bytes --out set text.txt
-[ "$code" = 2 ] && has err 'of other files'
-is 'another preparation in the same folder is refused'
-
-"$program" prepare tokens --tokenizer bytes --out piped --json - <lines.jsonl >.out 2>.err
-code=$? out=$(cat .out) err=$(cat .err)
-[ "$code" = 0 ] && has out '50 documents'
-is 'standard input'
-
-"$program" prepare tokens --tokenizer "$root/tests/data/tokenizers/llama2" --out packed --compress text.txt >.out 2>.err
-code=$? out=$(cat .out) err=$(cat .err)
-[ "$code" = 0 ] && has out '1 documents' && [ -e packed/tokenizer/tokenizer.json ]
-is 'with a tokenizer of its own, compressed'
-
-run prepare tokens --out set text.txt
-[ "$code" = 2 ] && has err 'tokenizer is not given'
-is 'no tokenizer'
-run prepare tokens --tokenizer nowhere --out other text.txt
-[ "$code" = 1 ] && has err "cannot find the tokenizer 'nowhere'"
-is 'a tokenizer that is not there'
-run prepare tokens --tokenizer bytes --out other nowhere.txt
-[ "$code" = 1 ] && has err "cannot open 'nowhere.txt'"
-is 'a file that is not there'
-run prepare tokens --tokenizer bytes --out other --held-out 2 text.txt
-[ "$code" = 2 ] && has err 'a number from 0 to 0.5'
-is 'a share that cannot be'
-run prepare images --tokenizer bytes --out other text.txt
-[ "$code" = 2 ] && has err "'images' is nothing that can be prepared"
-is 'what cannot be prepared'
-
-cat >tiny.yaml <<'END'
-run: {name: tiny}
-model: {arch: llama, width: 16, depth: 1, heads: 2, init: fan_in, embedding_scale: true}
-norm: {kind: dyt, bias: false, alpha0: 1}
-data: {kind: tokens, path: set, context: 32, batch: 4}
-train: {steps: 4}
+i=0
+while [ $i -lt 400 ]; do
+    echo "line $i of a text that is easy to learn, for it says the same thing again and again"
+    i=$((i + 1))
+done >text.txt
+cat >text.yaml <<'END'
+device: cpu
+threads: 2
+run: {name: text}
+model: {arch: llama, width: 32, depth: 1, heads: 2, kv_heads: 1, init: fan_in, embedding_scale: true}
+norm: {kind: dyt, bias: false}
+data: {kind: text, path: text.txt, context: 32, batch: 8}
+train: {steps: 120}
+optim: {lr: 1e-2, decay: all}
+eval: {every_steps: 60, batch: 4}
+checkpoint: {every_steps: 0}
+log: {every_steps: 20}
 END
-run tiny.yaml model.vocabulary=320 --device cpu
-[ "$code" = 0 ] && grep -q '"eval"' runs/tiny/metrics.jsonl
-is 'training on shards, with room for more tokens than they have'
-run tiny.yaml model.vocabulary=320 data.path=packed data.tokenizer=bytes run.name=other --device cpu
-[ "$code" = 2 ] && has err 'made with another tokenizer'
-is 'shards of another tokenizer'
-run tiny.yaml model.vocabulary=100 run.name=small --device cpu
-[ "$code" = 1 ] && has err 'holds tokens of a vocabulary of 256'
-is 'tokens beyond the vocabulary'
-run tiny.yaml model.vocabulary=320 data.context=100000 run.name=long --device cpu
-[ "$code" = 1 ] && has err 'a sample takes 100001'
-is 'a context longer than the text'
 
+# member NAME: its number in the last line of JSON
+member() { echo "$out" | sed -n "s/.*\"$1\":\([-+.e0-9]*\).*/\1/p"; }
+# near A B: within a millionth
+near() { awk "BEGIN { d = $1 - $2; exit !(d * d <= 1e-12 * $2 * $2) }"; }
+
+run text.yaml
+[ "$code" = 0 ] && has err 'perplexity' && has err 'bits per byte' && ! has err 'top-1'
+is 'evaluation tells perplexity and bits per byte'
+grep -q '"eval":{"loss":[0-9.]*,"perplexity":[0-9.]*,"bits_per_byte":[0-9.]*}' runs/text/metrics.jsonl
+is 'and so does metrics.jsonl'
+run eval runs/text --json
+loss=$(member loss)
+[ "$code" = 0 ] && near "$(member perplexity)" "exp($loss)" && near "$(member bits_per_byte)" "$loss / log(2)"
+is 'they are what follows from the loss of a byte'
+awk "BEGIN { exit !($loss < 1.5) }"
+is 'the text is learned'
+tokens=$(member samples)
+run eval runs/text --json eval.batch=7
+near "$(member loss)" "$loss" && [ "$(member samples)" = "$tokens" ]
+is 'the loss does not depend on the batch size of the evaluation'
+run eval runs/text
+[ "$code" = 0 ] && has out 'perplexity' && has out 'bits/byte' && has out 'tokens'
+is 'eval prints a table'
+
+run text.yaml run.name=vit model.arch=vit model.patch=4
+[ "$code" = 2 ] && has err 'model.arch' && has err 'the data set has text'
+is 'a network of images is refused'
+run text.yaml run.name=small model.vocabulary=100
+[ "$code" != 0 ] && has err 'vocabulary'
+is 'a vocabulary that the text does not keep to is refused'
+run text.yaml run.name=smooth train.label_smoothing=0.1
+[ "$code" = 2 ] && has err 'train.label_smoothing'
+is 'label smoothing is refused'
+run text.yaml run.name=best checkpoint.best_metric=eval.top1
+[ "$code" = 2 ] && has err 'eval.loss'
+is 'a best checkpoint by top-1 is refused'
+run text.yaml run.name=warned model.embedding_scale=false norm.bias=true train.steps=1
+[ "$code" = 0 ] && has err 'model.embedding_scale=true' && has err 'norm.bias=false'
+is 'what goes with the swap of norms is named'
 done_testing

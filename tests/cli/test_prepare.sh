@@ -1,0 +1,65 @@
+#!/bin/sh
+# From text to a trained model: prepare, and training on what it made.
+. "$(dirname "$0")/tap.sh"
+
+for i in $(seq 400); do echo "line $i of a text that is not long, but says the same again and again."; done >text.txt
+for i in $(seq 50); do printf '{"text": "document %d\\nsays little"}\n' "$i"; done >lines.jsonl
+
+run prepare tokens --tokenizer bytes --out set --held-out 0.2 text.txt lines.jsonl
+[ "$code" = 0 ] && has out '51 documents' && has out 'held out' && [ -e set/train-00000.tokens ] &&
+    [ -e set/val-00000.tokens ]
+is 'prepare tokens'
+run prepare tokens --tokenizer bytes --out set --held-out 0.2 text.txt lines.jsonl
+[ "$code" = 0 ] && has err 'complete already' && has out '51 documents'
+is 'a finished preparation stays as it is'
+run prepare tokens --tokenizer bytes --out set text.txt
+[ "$code" = 2 ] && has err 'of other files'
+is 'another preparation in the same folder is refused'
+
+"$program" prepare tokens --tokenizer bytes --out piped --json - <lines.jsonl >.out 2>.err
+code=$? out=$(cat .out) err=$(cat .err)
+[ "$code" = 0 ] && has out '50 documents'
+is 'standard input'
+
+"$program" prepare tokens --tokenizer "$root/tests/data/tokenizers/llama2" --out packed --compress text.txt >.out 2>.err
+code=$? out=$(cat .out) err=$(cat .err)
+[ "$code" = 0 ] && has out '1 documents' && [ -e packed/tokenizer/tokenizer.json ]
+is 'with a tokenizer of its own, compressed'
+
+run prepare tokens --out set text.txt
+[ "$code" = 2 ] && has err 'tokenizer is not given'
+is 'no tokenizer'
+run prepare tokens --tokenizer nowhere --out other text.txt
+[ "$code" = 1 ] && has err "cannot find the tokenizer 'nowhere'"
+is 'a tokenizer that is not there'
+run prepare tokens --tokenizer bytes --out other nowhere.txt
+[ "$code" = 1 ] && has err "cannot open 'nowhere.txt'"
+is 'a file that is not there'
+run prepare tokens --tokenizer bytes --out other --held-out 2 text.txt
+[ "$code" = 2 ] && has err 'a number from 0 to 0.5'
+is 'a share that cannot be'
+run prepare images --tokenizer bytes --out other text.txt
+[ "$code" = 2 ] && has err "'images' is nothing that can be prepared"
+is 'what cannot be prepared'
+
+cat >tiny.yaml <<'END'
+run: {name: tiny}
+model: {arch: llama, width: 16, depth: 1, heads: 2, init: fan_in, embedding_scale: true}
+norm: {kind: dyt, bias: false, alpha0: 1}
+data: {kind: tokens, path: set, context: 32, batch: 4}
+train: {steps: 4}
+END
+run tiny.yaml model.vocabulary=320 --device cpu
+[ "$code" = 0 ] && grep -q '"eval"' runs/tiny/metrics.jsonl
+is 'training on shards, with room for more tokens than they have'
+run tiny.yaml model.vocabulary=320 data.path=packed data.tokenizer=bytes run.name=other --device cpu
+[ "$code" = 2 ] && has err 'made with another tokenizer'
+is 'shards of another tokenizer'
+run tiny.yaml model.vocabulary=100 run.name=small --device cpu
+[ "$code" = 1 ] && has err 'holds tokens of a vocabulary of 256'
+is 'tokens beyond the vocabulary'
+run tiny.yaml model.vocabulary=320 data.context=100000 run.name=long --device cpu
+[ "$code" = 1 ] && has err 'a sample takes 100001'
+is 'a context longer than the text'
+
+done_testing
