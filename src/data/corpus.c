@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/hash.h"
 #include "data/corpus_files.h"
@@ -67,17 +66,6 @@ uint64_t dt_corpus_hash(const dt_corpus *c)
     uint64_t hash = 1;
     for (int64_t f = 0; f < c->files.count; f++) hash = dt_hash_bytes(c->files.path[f], strlen(c->files.path[f]), hash);
     return hash;
-}
-
-int64_t dt_corpus_bytes(const dt_corpus *c)
-{
-    int64_t bytes = 0;
-    for (int64_t f = 0; f < c->files.count; f++) {
-        struct stat info;
-        if (!strcmp(c->files.path[f], "-") || stat(c->files.path[f], &info)) return -1;
-        bytes += info.st_size;
-    }
-    return bytes;
 }
 
 /* --- a file --- */

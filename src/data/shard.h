@@ -23,7 +23,7 @@ typedef struct dt_shard {
     int64_t data_at, data_end; /* where in the file the tokens are */
     uint64_t data_sum;       /* of the file's tokens as stored; 0: not told */
     uint64_t *frame_at;      /* of compressed tokens: where in the file each frame begins, and the last ends; NULL */
-    int64_t frames, frame_tokens;
+    int64_t frame_tokens;
     uint64_t *tables;        /* what frame_at and document_ends point into */
 } dt_shard;
 

@@ -95,7 +95,6 @@ static dt_status open_own(dt_shard *shard, int64_t size)
     shard->tokenizer = h.tokenizer;
     shard->width = (int)h.width;
     shard->documents = (int64_t)h.documents;
-    shard->frames = (int64_t)h.frames;
     shard->frame_tokens = (int64_t)h.frame_tokens;
     shard->data_at = sizeof h;
     shard->data_end = (int64_t)h.tables_at;
