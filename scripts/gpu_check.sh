@@ -43,8 +43,9 @@ logs=$build/gpu-check
 mkdir -p "$logs"
 rm -f "$logs"/*
 
-gpu=$("$program" doctor 2>/dev/null | sed -n 's/^CUDA *GPU 0: //p')
-[ -n "$gpu" ] || fail "no GPU to check: $("$program" doctor | sed -n 's/^CUDA *//p' | head -n 1)"
+doctor=$("$program" doctor 2>&1) || fail "'$program' does not start: $(tail -n 1 <<<"$doctor")"
+gpu=$(sed -n 's/^CUDA *GPU 0: //p' <<<"$doctor")
+[ -n "$gpu" ] || fail "no GPU to check: $(sed -n 's/^CUDA *//p' <<<"$doctor" | head -n 1)"
 echo "GPU: $gpu"
 
 failed=0

@@ -1,5 +1,5 @@
 #!/bin/sh
-# doctor, bench and the plotting script.
+# doctor, bench, the plotting script, and the check of a GPU where it has none.
 . "$(dirname "$0")/tap.sh"
 write_tiny tiny.yaml
 
@@ -57,4 +57,29 @@ for tool in sh cat dirname awk mktemp rm; do ln -s "$(command -v "$tool")" bin/;
 PATH=$work/bin plot runs/tiny
 [ $code = 1 ] && has err 'install it'
 is 'plot_run.sh without gnuplot says how to get it'
+
+# check [-b BUILD]; BUILD's program is the words in `says`
+check() {
+    mkdir -p build/src
+    printf '#!/bin/sh\n%s\n' "${says-}" >build/src/dyttrain
+    chmod +x build/src/dyttrain
+    "$root/scripts/gpu_check.sh" "$@" >.out 2>.err </dev/null
+    code=$?
+    out=$(cat .out)
+    err=$(cat .err)
+}
+says='echo "CUDA         built in, but no CUDA device: there is no NVIDIA driver"'
+check -b build
+[ $code = 1 ] && has err 'no GPU to check: built in, but no CUDA device: there is no NVIDIA driver'
+is 'gpu_check.sh without a GPU'
+says='echo "cannot open libcublasLt.so.13" >&2; exit 127'
+check -b build
+[ $code = 1 ] && has err 'does not start: cannot open libcublasLt.so.13'
+is 'gpu_check.sh with a program that does not start'
+check -b bin
+[ $code = 1 ] && has err 'is no build folder'
+is 'gpu_check.sh with another folder'
+check -b
+[ $code = 2 ] && has err 'usage:' && check -b none && [ $code = 2 ]
+is 'gpu_check.sh -b without a folder'
 done_testing
