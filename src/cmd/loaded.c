@@ -51,25 +51,28 @@ static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
     return status;
 }
 
-static dt_status open_loaded(const dt_arguments *args, dt_loaded *loaded)
+static dt_status open_loaded(const dt_arguments *args, bool weights_only, dt_loaded *loaded)
 {
     loaded->averaged = dt_arguments_has(args, "--ema");
     DT_TRY(dt_arguments_log(args, &loaded->log));
     DT_TRY(dt_find_checkpoint(args->words[0], loaded->log, &loaded->path));
     DT_TRY(load_settings(args, loaded));
-    dt_session_options options = {.eval_only = true, .eval_ema = loaded->averaged};
+    dt_session_options options = {.eval_only = true, .weights_only = weights_only, .eval_ema = loaded->averaged};
     DT_TRY(dt_session_create(loaded->settings, &options, loaded->log, &loaded->session));
     dt_weights_options weights = {.use_ema = loaded->averaged};
     return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
 }
 
-dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out)
+static dt_status open_or_close(const dt_arguments *args, bool weights_only, dt_loaded *out)
 {
     *out = (dt_loaded){0};
-    dt_status status = open_loaded(args, out);
+    dt_status status = open_loaded(args, weights_only, out);
     if (status) dt_loaded_close(out);
     return status;
 }
+
+dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out) { return open_or_close(args, false, out); }
+dt_status dt_loaded_open_weights(const dt_arguments *args, dt_loaded *out) { return open_or_close(args, true, out); }
 
 void dt_loaded_close(dt_loaded *loaded)
 {

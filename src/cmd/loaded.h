@@ -19,6 +19,8 @@ typedef struct dt_loaded {
 DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
 /* The log, and the model that the first word names. */
 DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_loaded *out);
+/* The same for weights that are only to be written: nothing can be computed with them. */
+DT_MUST_USE dt_status dt_loaded_open_weights(const dt_arguments *, dt_loaded *out);
 void dt_loaded_close(dt_loaded *); /* one that is all zero is allowed */
 
 #endif

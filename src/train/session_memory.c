@@ -20,6 +20,7 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 void dt_session_measure(dt_session *s)
 {
+    if (s->options.weights_only) return;
     s->update_offset = (feed_bytes(s, DT_PROGRAM_PASS) + 255) / 256 * 256;
     s->slot_bytes = larger(dt_session_slot_bytes(s, DT_PROGRAM_PASS), dt_session_slot_bytes(s, DT_PROGRAM_EVAL));
     for (int id = 0; id < DT_PROGRAMS; id++)
@@ -94,6 +95,7 @@ dt_status dt_session_bind(dt_session *s)
 {
     DT_TRY(check_room(s));
     DT_TRY(dt_store_alloc(s->store, s->device, wanted_buffers(s)));
+    if (s->options.weights_only) return DT_OK;
     DT_TRY(dt_device_alloc(s->device, DT_MEMORY_ARENA, (size_t)s->arena_bytes, &s->arena));
     for (int i = 0; i < DT_SLOTS; i++) {
         void *memory = NULL;

@@ -17,6 +17,7 @@ typedef struct dt_session_options {
     bool plan_only;   /* no device memory: programs are planned, not bound */
     bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
+    bool weights_only; /* with eval_only: memory for the weights alone, to be read and written; nothing can be run */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
 } dt_session_options;
 
