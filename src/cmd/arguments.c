@@ -104,11 +104,12 @@ static dt_status parse_value(const dt_option *option, const char *equals, const 
     if (!option->value && equals)
         return dt_fail(DT_ERR_USAGE, "option '%s' takes no value, but is given '%s'", option->name, equals + 1);
     if (!option->value) return DT_OK;
-    if (option->choices && equals && !choice(option, *value))
-        return fail_choice(option, *value);
-    if (equals) return DT_OK;
-    *took = option->choices ? choice(option, next) != NULL : next != NULL;
-    *value = *took ? next : option->choices ? option->choices[0] : NULL;
+    bool may_lack = option->choices && !option->needs_value;
+    if (!equals) {
+        *took = may_lack ? choice(option, next) != NULL : next != NULL;
+        *value = *took ? next : may_lack ? option->choices[0] : NULL;
+    }
+    if (option->choices && *value && !choice(option, *value)) return fail_choice(option, *value);
     return *value ? DT_OK : dt_fail(DT_ERR_USAGE, "option '%s' needs a %s", option->name, option->value);
 }
 

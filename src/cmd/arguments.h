@@ -13,6 +13,7 @@ typedef struct dt_option {
     const char *value; /* what follows it, for the help: "FILE"; NULL: nothing */
     const char *help;
     const char *const *choices; /* ended by NULL; the value is one of these, and the first when it is left out */
+    bool needs_value;           /* with choices: it cannot be left out */
 } dt_option;
 
 typedef struct dt_command dt_command;

@@ -10,7 +10,8 @@ static void print_options(const dt_option *options)
 {
     for (const dt_option *o = options; o && o->name; o++) {
         char left[48];
-        const char *open = o->choices ? "[" : "", *close = o->choices ? "]" : "";
+        bool may_lack = o->choices && !o->needs_value;
+        const char *open = may_lack ? "[" : "", *close = may_lack ? "]" : "";
         snprintf(left, sizeof left, "%s%s%s%s%s", o->name, o->value ? " " : "", o->value ? open : "",
                  o->value ? o->value : "", o->value ? close : "");
         printf("  %-20s %s\n", left, o->help);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "models/model.h"
+#include "models/hf.h"
 #include "nn/init.h"
 
 typedef struct llama {
@@ -235,4 +235,5 @@ const dt_model_entry dt_model_llama = {
     .warn = llama_warn,
     .dims = llama_dims,
     .describe = llama_describe,
+    .hf = &dt_hf_llama,
 };

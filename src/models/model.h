@@ -52,6 +52,7 @@ typedef struct dt_model_entry {
     void (*warn)(const dt_model *, dt_log *);
     dt_model_dims (*dims)(const dt_model *);
     void (*describe)(const dt_model *, dt_text *out);
+    const struct dt_hf_form *hf; /* its form in transformers (models/hf.h), NULL: none */
 } dt_model_entry;
 
 struct dt_model { /* what every model begins with; one allocation, freed with free() */

@@ -18,6 +18,8 @@ typedef struct dt_norm_site {
     bool shift, gain, bias; /* which further parameters there are: f(alpha x + shift) gain + bias */
 } dt_norm_site;
 
+const char *dt_norm_kind_name(const dt_norm_site *); /* as norm.kind has it */
+
 enum { DT_MAX_SITES = 8 };
 
 /* What a model needs while it builds; made from the settings once per model. */

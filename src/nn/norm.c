@@ -47,6 +47,12 @@ void dt_norm_site_read(const dt_settings *settings, const char *site, dt_norm_si
     out->bias = kind != KIND_RMSNORM && dt_setting_bool_for(settings, "norm.bias", site); /* RMSNorm has none */
 }
 
+const char *dt_norm_kind_name(const dt_norm_site *site)
+{
+    if (site->family == DT_NORM_POINT) return dt_norm_kinds[KIND_POINT + (int)site->point];
+    return dt_norm_kinds[site->row.center ? KIND_LAYERNORM : KIND_RMSNORM];
+}
+
 static const dt_norm_site *find_site(const dt_nn *nn, const char *name)
 {
     for (int i = 0; i < nn->sites; i++)

@@ -55,6 +55,7 @@ DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
 typedef struct dt_weights_options {
     bool use_ema, new_head;
     const char *head_prefix;
+    const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
 /* One safetensors file (the store's type, published names and shapes) from a buffer of the store, with __metadata__ of

@@ -165,11 +165,22 @@ static void compare_param(comparison *c, const dt_param *param, const dt_safeten
     note(&c->shape, param->name, both);
 }
 
+static bool is_unread(const dt_weights_options *options, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *const *end = options->unread; end && *end; end++) {
+        size_t tail = strlen(*end);
+        if (length >= tail && !strcmp(name + length - tail, *end)) return true;
+    }
+    return false;
+}
+
 static void compare_unknown(comparison *c, const dt_store *store, const dt_safetensors *file)
 {
     for (int i = 0; i < dt_safetensors_count(file); i++) {
         const char *name = dt_safetensors_at(file, i)->name;
         if (dt_store_find(store, name) || (c->options->new_head && is_head(c->options, name))) continue;
+        if (is_unread(c->options, name)) continue;
         note(&c->unknown, name, "");
     }
 }
