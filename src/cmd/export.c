@@ -68,7 +68,8 @@ const dt_command dt_command_export = {
     .name = "export",
     .usage = "export RUN|CHECKPOINT OUT.safetensors, or export --format hf RUN|CHECKPOINT OUT",
     .summary = "write a checkpoint's weights under their published names (safetensors, or for transformers)",
-    .help = "With --format hf, OUT is a folder for Hugging Face's transformers: config.json and safetensors, which\n"
+    .help = "Writes a checkpoint's weights under their published names, on any machine, as one safetensors file.\n\n"
+            "With --format hf, OUT is a folder for Hugging Face's transformers: config.json and safetensors, which\n"
             "AutoModelForCausalLM.from_pretrained opens; a model that is not quite LLaMA (DyT, say) comes with the\n"
             "Python that computes it, for trust_remote_code=True. Files are split at the run's checkpoint.file_gib.",
     .options = options,
