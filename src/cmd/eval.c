@@ -1,4 +1,5 @@
-/* dyttrain eval: loss and accuracy, or perplexity and bits per byte, of a checkpoint on the evaluation split. */
+/* dyttrain eval: loss and accuracy, or perplexity and bits per byte, of a checkpoint on the evaluation split;
+ * or with --tasks its accuracy on multiple-choice questions. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "cmd/command.h"
 #include "cmd/loaded.h"
 #include "cmd/table.h"
+#include "cmd/tasks.h"
 
 static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
 {
@@ -53,6 +55,10 @@ static dt_status evaluate_loaded(const dt_loaded *loaded, bool as_json)
 static dt_status evaluate(const dt_arguments *args)
 {
     dt_loaded loaded;
+    if (dt_arguments_has(args, "--tasks")) return dt_tasks_run(args);
+    if (args->word_count > 1)
+        return dt_fail(DT_ERR_USAGE, "one word too many: '%s'; files of questions need --tasks", args->words[1]);
+    if (dt_arguments_has(args, "--tokenizer")) return dt_fail(DT_ERR_USAGE, "--tokenizer goes with --tasks");
     DT_TRY(dt_loaded_open(args, &loaded));
     dt_status status;
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(loaded.settings, loaded.log);
@@ -64,18 +70,22 @@ static dt_status evaluate(const dt_arguments *args)
 static const dt_option options[] = {
     {"--ema", NULL, "the averaged weights instead of the trained ones"},
     {"--json", NULL, "print one JSON object"},
+    {"--tasks", NULL, "score the files of multiple-choice questions that stand behind the run, instead"},
+    {"--tokenizer", "T", "with --tasks: bytes, a folder, or a tokenizer.json; default: the one of the run's data"},
     {0},
 };
 
 const dt_command dt_command_eval = {
     .name = "eval",
-    .usage = "eval RUN|CHECKPOINT [path=value ...]",
+    .usage = "eval RUN|CHECKPOINT [--tasks FILES...] [path=value ...]",
     .summary = "evaluate a checkpoint",
     .help = "Evaluates a checkpoint, or the newest valid one of a run, on the evaluation split of its own settings;\n"
-            "path=value words change them, data.path=... or eval.batch=... say.",
+            "path=value words change them, data.path=... or eval.batch=... say.\n"
+            "With --tasks, FILES are JSON lines with a text 'context', texts 'choices' and 'answer', the number of the\n"
+            "right one from 0 on; the choice likeliest behind the context is the model's (docs/text.md).",
     .options = options,
     .settings = true,
     .least_words = 1,
-    .most_words = 1,
+    .most_words = 1 << 20,
     .run = evaluate,
 };

@@ -122,7 +122,7 @@ const dt_dataset_kind dt_dataset_text = {
     .name = "text",
     .what = "text files (plain or gzip) as they are: each byte is a token; the last data.held_out for evaluation",
     .remedy = "set data.path to a text file, plain or gzip, or to a folder of such",
-    .info = {.form = DT_FORM_TOKENS, .vocabulary = BYTES},
+    .info = {.form = DT_FORM_TOKENS, .vocabulary = BYTES, .tokenizer = "bytes"},
     .describe = describe_text,
     .open = open_text,
 };
@@ -132,7 +132,7 @@ const dt_dataset_kind dt_dataset_gcide = {
     .what = "the Collaborative International Dictionary of English, 40 MB of text as bytes",
     .folder = "/usr/share/dictd/gcide.dict.dz",
     .remedy = "install the Debian package dict-gcide or set data.path",
-    .info = {.form = DT_FORM_TOKENS, .vocabulary = BYTES, .bytes = 39952321},
+    .info = {.form = DT_FORM_TOKENS, .vocabulary = BYTES, .tokenizer = "bytes", .bytes = 39952321},
     .describe = describe_text,
     .open = open_text,
 };

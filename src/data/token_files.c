@@ -14,6 +14,7 @@ static void describe_tokens(const dt_settings *settings, dt_split split, dt_data
 {
     info->context = dt_setting_int(settings, "data.context");
     if (dt_setting_has(settings, "data.vocabulary")) info->vocabulary = dt_setting_int(settings, "data.vocabulary");
+    if (dt_setting_has(settings, "data.tokenizer")) info->tokenizer = dt_setting_text(settings, "data.tokenizer");
 }
 
 /* --- one folder --- */

@@ -42,8 +42,7 @@ static dt_status rewind_feed(dt_evaluator *e)
     return dt_feed_create(e->session, e->data, e->settings, DT_PROGRAM_EVAL, 0, e->log, &e->feed);
 }
 
-/* The running sums "eval.*" back to zero. */
-static dt_status clear_sums(const dt_session *s)
+dt_status dt_eval_clear(const dt_session *s)
 {
     for (int i = 0; i < dt_store_states(s->store); i++) {
         const dt_state *state = dt_store_state(s->store, i);
@@ -98,7 +97,7 @@ dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *ou
     dt_program *program = e->session->program[id];
     double start = dt_clock();
     DT_TRY(rewind_feed(e));
-    DT_TRY(clear_sums(e->session));
+    DT_TRY(dt_eval_clear(e->session));
     DT_TRY(run_batches(e, program));
     DT_TRY(read_sums(e->session, program, out));
     measure_text(dt_dataset_info(e->data), out);

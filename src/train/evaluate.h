@@ -14,5 +14,7 @@ void dt_evaluator_free(dt_evaluator *); /* NULL is allowed */
 /* `id` is eval or eval_ema. No step may be in flight. Fills all of *out but the step.
  * DT_ERR_STOPPED: a signal cut it off. */
 DT_MUST_USE dt_status dt_evaluator_run(dt_evaluator *, dt_program_id id, dt_eval_report *out);
+/* The running sums "eval.*" of the session's eval programs back to zero. */
+DT_MUST_USE dt_status dt_eval_clear(const dt_session *);
 
 #endif

@@ -1,0 +1,28 @@
+/* Which tokenizer goes with a run. */
+#include "cmd/run_tokenizer.h"
+
+#include "base/file.h"
+#include "data/data.h"
+
+static dt_status open_copy(const char *folder, dt_tokenizer **out)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/tokenizer", folder);
+    dt_status status = dt_text_status(&path);
+    if (!status && dt_file_exists(path.data)) status = dt_tokenizer_open(path.data, out);
+    else if (!status)
+        status = dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is "
+                         "none in '%s': name it with --tokenizer", path.data);
+    dt_text_free(&path);
+    return status;
+}
+
+dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, dt_tokenizer **out)
+{
+    dt_data_info info;
+    if (named) return dt_tokenizer_open(named, out);
+    DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &info));
+    if (dt_setting_has(settings, "data.tokenizer")) info.tokenizer = dt_setting_text(settings, "data.tokenizer");
+    if (info.tokenizer) return dt_tokenizer_open(info.tokenizer, out);
+    return open_copy(dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : ".", out);
+}

@@ -1,0 +1,12 @@
+/* The tokenizer that a run's text was made into tokens with. */
+#ifndef DT_CMD_RUN_TOKENIZER_H
+#define DT_CMD_RUN_TOKENIZER_H
+
+#include "config/settings.h"
+#include "data/tokenizer.h"
+
+/* `named` is what --tokenizer says, or NULL: that of data.tokenizer, that of the kind of data set, or the copy that
+ * `prepare tokens` leaves beside its shards. */
+DT_MUST_USE dt_status dt_run_tokenizer_open(const dt_settings *, const char *named, dt_tokenizer **out);
+
+#endif
