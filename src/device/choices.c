@@ -26,6 +26,7 @@ struct dt_choices {
     char *path;       /* of the file; NULL: nothing is kept */
     dt_log *log;      /* for what goes wrong with it; NULL: nothing is said */
     dt_lock *claim;   /* since dt_choices_claim */
+    bool in_vain;     /* the lock was waited for and not given: the next one is not waited for */
 };
 
 dt_status dt_choices_create(dt_choices **out)
@@ -197,24 +198,60 @@ static dt_status find_file(dt_choices *c, const char *machine)
     return status;
 }
 
-static dt_status open_file(dt_choices *c, dt_log *log)
+static void warn(const dt_choices *c, const char *consequence)
 {
-    json_t *choices = NULL;
-    if (!dt_file_exists(c->path)) return write_file(c, c->kept);
-    if (read_file(c, &choices)) {
-        dt_log_warn(log, "%s; it is written anew", dt_error_message());
-        return write_file(c, c->kept);
+    if (c->log) dt_log_warn(c->log, "%s; %s", dt_error_message(), consequence);
+}
+
+static dt_status take_lock(dt_choices *c)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+    dt_text path = {0};
+    dt_text_add(&path, "%s.lock", c->path);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_lock_take(path.data, &c->claim);
+    for (int i = 0; i < LOCK_POLLS && status == DT_ERR_USAGE && !c->in_vain; i++) {
+        nanosleep(&pause, NULL);
+        status = dt_lock_take(path.data, &c->claim);
     }
-    json_decref(c->kept);
-    c->kept = choices;
-    return DT_OK;
+    c->in_vain = status == DT_ERR_USAGE;
+    dt_text_free(&path);
+    return status;
+}
+
+/* Adds what the file holds to what is kept. */
+static dt_status take_file(dt_choices *c)
+{
+    json_t *file;
+    DT_TRY(read_file(c, &file));
+    dt_status status = json_object_update(c->kept, file) ? dt_fail_memory(DIGITS, "a file of choices") : DT_OK;
+    json_decref(file);
+    return status;
+}
+
+/* Unless another run has done so meanwhile, whose choices must not be lost. */
+static dt_status write_anew(dt_choices *c)
+{
+    DT_TRY(take_lock(c));
+    dt_status status = take_file(c);
+    if (status) status = write_file(c, c->kept);
+    dt_choices_release(c);
+    return status;
+}
+
+static dt_status open_file(dt_choices *c)
+{
+    if (!dt_file_exists(c->path)) return write_anew(c);
+    if (!take_file(c)) return DT_OK;
+    warn(c, "it is written anew");
+    return write_anew(c);
 }
 
 dt_status dt_choices_open(dt_choices *c, const char *machine, dt_log *log)
 {
     DT_TRY(find_file(c, machine));
     c->log = log;
-    dt_status status = open_file(c, log);
+    dt_status status = open_file(c);
     if (!status) return DT_OK;
     free(c->path);
     c->path = NULL;
@@ -225,31 +262,10 @@ bool dt_choices_kept(const dt_choices *c) { return c->path; }
 
 /* --- deciding --- */
 
-static dt_status take_lock(dt_choices *c, const char *path)
-{
-    const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
-    dt_status status = dt_lock_take(path, &c->claim);
-    for (int i = 0; i < LOCK_POLLS && status == DT_ERR_USAGE; i++) {
-        nanosleep(&pause, NULL);
-        status = dt_lock_take(path, &c->claim);
-    }
-    return status;
-}
-
-static void warn(const dt_choices *c, const char *consequence)
-{
-    if (c->log) dt_log_warn(c->log, "%s; %s", dt_error_message(), consequence);
-}
-
 dt_choice dt_choices_claim(dt_choices *c, const char *work, void *algorithm)
 {
-    dt_text path = {0};
-    json_t *file = NULL;
-    dt_text_add(&path, "%s.lock", c->path);
-    if (dt_text_status(&path) || take_lock(c, path.data)) warn(c, "other runs may choose other algorithms");
-    dt_text_free(&path);
-    if (!read_file(c, &file) && json_object_update(c->kept, file)) warn(c, "what other runs chose is not known");
-    json_decref(file);
+    if (take_lock(c)) warn(c, "other runs may choose other algorithms");
+    if (take_file(c)) warn(c, "what other runs chose is not known");
     return dt_choices_find(c, work, algorithm);
 }
 

@@ -191,6 +191,31 @@ static void who_comes_second_waits(void **state)
     dt_choices_free(b);
 }
 
+static void *open_in_turn(void *arg)
+{
+    return dt_choices_open(arg, "gpu", NULL) ? NULL : arg;
+}
+
+/* A run that finds no file must not write an empty one over that of a run which has just decided. */
+static void a_new_file_is_written_in_turn(void **state)
+{
+    pthread_t second;
+    void *opened;
+    algorithm have, mine = make(1);
+    dt_choices *a = open_kept("gpu", NULL), *b = open_table();
+    assert_int_equal(dt_choices_claim(a, "work", &have), DT_CHOICE_NONE);
+    assert_int_equal(remove(file_path()), 0);
+    assert_int_equal(pthread_create(&second, NULL, open_in_turn, b), 0);
+    usleep(50000);
+    OK(dt_choices_decide(a, "work", &mine));
+    dt_choices_release(a);
+    assert_int_equal(pthread_join(second, &opened), 0);
+    assert_non_null(opened);
+    assert_finds(b, "work", DT_CHOICE_NOTED, 1);
+    dt_choices_free(a);
+    dt_choices_free(b);
+}
+
 /* The disk fails behind the opening: a warning, and this run goes on with its choice. */
 static void a_file_that_cannot_be_written_is_a_warning(void **state)
 {
@@ -208,6 +233,7 @@ static void a_file_that_cannot_be_written_is_a_warning(void **state)
     dt_log_free(log);
     assert_int_equal(fclose(stream), 0);
     assert_non_null(strstr(text, "other runs may choose other algorithms"));
+    assert_non_null(strstr(text, "what other runs chose is not known"));
     assert_non_null(strstr(text, "the next run chooses its algorithms again"));
     free(text);
 }
@@ -294,7 +320,9 @@ int main(void)
         cmocka_unit_test(a_record_is_recalled),
         WITH_FOLDER(what_is_decided_is_kept),
         WITH_FOLDER(the_first_of_two_runs_decides),
-        WITH_FOLDER(who_comes_second_waits), WITH_FOLDER(a_file_that_cannot_be_written_is_a_warning),
+        WITH_FOLDER(who_comes_second_waits),
+        WITH_FOLDER(a_new_file_is_written_in_turn),
+        WITH_FOLDER(a_file_that_cannot_be_written_is_a_warning),
         WITH_FOLDER(a_record_comes_before_the_file),
         WITH_FOLDER(a_damaged_file_is_renewed),
         WITH_FOLDER(without_a_place_nothing_is_kept),
