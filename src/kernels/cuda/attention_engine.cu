@@ -1,7 +1,8 @@
 /* Who computes an attention: our own kernels, or cuDNN where the queue has it and it takes the shape. With `always` it
  * is then cuDNN. Otherwise the engine is the one that the table of choices has for the shape and direction, and where
  * it has none, the faster of the two that repeats its bits: ours unless the other is worth it, and ours where nothing
- * can be timed. Forward and backward choose apart: they meet in the results and in the logs of sums, which both have. */
+ * can be timed. Forward and backward choose apart: they meet in the results and in the logs of sums, which both
+ * have. */
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
@@ -87,24 +88,22 @@ dt_status decide(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool
     return dt_choices_decide(q->choices, name, chosen);
 }
 
-dt_status is_accepted(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward, const engine &e,
-                      bool *accepted)
+/* Where readiness cannot be told, deciding tells why. */
+bool is_accepted(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward, const engine &e)
 {
-    *accepted = is_same(e, own_engine());
-    return is_same(e, library_engine(q)) ? is_ready(q, t, a, backward, accepted) : DT_OK;
+    bool ready = false;
+    if (is_same(e, own_engine())) return true;
+    return is_same(e, library_engine(q)) && !is_ready(q, t, a, backward, &ready) && ready;
 }
 
 dt_status choose(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward, engine *chosen)
 {
     char name[NAME_ROOM];
-    bool accepted = false;
     name_attention(name, a, backward);
-    dt_choice known = dt_choices_find(q->choices, name, chosen);
-    if (known == DT_CHOICE_NONE && dt_choices_kept(q->choices)) known = dt_choices_claim(q->choices, name, chosen);
+    const dt_choice known = find_choice(q, name, chosen, [&] { return is_accepted(q, t, a, backward, *chosen); });
     dt_status status = DT_OK;
-    if (known == DT_CHOICE_NOTED) status = is_accepted(q, t, a, backward, *chosen, &accepted);
-    if (!status && accepted) status = dt_choices_use(q->choices, name, chosen);
-    else if (!status && known != DT_CHOICE_USED) status = decide(q, t, a, backward, name, chosen);
+    if (known == DT_CHOICE_NOTED) status = dt_choices_use(q->choices, name, chosen);
+    else if (known == DT_CHOICE_NONE) status = decide(q, t, a, backward, name, chosen);
     dt_choices_release(q->choices);
     return status;
 }

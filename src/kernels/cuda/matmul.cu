@@ -291,14 +291,11 @@ dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_
 {
     char name[NAME_ROOM];
     name_product(name, t, x, r);
-    dt_choice known = dt_choices_find(q->choices, name, algorithm);
-    *found = true;
-    if (known == DT_CHOICE_NONE && dt_choices_kept(q->choices)) known = dt_choices_claim(q->choices, name, algorithm);
+    const dt_choice known = find_choice(q, name, algorithm, [&] { return is_accepted(d, q, algorithm); });
     dt_status status = DT_OK;
-    if (known == DT_CHOICE_NOTED && is_accepted(d, q, algorithm))
-        status = dt_choices_use(q->choices, name, algorithm);
-    else if (known != DT_CHOICE_USED)
-        status = decide(d, q, t, x, r, name, algorithm, found);
+    *found = true;
+    if (known == DT_CHOICE_NOTED) status = dt_choices_use(q->choices, name, algorithm);
+    else if (known == DT_CHOICE_NONE) status = decide(d, q, t, x, r, name, algorithm, found);
     dt_choices_release(q->choices);
     return status;
 }

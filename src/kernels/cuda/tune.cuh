@@ -1,5 +1,6 @@
 /* Which of several ways to do one thing is the fastest that repeats its bits, found by doing it: a product by the
- * algorithms of a library, attention by our kernel or by a library.
+ * algorithms of a library, attention by our kernel or by a library. And what was found before, where it still can be
+ * had.
  *
  * Each way is taken TUNE_REPEATS + 1 times and the fastest twice more, whose results are then compared by a sum over
  * all elements in integers, which no order of adding changes. */
@@ -57,6 +58,18 @@ static inline bool is_recording(const dt_queue *q)
 {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
     return cudaStreamIsCapturing(stream_of(q), &status) != cudaSuccess || status != cudaStreamCaptureStatusNone;
+}
+
+/* What the table says of `work`, which is none where is_accepted() refuses what it puts into *algorithm. Where choices
+ * are kept, none is said only once it is this run's turn to decide. dt_choices_release must follow. */
+template <typename F>
+static dt_choice find_choice(const dt_queue *q, const char *work, void *algorithm, const F &is_accepted)
+{
+    dt_choice found = dt_choices_find(q->choices, work, algorithm);
+    if (found == DT_CHOICE_NOTED && !is_accepted()) found = DT_CHOICE_NONE;
+    if (found != DT_CHOICE_NONE || !dt_choices_kept(q->choices)) return found;
+    found = dt_choices_claim(q->choices, work, algorithm);
+    return found == DT_CHOICE_NOTED && !is_accepted() ? DT_CHOICE_NONE : found;
 }
 
 struct stopwatch {
