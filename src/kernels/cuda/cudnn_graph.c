@@ -163,18 +163,19 @@ dt_cudnn_node dt_cudnn_lower(dt_cudnn_graph *g, dt_cudnn_node x, dt_cudnn_node y
 
 enum { OFFERS = 4 };
 
+/* A search that finds nothing is an answer, not a failure of the graph. */
 static int find_offers(dt_cudnn_graph *g, dt_cudnn_node whole, cudnnBackendHeurMode_t mode, dt_cudnn_node *offers)
 {
     int64_t count = 0;
     dt_cudnn_node d = make(g, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     put(g, d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, whole);
     set(g, d, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    finish(g, d);
     for (int i = 0; i < OFFERS; i++) offers[i] = make(g, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
-    if (!g->failed)
-        note(g, g->c->BackendGetAttribute(d, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, OFFERS,
-                                          &count, offers));
-    return g->failed ? 0 : (int)count;
+    if (g->failed || g->c->BackendFinalize(d)) return 0;
+    if (g->c->BackendGetAttribute(d, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, OFFERS, &count,
+                                  offers))
+        return 0;
+    return count < OFFERS ? (int)count : OFFERS; /* the library may count more than it gave */
 }
 
 /* An offer that is refused is an answer, not a failure of the graph. */
