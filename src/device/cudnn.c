@@ -92,7 +92,8 @@ dt_status dt_cudnn_fail(const dt_cudnn *c, const char *what)
 {
     char reason[256] = "";
     c->GetLastErrorString(reason, sizeof reason);
-    return dt_fail(DT_ERR_DEVICE, "cuDNN cannot %s: %s", what, *reason ? reason : "it does not say why");
+    return dt_fail(DT_ERR_DEVICE, "cuDNN cannot %s: %s; cuda.attention=own does without it", what,
+                   *reason ? reason : "it does not say why");
 }
 
 dt_status dt_cudnn_start(dt_cudnn *c, void *stream)

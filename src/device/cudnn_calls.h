@@ -40,7 +40,7 @@ DT_MUST_USE dt_status dt_cudnn_start(dt_cudnn *, void *stream);
 const dt_cudnn_plan *dt_cudnn_find_plan(const dt_cudnn *, const char *name);
 /* From now on the library's, which frees it. */
 void dt_cudnn_keep_plan(dt_cudnn *, dt_cudnn_plan *);
-/* DT_ERR_DEVICE: "cuDNN cannot WHAT: the library's reason". */
+/* DT_ERR_DEVICE: "cuDNN cannot WHAT: the library's reason", and how to do without it. */
 DT_MUST_USE dt_status dt_cudnn_fail(const dt_cudnn *, const char *what);
 
 #endif
