@@ -75,8 +75,10 @@ static dt_status cuda_check(int index)
 {
     int major, minor;
     struct cudaDeviceProp properties;
-    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "ask for the capability"));
-    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "ask for the capability"));
+    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index),
+                         "ask for the capability"));
+    DT_TRY(dt_cuda_check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index),
+                         "ask for the capability"));
     if (dt_archs_run(DT_GPU_ARCHS, 10 * major + minor)) return DT_OK;
     DT_TRY(dt_cuda_check(cudaGetDeviceProperties(&properties, index), "read the device's properties"));
     if (10 * major + minor < DT_LOWEST_CAPABILITY)
@@ -124,14 +126,15 @@ static dt_status cuda_open(int index, void **context)
     dt_status status;
     int lowest, highest; /* a smaller number is a higher priority */
     DT_TRY_GOTO(select_device(index), failed);
-    DT_TRY_GOTO(dt_cuda_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"), failed);
+    DT_TRY_GOTO(dt_cuda_check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "ask for stream priorities"),
+                failed);
     for (int s = 0; s < DT_STREAMS; s++)
         DT_TRY_GOTO(dt_cuda_check(cudaStreamCreateWithPriority(&device->streams[s], cudaStreamNonBlocking,
-                                                       s == DT_STREAM_COMM ? highest : lowest),
-                          "create a stream"),
+                                                               s == DT_STREAM_COMM ? highest : lowest),
+                                  "create a stream"),
                     failed);
     DT_TRY_GOTO(dt_cuda_check(cudaDeviceGetAttribute(&device->processors, cudaDevAttrMultiProcessorCount, index),
-                      "count multiprocessors"),
+                              "count multiprocessors"),
                 failed);
     DT_TRY_GOTO(start_blas(&device->blas), failed);
     *context = device;

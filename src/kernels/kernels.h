@@ -32,7 +32,7 @@ typedef enum dt_activation { DT_ACT_NONE, DT_ACT_GELU, DT_ACT_GELU_TANH } dt_act
  * (transpose_b) [n,k]. Epilogue in this order:
  *   v = a b (+ bias[n]); if pre: pre = v; v = act(v); if act_grad_of: v = v * act'(act_grad_of); (+ residual);
  *   c = v, or c += v with accumulate (then no other epilogue). residual may be c itself. When act is applied and pre is
- *   kept, c is made from pre as it is stored. */
+ *   kept, c is made from pre as it is stored, or on CUDA from pre before it is rounded. */
 typedef struct dt_matmul_args {
     int64_t m, n, k;
     bool transpose_a, transpose_b;
@@ -109,7 +109,7 @@ typedef struct dt_point_norm_grad_args {
  * tokens x tokens array. */
 typedef struct dt_attention_args {
     int64_t batch, tokens, heads, kv_heads, size;
-    bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there */
+    bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there, but for cuDNN */
     double scale;
     const void *qkv;
     void *out, *lse;
@@ -130,8 +130,8 @@ typedef struct dt_embedding_grad_args {
 } dt_embedding_grad_args;
 
 /* Rotary position embedding (Su et al., "RoFormer", 2021) of the first `rotated` heads of x[batch, tokens, heads,
- * size]; the others are copied. Element i of a head's first half and element i of its second half turn by the token's place
- * times frequency[i]; y may be x. */
+ * size]; the others are copied. Element i of a head's first half and element i of its second half turn by the token's
+ * place times frequency[i]; y may be x. */
 enum { DT_ROPE_MOST = 256 }; /* the largest head */
 typedef struct dt_rope_args {
     int64_t batch, tokens, heads, rotated, size;

@@ -43,8 +43,8 @@ static bool attention_shape(dt_graph *graph, dt_node *node, unsigned wanted)
     int64_t heads = attr->heads, kv_heads = kv_heads_of(attr), all = heads + 2 * kv_heads;
     if (heads <= 0 || kv_heads <= 0 || heads % kv_heads || packed % all) {
         char text[96];
-        dt_graph_fail(graph, "attention: %lld heads, %lld of them with keys and values, do not divide the queries, keys "
-                      "and values of shape %s", (long long)heads, (long long)kv_heads,
+        dt_graph_fail(graph, "attention: %lld heads, %lld of them with keys and values, do not divide the queries, "
+                      "keys and values of shape %s", (long long)heads, (long long)kv_heads,
                       dt_shape_text(&qkv->shape, text));
         return false;
     }

@@ -112,7 +112,8 @@ __global__ void __launch_bounds__(FINISH_THREADS) finish_product(E epilogue, int
 /* The whole product: a block makes a tile of 64 x 64, a thread 4 x 4 of it, in float32 and in the order of k. */
 template <typename T, typename C>
 __global__ void __launch_bounds__(PRODUCT_THREADS, 3)
-make_product(any_epilogue<T, C> epilogue, int64_t m, int64_t k, bool transpose_a, bool transpose_b, const T *a, const T *b)
+make_product(any_epilogue<T, C> epilogue, int64_t m, int64_t k, bool transpose_a, bool transpose_b, const T *a,
+             const T *b)
 {
     constexpr int TILE = PRODUCT_TILE, STEP = PRODUCT_STEP, EACH = PRODUCT_EACH, SIDE = TILE / EACH;
     __shared__ float a_tile[STEP][TILE + 1], b_tile[STEP][TILE + 1];

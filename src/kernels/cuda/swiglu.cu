@@ -1,8 +1,8 @@
 /* SwiGLU (Shazeer, "GLU variants improve transformer", 2020): y = g s u with s = 1 / (1 + exp(-g)), g the first half of
  * a row of x[rows, 2 n] and u the second. Backward: dg = dy u s (1 + g (1 - s)), du = dy g s.
  *
- * Bytes for each element of y: 3 elements forward, 5 backward. The bound is memory; a thread takes 16 bytes of each array
- * where rows allow it, else one element. */
+ * Bytes for each element of y: 3 elements forward, 5 backward. The bound is memory; a thread takes 16 bytes of each
+ * array where rows allow it, else one element. */
 #include "kernels/cuda/divide.cuh"
 #include "kernels/cuda/wide.cuh"
 
