@@ -119,6 +119,28 @@ typedef struct dt_attention_args {
     void *scratch;
 } dt_attention_args;
 
+/* Attention of new tokens over those in front of them, whose keys and values a cache keeps, and over themselves up to
+ * each one. cache[batch, capacity, 2 kv_heads, size] holds a token's keys, then its values; of sample b the first
+ * position[b] tokens are there, or all where that is more. qkv and out are as above, of the new ones. */
+typedef struct dt_attention_cached_args {
+    int64_t batch, tokens, heads, kv_heads, size, capacity;
+    double scale;
+    const void *qkv, *cache;
+    const int32_t *position; /* [batch] */
+    void *out;
+    void *scratch;
+} dt_attention_cached_args;
+
+/* cache[b, position[b] + i, ..] = the last `width` elements of x[b, i, ..]; what would lie beyond the cache is left
+ * out. */
+typedef struct dt_cache_append_args {
+    int64_t batch, tokens, capacity;
+    int64_t packed, width;   /* elements of a row of x, and of the cache */
+    const void *x;           /* [batch, tokens, packed] */
+    const int32_t *position; /* [batch] */
+    void *cache;             /* [batch, capacity, width] */
+} dt_cache_append_args;
+
 /* Rows of a table by number. */
 typedef struct dt_embedding_grad_args {
     int64_t count, rows, channels; /* tokens; rows of the table; elements of a row */
@@ -138,6 +160,7 @@ typedef struct dt_rope_args {
     double frequency[DT_ROPE_MOST / 2]; /* radians from one token to the next; negative: the inverse */
     const void *x;
     void *y;
+    const int32_t *position; /* [batch]: the place of each sample's first token; NULL: 0 */
 } dt_rope_args;
 
 /* Cross-entropy of logits[rows, width], of which the first `classes` of a row count, with one target each. A target of
@@ -226,6 +249,8 @@ typedef struct dt_kernels {
 
     dt_status (*attention)(const dt_queue *, dt_dtype t, const dt_attention_args *);
     dt_status (*attention_grad)(const dt_queue *, dt_dtype t, const dt_attention_args *);
+    dt_status (*attention_cached)(const dt_queue *, dt_dtype t, const dt_attention_cached_args *);
+    dt_status (*cache_append)(const dt_queue *, dt_dtype t, const dt_cache_append_args *);
     dt_status (*rope)(const dt_queue *, dt_dtype t, const dt_rope_args *);
     /* y[i] = table[tokens[i]], rows of `channels` elements */
     dt_status (*embedding)(const dt_queue *, dt_dtype t, int64_t count, int64_t channels, const void *table,
@@ -306,6 +331,7 @@ typedef struct dt_kernels {
     int64_t (*point_norm_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t rows, int64_t channels);
     int64_t (*attention_scratch)(const dt_device_info *, dt_dtype t, const dt_attention_args *);
     int64_t (*attention_grad_scratch)(const dt_device_info *, dt_dtype t, const dt_attention_args *);
+    int64_t (*attention_cached_scratch)(const dt_device_info *, dt_dtype t, const dt_attention_cached_args *);
     int64_t (*embedding_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t count, int64_t channels);
     int64_t (*embed_tokens_grad_scratch)(const dt_device_info *, dt_dtype t, int64_t batch, int64_t tokens,
                                          int64_t channels);
@@ -317,15 +343,16 @@ typedef struct dt_kernels {
 #define DT_KERNEL_LIST(X)                                                                                    \
     X(matmul) X(column_sum) X(add) X(scale) X(scale_by) X(scale_by_grad) X(fill) X(copy) X(cast) X(gelu)     \
     X(gelu_grad) X(swiglu) X(swiglu_grad) X(row_norm) X(row_norm_grad) X(point_norm) X(point_norm_grad)      \
-    X(attention) X(attention_grad) X(rope) X(embedding) X(embedding_grad) X(token_loss)                      \
+    X(attention) X(attention_grad) X(attention_cached) X(cache_append) X(rope) X(embedding)                  \
+    X(embedding_grad) X(token_loss)                                                                          \
     X(normalize) X(patchify) X(unpatchify) X(embed_tokens) X(embed_tokens_grad) X(token_mean)                \
     X(token_mean_grad) X(dropout) X(drop_path) X(one_hot) X(log_softmax) X(log_softmax_grad)                 \
     X(cross_entropy) X(cross_entropy_grad) X(softmax_xent) X(softmax_xent_grad) X(top_hits) X(sum)           \
     X(square_sum) X(norm_scale) X(adamw) X(sgd) X(ema)
 #define DT_KERNEL_SCRATCH_LIST(X)                                                                            \
     X(matmul_scratch) X(column_sum_scratch) X(row_norm_grad_scratch) X(point_norm_grad_scratch)              \
-    X(attention_scratch) X(attention_grad_scratch) X(embedding_grad_scratch) X(embed_tokens_grad_scratch)    \
-    X(reduce_scratch)
+    X(attention_scratch) X(attention_grad_scratch) X(attention_cached_scratch) X(embedding_grad_scratch)     \
+    X(embed_tokens_grad_scratch) X(reduce_scratch)
 
 /* The table of a back end; NULL: not built. */
 const dt_kernels *dt_kernels_of(dt_backend);

@@ -49,8 +49,8 @@ static dt_tensor *attention(dt_nn_graph *ng, const llama *m, dt_tensor *x)
     dt_attention_attr attr = {.heads = m->heads, .kv_heads = m->kv_heads, .causal = true};
     dt_scope_begin(ng->graph, "self_attn");
     x = dt_nn_linears(ng, x, qkv, 3);
-    x = dt_rope(ng->graph, x, m->rope);
-    x = dt_attention(ng->graph, x, attr);
+    x = dt_rope(ng->graph, x, ng->position, m->rope);
+    x = dt_nn_attend(ng, x, attr);
     x = dt_nn_linear(ng, x, "o_proj", m->width, false);
     dt_scope_end(ng->graph);
     return x;
@@ -73,6 +73,14 @@ static dt_tensor *block(dt_nn_graph *ng, const llama *m, dt_tensor *x)
     x = dt_nn_residual(ng, x, dt_nn_dropout(ng, attention(ng, m, branch)), 0);
     branch = dt_norm(ng, x, sites[FFN], "post_attention_layernorm");
     return dt_nn_residual(ng, x, dt_nn_dropout(ng, feed_forward(ng, m, branch)), 0);
+}
+
+/* [B, T, C] to [B, 1, C]. */
+static dt_tensor *take_wanted(dt_nn_graph *ng, dt_tensor *x, dt_tensor *wanted)
+{
+    if (!x || !wanted) return x;
+    dt_shape rows = DT_SHAPE(dt_shape_rows(&x->shape), dt_shape_last(&x->shape));
+    return dt_embedding(ng->graph, dt_reshape(ng->graph, x, rows), wanted, NULL);
 }
 
 /* Logits of the next tokens. */
@@ -103,7 +111,7 @@ static dt_tensor *llama_build(const dt_model *model, dt_nn_graph *ng, const dt_m
     dt_scope_begin(ng->graph, "model");
     x = dt_norm(ng, x, sites[FINAL], "norm");
     dt_scope_end(ng->graph);
-    x = head(ng, m, x, table);
+    x = head(ng, m, take_wanted(ng, x, feed->wanted), table);
     dt_unit_end(ng->graph);
     return x;
 }

@@ -78,7 +78,8 @@ dt_status dt_model_derive(dt_settings *settings, const char *path, int64_t value
 
 dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model_feed *feed)
 {
-    dt_nn_graph ng = {.nn = &model->nn, .graph = graph, .sample = feed->sample, .step = feed->step};
+    dt_nn_graph ng = {.nn = &model->nn, .graph = graph, .sample = feed->sample, .step = feed->step,
+                      .position = feed->position, .capacity = feed->capacity};
     return model->entry->build(model, &ng, feed);
 }
 

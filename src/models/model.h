@@ -25,6 +25,11 @@ typedef struct dt_model_feed {
     dt_tensor *images;         /* float [B, C, H, W], normalised */
     dt_tensor *tokens, *order; /* i32 [B, T], and its places sorted, for the gradient (dt_embedding); NULL without */
     dt_tensor *sample, *step;  /* for random layers; NULL outside training */
+    /* Text that comes in parts: `tokens` are those behind the position[b] that the caches hold, to which they are added.
+     * i32 [B]; NULL: all tokens are there, and no caches. */
+    dt_tensor *position;
+    int64_t capacity;  /* tokens that a cache can hold */
+    dt_tensor *wanted; /* i32 [B, 1]: of all B*T tokens those whose logits are wanted; NULL: all */
 } dt_model_feed;
 dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 

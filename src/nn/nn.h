@@ -39,6 +39,8 @@ typedef struct dt_nn_graph {
     const dt_nn *nn;
     dt_graph *graph;
     dt_tensor *sample, *step;
+    dt_tensor *position; /* i32 [B]: how many tokens the caches hold; NULL: there are no caches */
+    int64_t capacity;    /* how many they can hold */
     uint32_t drops; /* random layers built so far: each gets its own site number */
 } dt_nn_graph;
 
@@ -54,6 +56,8 @@ typedef struct dt_nn_part {
     int64_t out;
 } dt_nn_part;
 dt_tensor *dt_nn_linears(dt_nn_graph *, dt_tensor *x, const dt_nn_part *parts, int count);
+/* Attention of packed queries, keys and values, over and into the open scope's cache where there are caches. */
+dt_tensor *dt_nn_attend(dt_nn_graph *, dt_tensor *qkv, dt_attention_attr);
 /* qkv product, attention, output product, dropout: `<name>.qkv`, `<name>.proj` */
 typedef struct dt_nn_attention_options {
     int64_t heads;

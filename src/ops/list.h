@@ -10,7 +10,7 @@
     X(accumulate) X(assign)                                                            \
     X(matmul) X(column_sum)                                                            \
     X(row_norm) X(row_norm_grad) X(point_norm) X(point_norm_grad)                      \
-    X(attention) X(attention_grad) X(rope)                                             \
+    X(attention) X(attention_grad) X(attention_cached) X(cache_append) X(rope)         \
     X(embedding) X(embedding_grad) X(token_loss)                                       \
     X(normalize) X(patchify) X(unpatchify)                                             \
     X(embed_tokens) X(embed_tokens_grad) X(token_mean) X(token_mean_grad)              \

@@ -74,7 +74,16 @@ typedef struct dt_attention_attr {
 } dt_attention_attr;
 dt_tensor *dt_attention(dt_graph *, dt_tensor *qkv, dt_attention_attr);
 
-/* The first `heads` heads of size `size` of x[B, T, ..], rotated by their token's place (rope.c). */
+/* --- attention with caches (attention_cached.c): T new tokens behind position[B] (i32) of each sample --- */
+/* qkv[B, T, (H + 2 Hkv) D] of the new tokens over themselves, causally, and over the position[b] tokens before them,
+ * whose keys and values are in cache[B, capacity, 2 Hkv D]; to [B, T, H D]. Not differentiable. */
+dt_tensor *dt_attention_cached(dt_graph *, dt_tensor *qkv, dt_tensor *cache, dt_tensor *position, dt_attention_attr);
+/* Writes the last elements of the rows of x[B, T, ..], as many as a row of the cache has, to the rows of a state
+ * cache[B, capacity, ..] from position[b] on, behind its last reader; those beyond it are left out. */
+void dt_cache_append(dt_graph *, dt_tensor *cache, dt_tensor *x, dt_tensor *position);
+
+/* The first `heads` heads of size `size` of x[B, T, ..], rotated by their token's place (rope.c), which begins in each
+ * sample at position[B] (i32), or with NULL at 0. */
 typedef struct dt_rope_attr {
     int64_t heads, size;
     double theta; /* the base: pair i of a head turns by theta^(-2i/D) from one token to the next */
@@ -83,7 +92,7 @@ typedef struct dt_rope_attr {
     double factor, low, high;
     int64_t original_context;
 } dt_rope_attr;
-dt_tensor *dt_rope(dt_graph *, dt_tensor *x, dt_rope_attr);
+dt_tensor *dt_rope(dt_graph *, dt_tensor *x, dt_tensor *position, dt_rope_attr);
 
 /* --- text (embedding.c, token_loss.c): tokens and targets are i32 --- */
 /* table[V, C], tokens[B, T] to [B, T, C]. order[B*T]: the places of the tokens sorted by (token, place), for the

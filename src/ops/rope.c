@@ -17,6 +17,8 @@ static double scaled(const dt_rope_attr *attr, double frequency)
     return (1 - share) * frequency / attr->factor + share * frequency;
 }
 
+enum { X, POSITION };
+
 static bool rope_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     const dt_rope_attr *attr = node->attr;
@@ -33,14 +35,15 @@ static bool rope_shape(dt_graph *graph, dt_node *node, unsigned wanted)
                       (long long)attr->size, dt_shape_text(&x->shape, text));
         return false;
     }
-    return dt_rule_like_input(graph, node);
+    return dt_rule_type(graph, node, POSITION, "the position", DT_I32) &&
+           dt_rule_count(graph, node, POSITION, "the position", x->shape.dim[0]) && dt_rule_like_input(graph, node);
 }
 
 static void rope_grad(dt_graph *graph, const dt_node *node, dt_tensor *const *dout, dt_tensor **din)
 {
     dt_rope_attr attr = *(const dt_rope_attr *)node->attr;
     attr.inverse = !attr.inverse;
-    din[0] = dt_rope(graph, dout[0], attr);
+    din[X] = dt_rope(graph, dout[0], node->in[POSITION], attr);
 }
 
 static dt_cost rope_cost(const dt_node *node)
@@ -59,7 +62,8 @@ static dt_status rope_run(const dt_node *node, const dt_exec *exec)
                          .rotated = attr->heads,
                          .size = attr->size,
                          .x = x->data,
-                         .y = node->out[0]->data};
+                         .y = node->out[0]->data,
+                         .position = dt_rule_data(node->in[POSITION])};
     for (int64_t i = 0; i < attr->size / 2; i++) {
         double frequency = scaled(attr, pow(attr->theta, -2.0 * (double)i / (double)attr->size));
         args.frequency[i] = attr->inverse ? -frequency : frequency;
@@ -78,8 +82,8 @@ const dt_op dt_op_rope = {
     .run = rope_run,
 };
 
-dt_tensor *dt_rope(dt_graph *graph, dt_tensor *x, dt_rope_attr attr)
+dt_tensor *dt_rope(dt_graph *graph, dt_tensor *x, dt_tensor *position, dt_rope_attr attr)
 {
     if (!x) return NULL;
-    return dt_apply(graph, &dt_op_rope, &attr, &x, 1);
+    return dt_apply(graph, &dt_op_rope, &attr, (dt_tensor *[]){x, position}, position ? 2 : 1);
 }

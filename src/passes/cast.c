@@ -57,6 +57,12 @@ static void read_working_copy(dt_tensor *t)
     t->dtype = DT_BF16;
 }
 
+/* A cache keeps what operators compute. */
+static void narrow_cache(const dt_node *n)
+{
+    if (n->op == &dt_op_cache_append) n->in[0]->dtype = n->in[0]->state->dtype = DT_BF16;
+}
+
 /* What has no arithmetic and a type of its own. */
 static bool keeps_types(const dt_node *n)
 {
@@ -65,10 +71,12 @@ static bool keeps_types(const dt_node *n)
 
 static bool is_narrowable(const dt_tensor *t) { return t && (t->dtype == DT_F32 || t->dtype == DT_BF16); }
 
-/* What is written to persistent memory is float32 like that memory; a buffer has the type that it has. */
+/* What is written to persistent memory is float32 like that memory, but for caches; a buffer has the type that it
+ * has. */
 static bool reads_wide(const dt_node *n, int i, bool wide_trunk)
 {
-    return (n->op->flags & DT_OP_EFFECT) || ((n->op->wide_inputs >> i) & 1u) ||
+    if (n->op->flags & DT_OP_EFFECT) return n->op != &dt_op_cache_append;
+    return ((n->op->wide_inputs >> i) & 1u) ||
            (wide_trunk && n->in[i]->trunk && ((n->op->trunk_inputs >> i) & 1u));
 }
 
@@ -130,6 +138,7 @@ static void follow_trunk(dt_graph *g)
 static dt_status cast_to_bf16(dt_graph *g, bool wide_residual)
 {
     for (int i = 0; i < dt_graph_tensor_count(g); i++) read_working_copy(dt_graph_tensor(g, i));
+    for (const dt_node *n = dt_graph_first(g); n; n = n->next) narrow_cache(n);
     if (wide_residual) follow_trunk(g);
     for (dt_node *n = dt_graph_first(g); n; n = n->next)
         if (!keeps_types(n)) DT_TRY(narrow_node(g, n, wide_residual));

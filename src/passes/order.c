@@ -1,9 +1,10 @@
-/* order: assigns stand behind the last reader of their state. So a program reads a state at its value before the
+/* order: what writes a state stands behind its last reader. So a program reads a state at its value before the
  * program, whatever was built in which order and recomputed where. */
 #include "ops/list.h"
 #include "passes/passes.h"
 
-static bool is_target(const dt_use *use) { return use->node->op == &dt_op_assign && use == &use->node->use[0]; }
+static bool writes_state(const dt_node *n) { return n->op == &dt_op_assign || n->op == &dt_op_cache_append; }
+static bool is_target(const dt_use *use) { return writes_state(use->node) && use == &use->node->use[0]; }
 
 /* The last node that reads the memory of `t`, which a view of it shares, if it stands behind `last`; else `last`. */
 static dt_node *last_reader(const dt_tensor *t, dt_node *last)
@@ -16,14 +17,14 @@ static dt_node *last_reader(const dt_tensor *t, dt_node *last)
     return last;
 }
 
-/* Moves each assign behind the last reader of its state; was any moved? */
+/* Moves each write behind the last reader of its state; was any moved? */
 static bool move_assigns(dt_graph *g)
 {
     bool moved = false;
     dt_graph_number(g);
     for (dt_node *n = dt_graph_first(g), *next; n; n = next) {
         next = n->next;
-        dt_node *last = n->op == &dt_op_assign ? last_reader(n->in[0], n) : n;
+        dt_node *last = writes_state(n) ? last_reader(n->in[0], n) : n;
         if (last == n) continue;
         dt_graph_move_behind(g, n, last);
         n->position = last->position; /* the walk meets it again and leaves it there */
@@ -35,7 +36,7 @@ static bool move_assigns(dt_graph *g)
 static int count_assigns(const dt_graph *g)
 {
     int count = 0;
-    for (const dt_node *n = dt_graph_first(g); n; n = n->next) count += n->op == &dt_op_assign;
+    for (const dt_node *n = dt_graph_first(g); n; n = n->next) count += writes_state(n);
     return count;
 }
 

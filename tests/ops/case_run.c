@@ -27,9 +27,12 @@ int32_t case_place(int64_t count, int64_t i)
             if (case_label(place) == label && i-- == 0) return (int32_t)place;
 }
 
+int32_t case_position(int64_t i) { return 90 * case_label(i) + (int32_t)i; }
+
 static int32_t integer(const dt_feed_field *field, int64_t i)
 {
     if (!strcmp(field->name, "targets")) return case_target(i);
+    if (!strcmp(field->name, "position")) return case_position(i);
     if (!strcmp(field->name, "order")) return case_place(dt_shape_count(&field->shape), i);
     return case_label(i);
 }

@@ -231,6 +231,29 @@ static dt_tensor *build_attention(dt_graph *g, const op_case *c, const dt_segmen
     return dt_attention(g, value(g, "qkv", packed), attr);
 }
 
+static dt_tensor *position(dt_graph *g, const op_case *c)
+{
+    return dt_input(g, "position", DT_I32, DT_SHAPE(c->dim[0]));
+}
+
+/* kind: the capacity */
+static dt_tensor *build_attention_cached(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    int64_t heads = c->dim[2], kv_heads = c->with & WITH_SHARED_KEYS ? heads / 2 : heads, size = c->dim[3];
+    dt_attention_attr attr = {.heads = heads, .kv_heads = kv_heads};
+    dt_tensor *qkv = value(g, "qkv", DT_SHAPE(c->dim[0], c->dim[1], (heads + 2 * kv_heads) * size));
+    dt_tensor *cache = value(g, "cache", DT_SHAPE(c->dim[0], c->kind, 2 * kv_heads * size));
+    return dt_attention_cached(g, qkv, cache, position(g, c), attr);
+}
+
+/* dim = batch, tokens, elements of a row of x, and of the cache; kind: the capacity */
+static dt_tensor *build_cache_append(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_tensor *cache = dt_state_tensor(g, "cache", DT_F32, DT_SHAPE(c->dim[0], c->kind, c->dim[3]), false);
+    dt_cache_append(g, cache, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2])), position(g, c));
+    return cache;
+}
+
 /* --- text --- */
 
 /* dim = batch, tokens, heads, size; all heads but the last are rotated. kind: the original context of Llama's scaling */
@@ -238,7 +261,8 @@ static dt_tensor *build_rope(dt_graph *g, const op_case *c, const dt_segment_spa
 {
     dt_rope_attr attr = {.heads = c->dim[2] - 1, .size = c->dim[3], .theta = 100};
     if (c->kind) attr.factor = 8, attr.low = 1, attr.high = 4, attr.original_context = c->kind;
-    return dt_rope(g, value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2] * c->dim[3])), attr);
+    dt_tensor *x = value(g, "x", DT_SHAPE(c->dim[0], c->dim[1], c->dim[2] * c->dim[3]));
+    return dt_rope(g, x, c->with & WITH_PLACES ? position(g, c) : NULL, attr);
 }
 
 /* dim = batch, tokens, channels, rows of the table, 7 at least */
@@ -496,6 +520,19 @@ const op_case op_cases[] = {
     {&dt_op_attention, "heads of 136", build_attention, NULL, {1, 35, 1, 136}},
     {&dt_op_attention, "heads of 8, more tokens than fit a block", build_attention, NULL, {1, 211, 1, 8}},
 
+    {&dt_op_attention_cached, "one token", build_attention_cached, ref_attention_cached, {3, 1, 2, 8}, 0, 700},
+    {&dt_op_attention_cached, "shared keys", build_attention_cached, ref_attention_cached, {5, 4, 4, 3},
+     WITH_SHARED_KEYS, 400},
+    {&dt_op_attention_cached, "heads of 64, one piece", build_attention_cached, ref_attention_cached, {3, 2, 2, 64},
+     WITH_SHARED_KEYS, 200},
+    {&dt_op_attention_cached, "heads of 96", build_attention_cached, ref_attention_cached, {2, 3, 2, 96},
+     WITH_SHARED_KEYS, 300},
+    {&dt_op_attention_cached, "heads of 136", build_attention_cached, ref_attention_cached, {2, 1, 1, 136}, 0, 300},
+    {&dt_op_attention_cached, "heads of 33", build_attention_cached, ref_attention_cached, {2, 1, 1, 33}, 0, 300},
+    {&dt_op_attention_cached, "a full cache", build_attention_cached, ref_attention_cached, {4, 3, 2, 4}, 0, 2},
+    {&dt_op_cache_append, "odd rows", build_cache_append, ref_cache_append, {5, 4, 7, 5}, 0, 300},
+    {&dt_op_cache_append, "whole packs", build_cache_append, ref_cache_append, {5, 4, 24, 16}, 0, 300},
+    {&dt_op_rope, "three of four heads, from places", build_rope, ref_rope, {4, 5, 4, 6}, WITH_PLACES},
     {&dt_op_rope, "three of four heads", build_rope, ref_rope, {2, 5, 4, 6}},
     {&dt_op_rope, "heads of 16", build_rope, ref_rope, {2, 300, 2, 16}},
     {&dt_op_rope, "scaled", build_rope, ref_rope, {1, 19, 3, 32}, 0, 100},

@@ -22,6 +22,7 @@ enum { /* what a case has: op_case.with */
     WITH_ONLY_SUM = 4096,       /* it alone is used */
     WITH_NOTHING_FINITE = 8192, /* an update that must not commit */
     WITH_SHARED_KEYS = 16384,   /* two heads of queries to one of keys and values */
+    WITH_PLACES = 32768,        /* samples that begin at places of their own */
 };
 
 typedef struct op_case op_case;
@@ -47,6 +48,7 @@ uint8_t case_byte(int64_t i);
  * sorted by (token, place). */
 int32_t case_target(int64_t i);
 int32_t case_place(int64_t count, int64_t i);
+int32_t case_position(int64_t i); /* fed as "position" */
 static inline int64_t case_index(int64_t i) { return 41 + 3 * i; } /* sample indices, and the step */
 
 enum { CASE_SPANS = 3, CASE_SPAN_ELEMENTS = 100 };
@@ -81,6 +83,8 @@ double ref_column_sum(const op_case *, int64_t i);
 double ref_row_norm(const op_case *, int64_t i);
 double ref_point_norm(const op_case *, int64_t i);
 double ref_attention(const op_case *, int64_t i);
+double ref_attention_cached(const op_case *, int64_t i);
+double ref_cache_append(const op_case *, int64_t i);
 double ref_rope(const op_case *, int64_t i);
 double ref_embedding(const op_case *, int64_t i);
 double ref_token_loss(const op_case *, int64_t i);

@@ -158,6 +158,53 @@ double ref_attention(const op_case *c, int64_t i)
     return value / sum;
 }
 
+/* Element d of head `head` of key (part 0) or value (part 1) number `j` that a query sees. */
+static double seen(const op_case *c, int64_t batch, int64_t past, int64_t j, int part, int64_t head, int64_t d)
+{
+    int64_t group = c->with & WITH_SHARED_KEYS ? 2 : 1, kv_heads = c->dim[2] / group, size = c->dim[3];
+    if (j >= past) return packed(c, batch, j - past, 1 + part, head, d);
+    return half("cache", ((batch * c->kind + j) * 2 * kv_heads + part * kv_heads + head / group) * size + d);
+}
+
+/* The weights of the keys that a row of queries sees with its head `head`, kept as above. */
+static const double *seen_weights(const op_case *c, int64_t past, int64_t row, int64_t head)
+{
+    static const op_case *of;
+    static int64_t query;
+    static double kept[1024];
+    int64_t batch = row / c->dim[1], token = row % c->dim[1], wanted = row * c->dim[2] + head, size = c->dim[3];
+    for (int64_t j = 0; (of != c || query != wanted) && j <= past + token; j++) {
+        double score = 0;
+        for (int64_t e = 0; e < size; e++)
+            score += packed(c, batch, token, 0, head, e) * seen(c, batch, past, j, 0, head, e);
+        kept[j] = exp(score / sqrt((double)size));
+    }
+    of = c;
+    query = wanted;
+    return kept;
+}
+
+double ref_attention_cached(const op_case *c, int64_t i)
+{
+    int64_t tokens = c->dim[1], heads = c->dim[2], size = c->dim[3], d = i % size, head = i / size % heads;
+    int64_t row = i / size / heads, batch = row / tokens;
+    int64_t past = case_position(batch) < c->kind ? case_position(batch) : c->kind;
+    const double *p = seen_weights(c, past, row, head);
+    double sum = 0, value = 0;
+    for (int64_t j = 0; j <= past + row % tokens; j++) {
+        sum += p[j];
+        value += p[j] * seen(c, batch, past, j, 1, head, d);
+    }
+    return value / sum;
+}
+
+double ref_cache_append(const op_case *c, int64_t i)
+{
+    int64_t row = i / c->dim[3], batch = row / c->kind, token = row % c->kind - case_position(batch);
+    if (token < 0 || token >= c->dim[1]) return 0;
+    return half("x", (batch * c->dim[1] + token) * c->dim[2] + c->dim[2] - c->dim[3] + i % c->dim[3]);
+}
+
 /* --- text --- */
 
 double ref_rope(const op_case *c, int64_t i)
@@ -165,6 +212,7 @@ double ref_rope(const op_case *c, int64_t i)
     int64_t tokens = c->dim[1], heads = c->dim[2], size = c->dim[3], place = i / (heads * size) % tokens;
     int64_t at = i % size, pair = at % (size / 2), first = i - at + pair;
     if (i / size % heads == heads - 1) return half("x", i);
+    if (c->with & WITH_PLACES) place += case_position(i / (heads * size) / tokens);
     double frequency = pow(100, -2.0 * (double)pair / (double)size), waves = c->kind * frequency / (2 * M_PI);
     double smooth = fmin(1, fmax(0, (waves - 1) / 3));
     if (c->kind) frequency *= (1 - smooth) / 8 + smooth;

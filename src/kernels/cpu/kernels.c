@@ -86,6 +86,11 @@ int64_t dt_cpu_attention_grad_scratch(const dt_device_info *info, dt_dtype t, co
     return bytes_of(t, info->threads * dt_attention_grad_scratch(dt_attention_layout_of(x->tokens, x->size)));
 }
 
+int64_t dt_cpu_attention_cached_scratch(const dt_device_info *info, dt_dtype t, const dt_attention_cached_args *x)
+{
+    return bytes_of(t, info->threads * (x->capacity + x->tokens));
+}
+
 int64_t dt_cpu_embedding_grad_scratch(const dt_device_info *info, dt_dtype t, int64_t count, int64_t channels)
 {
     return 0;

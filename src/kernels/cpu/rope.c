@@ -1,6 +1,7 @@
 /* Rotary position embedding: (a, b) becomes (a cos - b sin, b cos + a sin), a in the first half of a head and b in the
- * second. Reads and writes each element once. A task takes one place of all samples, whose angles it computes once, in
- * float64: place times frequency, in float32, is off by up to 1e-4 at place 4096. */
+ * second. Reads and writes each element once. A task takes one place of all samples, or where these begin at places of
+ * their own one token, and computes its angles once, in float64: place times frequency, in float32, is off by up to
+ * 1e-4 at place 4096. */
 #ifndef DT_REAL
 
 #define DT_TEMPLATE "kernels/cpu/rope.c"
@@ -26,17 +27,17 @@ static void DT_FN(rotate)(const dt_rope_args *p, const DT_REAL *cosine, const DT
         }
 }
 
-static void DT_FN(rope_task)(void *arg, int64_t place, int worker)
+/* Token `token` of the samples from `first` to before `last`, which stands at `place` in each. */
+static void DT_FN(rotate_samples)(const dt_rope_args *p, int64_t first, int64_t last, int64_t token, int64_t place)
 {
-    const dt_rope_args *p = arg;
     int64_t width = p->heads * p->size, turned = p->rotated * p->size;
     DT_REAL cosine[DT_ROPE_MOST / 2], sine[DT_ROPE_MOST / 2];
     for (int64_t i = 0; i < p->size / 2; i++) {
         cosine[i] = (DT_REAL)cos((double)place * p->frequency[i]);
         sine[i] = (DT_REAL)sin((double)place * p->frequency[i]);
     }
-    for (int64_t sample = 0; sample < p->batch; sample++) {
-        int64_t at = (sample * p->tokens + place) * width;
+    for (int64_t sample = first; sample < last; sample++) {
+        int64_t at = (sample * p->tokens + token) * width;
         const DT_REAL *x = (const DT_REAL *)p->x + at;
         DT_REAL *y = (DT_REAL *)p->y + at;
         DT_FN(rotate)(p, cosine, sine, x, y);
@@ -44,9 +45,23 @@ static void DT_FN(rope_task)(void *arg, int64_t place, int worker)
     }
 }
 
+static void DT_FN(rope_task)(void *arg, int64_t token, int worker)
+{
+    const dt_rope_args *p = arg;
+    DT_FN(rotate_samples)(p, 0, p->batch, token, token);
+}
+
+static void DT_FN(rope_from_task)(void *arg, int64_t task, int worker)
+{
+    const dt_rope_args *p = arg;
+    int64_t sample = task / p->tokens, token = task % p->tokens;
+    DT_FN(rotate_samples)(p, sample, sample + 1, token, p->position[sample] + token);
+}
+
 static void DT_FN(rope)(dt_pool *pool, const dt_rope_args *p)
 {
-    dt_pool_run(pool, p->tokens, DT_FN(rope_task), (void *)p);
+    if (p->position) dt_pool_run(pool, p->batch * p->tokens, DT_FN(rope_from_task), (void *)p);
+    else dt_pool_run(pool, p->tokens, DT_FN(rope_task), (void *)p);
 }
 
 #endif

@@ -18,13 +18,15 @@ struct turns { /* from one token to the next, of each pair of a head */
 
 template <typename T, int N>
 __global__ void __launch_bounds__(THREADS) rotate(int64_t tokens, int heads, int rotated, int size,
-                                                  const __grid_constant__ turns per_token, const T *x, T *y)
+                                                  const __grid_constant__ turns per_token, const int32_t *position,
+                                                  const T *x, T *y)
 {
     __shared__ float cosine[DT_ROPE_MOST / 2], sine[DT_ROPE_MOST / 2];
     const int half = size / 2, packs = half / N;
     const int64_t width = (int64_t)heads * size, from = (int64_t)blockIdx.x * width;
+    const int64_t place = blockIdx.x % tokens + (position ? position[blockIdx.x / tokens] : 0);
     for (int i = threadIdx.x; i < half; i += THREADS) {
-        const double turn = (double)(blockIdx.x % tokens) * per_token.at[i];
+        const double turn = (double)place * per_token.at[i];
         sincospif((float)(2 * (turn - rint(turn))), &sine[i], &cosine[i]);
     }
     __syncthreads();
@@ -61,7 +63,7 @@ dt_status dt_cuda_rope(const dt_queue *q, dt_dtype t, const dt_rope_args *p)
         typedef decltype(zero) T;
         const auto kernel = p->size / 2 % pack<T>::size == 0 ? rotate<T, pack<T>::size> : rotate<T, 1>;
         kernel<<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(p->tokens, (int)p->heads, (int)p->rotated, (int)p->size,
-                                                               per_token, (const T *)p->x, (T *)p->y);
+                                                               per_token, p->position, (const T *)p->x, (T *)p->y);
         return launched();
     });
 }
