@@ -18,7 +18,7 @@ const dt_option dt_common_options[] = {
     {0},
 };
 const dt_option dt_settings_options[] = {
-    {"--device", "NAME", "auto, cpu or cuda: the same as device=NAME"},
+    {"--device", "NAME", "auto, cpu or cuda: the same as device=NAME", .setting = "device"},
     {"--print-config", NULL, "print all settings as they were resolved, as YAML, and do nothing else"},
     {0},
 };
@@ -70,8 +70,8 @@ static dt_status add_option(dt_arguments *args, const dt_option *option, const c
 {
     if (dt_arguments_has(args, option->name)) return dt_fail(DT_ERR_USAGE, "option '%s' is given twice", option->name);
     args->options[args->option_count++] = (dt_given_option){option->name, value ? value : ""};
-    if (strcmp(option->name, "--device") != 0) return DT_OK;
-    char *setting = dt_arena_format(args->arena, "device=%s", value);
+    if (!option->setting) return DT_OK;
+    char *setting = dt_arena_format(args->arena, "%s=%s", option->setting, value);
     if (!setting) return DT_ERR_MEMORY;
     args->settings[args->setting_count++] = setting;
     return DT_OK;

@@ -14,11 +14,12 @@ typedef struct dt_option {
     const char *help;
     const char *const *choices; /* ended by NULL; the value is one of these, and the first when it is left out */
     bool needs_value;           /* with choices: it cannot be left out */
+    const char *setting;        /* whose value the option gives: "--device X" stands for "device=X"; NULL: none */
 } dt_option;
 
 typedef struct dt_command dt_command;
 
-enum { DT_MAX_OPTIONS = 16 };
+enum { DT_MAX_OPTIONS = 24 };
 
 typedef struct dt_given_option {
     const char *name, *value; /* value "" where the option takes none */
@@ -28,7 +29,7 @@ typedef struct dt_arguments {
     const dt_command *command;
     const char **words; /* what is neither an option nor a setting */
     int word_count;
-    const char **settings; /* path=value; `--device X` stands here as device=X */
+    const char **settings; /* path=value, those that options stand for too */
     size_t setting_count;
     dt_given_option options[DT_MAX_OPTIONS];
     int option_count;
