@@ -20,6 +20,7 @@ typedef enum dt_purpose {
     DT_PURPOSE_DROPOUT,  /* a = step, b = sample */
     DT_PURPOSE_DROP_PATH,
     DT_PURPOSE_SYNTHETIC,
+    DT_PURPOSE_GENERATE, /* a = text; an element a token */
 } dt_purpose;
 
 typedef struct dt_random4 {

@@ -1,4 +1,4 @@
-/* Builds the graphs `pass`, `update` and `eval`. */
+/* Builds the graphs `pass`, `update`, `eval`, and those that generate text. */
 #include "train/programs.h"
 
 enum { DT_HITS = 2 }; /* top 1 and top 5 */
@@ -185,5 +185,19 @@ dt_status dt_build_eval(const dt_build *b, dt_buffer buffer, dt_graph **out)
     dt_graph_output(g, "loss", sums.loss);
     dt_graph_output(g, "count", sums.count);
     if (sums.hits) dt_graph_output(g, "hits", sums.hits);
+    return built(g, out);
+}
+
+/* --- prefill and decode --- */
+
+dt_status dt_build_next(const dt_build *b, int64_t sequences, int64_t tokens, dt_graph **out)
+{
+    dt_graph *g = NULL;
+    DT_TRY(dt_graph_create(b->store, false, &g));
+    dt_model_feed feed = {.tokens = dt_input(g, "tokens", DT_I32, DT_SHAPE(sequences, tokens)),
+                          .position = dt_input(g, "position", DT_I32, DT_SHAPE(sequences)),
+                          .capacity = b->info->context};
+    if (tokens > 1) feed.wanted = dt_input(g, "wanted", DT_I32, DT_SHAPE(sequences, 1));
+    dt_graph_output(g, "logits", dt_model_build(b->model, g, &feed));
     return built(g, out);
 }

@@ -47,21 +47,44 @@ static dt_status make_training(dt_session *s)
     return finish_program(s, DT_PROGRAM_UPDATE, "update", g, NULL);
 }
 
+/* Plans a graph of forward passes, which it takes over. */
+static dt_status finish_forward(dt_session *s, dt_program_id id, const char *name, dt_graph *g)
+{
+    dt_status status = dt_store_layout(s->store, s->recipe.type);
+    if (!status) return finish_program(s, id, name, g, NULL);
+    dt_graph_free(g);
+    return status;
+}
+
 static dt_status make_eval(dt_session *s, dt_program_id id, const char *name, dt_buffer buffer)
 {
     dt_build build = build_of(s);
     dt_graph *g = NULL;
     DT_TRY(dt_build_eval(&build, buffer, &g));
-    dt_status status = dt_store_layout(s->store, s->recipe.type);
-    if (status) {
-        dt_graph_free(g);
-        return status;
-    }
-    return finish_program(s, id, name, g, NULL);
+    return finish_forward(s, id, name, g);
+}
+
+static dt_status make_next(dt_session *s, dt_program_id id, const char *name, int64_t tokens)
+{
+    dt_build build = build_of(s);
+    dt_graph *g = NULL;
+    DT_TRY(dt_build_next(&build, s->options.sequences, tokens, &g));
+    return finish_forward(s, id, name, g);
+}
+
+static dt_status make_generation(dt_session *s)
+{
+    int64_t context = s->info.context;
+    if (s->info.form != DT_FORM_TOKENS)
+        return dt_fail(DT_ERR_USAGE, "%s is not a language model: there is no text to generate",
+                       dt_model_arch(s->model));
+    DT_TRY(make_next(s, DT_PROGRAM_PREFILL, "prefill", context < DT_PREFILL_TOKENS ? context : DT_PREFILL_TOKENS));
+    return make_next(s, DT_PROGRAM_DECODE, "decode", 1);
 }
 
 static dt_status make_programs(dt_session *s)
 {
+    if (s->options.sequences) return make_generation(s);
     if (!s->options.eval_only) DT_TRY(make_training(s));
     DT_TRY(make_eval(s, DT_PROGRAM_EVAL, "eval", DT_BUFFER_VALUE));
     if (dt_session_keeps_average(s)) DT_TRY(make_eval(s, DT_PROGRAM_EVAL_EMA, "eval_ema", DT_BUFFER_EMA));

@@ -5,6 +5,7 @@
 #include "train/programs.h"
 #include "train/train.h"
 
+enum { DT_PREFILL_TOKENS = 128 };
 enum { DT_SLOTS = 2 }; /* batches in device memory: one being computed with, one being copied */
 
 typedef enum dt_program_id {
@@ -12,6 +13,8 @@ typedef enum dt_program_id {
     DT_PROGRAM_UPDATE,
     DT_PROGRAM_EVAL,
     DT_PROGRAM_EVAL_EMA, /* the same with the averaged weights; while training with train.ema */
+    DT_PROGRAM_PREFILL,  /* DT_PREFILL_TOKENS of a prompt, or as many as the context has; to generate text */
+    DT_PROGRAM_DECODE,   /* one token */
     DT_PROGRAMS
 } dt_program_id;
 

@@ -22,9 +22,11 @@ void dt_session_measure(dt_session *s)
 {
     if (s->options.weights_only) return;
     s->update_offset = (feed_bytes(s, DT_PROGRAM_PASS) + 255) / 256 * 256;
-    s->slot_bytes = larger(dt_session_slot_bytes(s, DT_PROGRAM_PASS), dt_session_slot_bytes(s, DT_PROGRAM_EVAL));
-    for (int id = 0; id < DT_PROGRAMS; id++)
-        if (s->program[id]) s->arena_bytes = larger(s->arena_bytes, dt_program_arena_bytes(s->program[id]));
+    for (int id = 0; id < DT_PROGRAMS; id++) {
+        if (!s->program[id]) continue;
+        s->slot_bytes = larger(s->slot_bytes, dt_session_slot_bytes(s, (dt_program_id)id));
+        s->arena_bytes = larger(s->arena_bytes, dt_program_arena_bytes(s->program[id]));
+    }
 }
 
 static unsigned wanted_buffers(const dt_session *s)

@@ -19,6 +19,8 @@ typedef struct dt_session_options {
     bool eval_only;   /* only the eval program; no gradients or moments */
     bool weights_only; /* with eval_only: memory for the weights alone, to be read and written; nothing can be run */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
+    int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
+                          eval; 0: not */
 } dt_session_options;
 
 /* The log must outlive the session. */
@@ -32,7 +34,7 @@ dt_store *dt_session_store(const dt_session *);
 dt_device *dt_session_device(const dt_session *);
 dt_backend dt_session_backend(const dt_session *); /* what the programs are for */
 const dt_model *dt_session_model(const dt_session *);
-/* "pass", "update", "eval"; NULL when the session does not have it. */
+/* "pass", "update", "eval", "prefill", "decode"; NULL when the session does not have it. */
 dt_program *dt_session_program(const dt_session *, const char *name);
 int64_t dt_session_arena_bytes(const dt_session *);
 int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */
