@@ -65,6 +65,17 @@ void dt_text_free(dt_text *text)
     *text = (dt_text){0};
 }
 
+size_t dt_text_whole(const char *text, size_t bytes)
+{
+    for (size_t back = 1; back <= 3 && back <= bytes; back++) {
+        unsigned char c = (unsigned char)text[bytes - back];
+        size_t length = c >= 0xF0 && c < 0xF5 ? 4 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xC2 && c < 0xE0 ? 2 : 1;
+        if (length > back) return bytes - back;
+        if (c < 0x80 || c >= 0xC0) return bytes;
+    }
+    return bytes;
+}
+
 int dt_text_control(const char *text)
 {
     unsigned char c = (unsigned char)text[0], next = c ? (unsigned char)text[1] : 0;

@@ -26,6 +26,10 @@ void dt_text_free(dt_text *);
 /* The candidate nearest to `word` by edit distance, or NULL where none is near enough to be worth suggesting. */
 const char *dt_text_nearest(const char *word, const char *const *candidates, size_t count);
 
+/* Of bytes that more may follow, how many to show: all but the beginning of a UTF-8 character at their end that is not
+ * there whole yet. */
+size_t dt_text_whole(const char *text, size_t bytes);
+
 /* How many bytes the control character has that `text` begins with, as a terminal reads UTF-8: 0 (none), 1, or 2. */
 int dt_text_control(const char *text);
 

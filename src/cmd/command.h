@@ -18,7 +18,8 @@ struct dt_command {
 };
 
 extern const dt_command dt_command_train, dt_command_eval, dt_command_plan, dt_command_bench, dt_command_export,
-    dt_command_import, dt_command_inspect, dt_command_doctor, dt_command_help, dt_command_prepare;
+    dt_command_import, dt_command_inspect, dt_command_doctor, dt_command_help, dt_command_prepare,
+    dt_command_generate;
 
 extern const dt_command *const dt_commands[];
 extern const int dt_command_count;

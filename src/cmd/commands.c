@@ -8,8 +8,9 @@
 #include "cmd/command.h"
 
 const dt_command *const dt_commands[] = {
-    &dt_command_train,  &dt_command_eval,    &dt_command_plan,   &dt_command_bench, &dt_command_export,
-    &dt_command_import, &dt_command_inspect, &dt_command_doctor, &dt_command_prepare, &dt_command_help,
+    &dt_command_train,  &dt_command_eval,   &dt_command_generate, &dt_command_plan,   &dt_command_bench,
+    &dt_command_export, &dt_command_import, &dt_command_inspect,  &dt_command_doctor, &dt_command_prepare,
+    &dt_command_help,
 };
 const int dt_command_count = sizeof dt_commands / sizeof dt_commands[0];
 

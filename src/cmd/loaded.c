@@ -51,28 +51,46 @@ static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
     return status;
 }
 
-static dt_status open_loaded(const dt_arguments *args, bool weights_only, dt_loaded *loaded)
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Of options.sequences, no more are made than the settings say. */
+static dt_status open_loaded(const dt_arguments *args, dt_session_options options, dt_loaded *loaded)
 {
     loaded->averaged = dt_arguments_has(args, "--ema");
     DT_TRY(dt_arguments_log(args, &loaded->log));
     DT_TRY(dt_find_checkpoint(args->words[0], loaded->log, &loaded->path));
     DT_TRY(load_settings(args, loaded));
-    dt_session_options options = {.eval_only = true, .weights_only = weights_only, .eval_ema = loaded->averaged};
+    if (options.sequences)
+        options.sequences = least(options.sequences, dt_setting_int(loaded->settings, "generate.batch"));
+    options.eval_only = true;
+    options.eval_ema = loaded->averaged;
     DT_TRY(dt_session_create(loaded->settings, &options, loaded->log, &loaded->session));
     dt_weights_options weights = {.use_ema = loaded->averaged};
     return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
 }
 
-static dt_status open_or_close(const dt_arguments *args, bool weights_only, dt_loaded *out)
+static dt_status open_or_close(const dt_arguments *args, dt_session_options options, dt_loaded *out)
 {
     *out = (dt_loaded){0};
-    dt_status status = open_loaded(args, weights_only, out);
+    dt_status status = open_loaded(args, options, out);
     if (status) dt_loaded_close(out);
     return status;
 }
 
-dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out) { return open_or_close(args, false, out); }
-dt_status dt_loaded_open_weights(const dt_arguments *args, dt_loaded *out) { return open_or_close(args, true, out); }
+dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out)
+{
+    return open_or_close(args, (dt_session_options){0}, out);
+}
+
+dt_status dt_loaded_open_texts(const dt_arguments *args, int64_t texts, dt_loaded *out)
+{
+    return open_or_close(args, (dt_session_options){.sequences = texts}, out);
+}
+
+dt_status dt_loaded_open_weights(const dt_arguments *args, dt_loaded *out)
+{
+    return open_or_close(args, (dt_session_options){.weights_only = true}, out);
+}
 
 void dt_loaded_close(dt_loaded *loaded)
 {

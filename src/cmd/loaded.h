@@ -1,4 +1,4 @@
-/* A trained model from a run or a checkpoint: what eval and export start from. */
+/* A trained model from a run or a checkpoint: what eval, export and generate start from. */
 #ifndef DT_CMD_LOADED_H
 #define DT_CMD_LOADED_H
 
@@ -11,7 +11,7 @@ typedef struct dt_loaded {
     char *path;            /* of the checkpoint */
     dt_progress progress;  /* when it was saved */
     dt_settings *settings; /* as the manifest keeps them, under the command line's path=value words */
-    dt_session *session;   /* for evaluation only, with the weights in its value buffer */
+    dt_session *session;   /* for forward passes only, with the weights in its value buffer */
 } dt_loaded;
 
 /* The checkpoint that `word` names: a checkpoint folder itself, or the newest valid one of a run folder. `*path` is
@@ -19,6 +19,8 @@ typedef struct dt_loaded {
 DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
 /* The log, and the model that the first word names. */
 DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_loaded *out);
+/* The same to go on with texts, so many or as many as generate.batch side by side. */
+DT_MUST_USE dt_status dt_loaded_open_texts(const dt_arguments *, int64_t texts, dt_loaded *out);
 /* The same for weights that are only to be written: nothing can be computed with them. */
 DT_MUST_USE dt_status dt_loaded_open_weights(const dt_arguments *, dt_loaded *out);
 void dt_loaded_close(dt_loaded *); /* one that is all zero is allowed */

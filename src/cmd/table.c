@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/train.h"
+#include "train/generate.h"
 
-enum { TABLES = 5 };
+enum { TABLES = 6 };
 
 static void join(dt_setting_table out[TABLES])
 {
@@ -15,6 +15,7 @@ static void join(dt_setting_table out[TABLES])
     out[2] = dt_model_settings;
     out[3] = dt_nn_settings;
     out[4] = dt_checkpoint_settings;
+    out[5] = dt_generate_settings;
 }
 
 dt_status dt_table_load(const dt_arguments *args, const char *config, dt_settings **out)

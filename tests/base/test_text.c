@@ -55,6 +55,29 @@ static void texts_grow(void **state)
     assert_null(text.data);
 }
 
+static void characters_that_are_not_whole_wait(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t whole;
+    } cases[] = {
+        {"", 0},
+        {"abc", 3},
+        {"a\xC3", 1},
+        {"a\xC3\xA9", 3},
+        {"\xE2\x82", 0},
+        {"\xE2\x82\xAC", 3},
+        {"\xF0\x9F\x98", 0},
+        {"\xF0\x9F\x98\x80", 4},
+        {"a\x80\x80\x80\x80", 5}, /* no beginning of any */
+        {"\xFF", 1},
+        {"\xC3\xC3", 1},
+        {"\xC3\xA9\xA9", 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(dt_text_whole(cases[i].text, strlen(cases[i].text)), cases[i].whole);
+}
+
 static void the_nearest_word_is_near(void **state)
 {
     static const char *const words[] = {"optim.lr", "optim.betas", "seed", "norm.kind"};
@@ -134,6 +157,7 @@ int main(void)
         cmocka_unit_test(a_failure_keeps_its_message),
         cmocka_unit_test(a_message_is_cut_and_holds_no_control_characters),
         cmocka_unit_test(texts_grow),
+        cmocka_unit_test(characters_that_are_not_whole_wait),
         cmocka_unit_test(the_nearest_word_is_near),
         cmocka_unit_test(numbers_have_three_digits_and_a_unit),
         cmocka_unit_test(arenas_give_zeroed_aligned_memory),
