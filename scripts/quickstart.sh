@@ -37,6 +37,10 @@ run=runs/$(free_run_name)
 started=$SECONDS
 build/src/dyttrain $config "$@" run.dir=runs run.name="${run#runs/}" </dev/null
 echo "training took $((SECONDS - started)) s"
+if [ $model = llama ]; then
+    echo "a passage by the model:"
+    build/src/dyttrain generate "$run" --prompt "The " --tokens 400 </dev/null
+fi
 
 curves=$run/metrics.jsonl
 if command -v gnuplot >/dev/null; then
