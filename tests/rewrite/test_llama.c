@@ -1,6 +1,5 @@
 /* Tiny language models, heads of keys and values shared and not, weights tied and not: the gradients of whole models
  * against finite differences in float64, and the rewrites against the unrewritten model. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "support/trial.h"
+#include "rewrite/whole_model.h"
 #include "train/train.h"
 
 enum { BATCH = 2, TOKENS = 9, VOCABULARY = 11, PROBES = 5 };
@@ -24,6 +23,7 @@ static const char *const variants[][4] = {
     {"norm.kind=dyt", "model.kv_heads=4", "model.tied=true", "model.embedding_scale=true"},
     {"norm.kind=rmsnorm", "model.kv_heads=1", "model.tied=false", "model.embedding_scale=false"},
 };
+static const char *const names[] = {"dyt, shared keys", "dyt, tied", "rmsnorm"};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 typedef struct llama {
@@ -80,105 +80,19 @@ static void feed(const dt_program *p, char *slot, void *context)
     put(p, slot, "order", order);
 }
 
-/* --- gradients --- */
+/* --- gradients and rewrites --- */
 
-static double loss_with(trial *t, const dt_param *param, double *values, int64_t at, double value)
-{
-    double kept = values[at];
-    values[at] = value;
-    OK(dt_store_write(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    values[at] = kept;
-    OK(trial_run(t, feed, NULL, false));
-    return trial_loss(t);
-}
-
-/* Fourth order, as in test_vit.c. */
-static double slope(trial *t, const dt_param *param, double *values, int64_t at)
-{
-    const double h = 2e-4;
-    double x = values[at];
-    double near = loss_with(t, param, values, at, x + h) - loss_with(t, param, values, at, x - h);
-    double far = loss_with(t, param, values, at, x + 2 * h) - loss_with(t, param, values, at, x - 2 * h);
-    return (8 * near - far) / (12 * h);
-}
-
-static void check_param(trial *t, const dt_param *param, int variant)
-{
-    double *values = malloc((size_t)param->count * sizeof *values);
-    double *gradient = malloc((size_t)param->count * sizeof *gradient);
-    assert_true(values && gradient);
-    OK(dt_store_read(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    OK(trial_run(t, feed, NULL, false));
-    OK(dt_store_read(t->store, param, DT_BUFFER_GRADIENT, DT_F64, gradient));
-    double most = 0, worst = 0;
-    for (int64_t i = 0; i < param->count; i++) most = fmax(most, fabs(gradient[i]));
-    int64_t stride = param->count > PROBES ? param->count / PROBES : 1;
-    for (int64_t i = 0; i < param->count; i += stride)
-        worst = fmax(worst, fabs(slope(t, param, values, i) - gradient[i]));
-    OK(dt_store_write(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    if (!(worst <= 1e-6 * most)) fail_msg("%d, %s: gradient is off by %g of %g", variant, param->name, worst, most);
-    free(values);
-    free(gradient);
-}
-
-static void test_gradients(void **state)
+static void check_each(void (*holds)(const whole_model *))
 {
     for (int variant = 0; variant < VARIANTS; variant++) {
         llama v = open_llama(variant);
-        trial t;
-        OK(trial_open(&t, build, &v, &(trial_options){.passes.precision = DT_PRECISION_FP64}));
-        for (int i = 0; i < dt_store_params(t.store); i++) check_param(&t, dt_store_param(t.store, i), variant);
-        trial_close(&t);
+        holds(&(whole_model){names[variant], build, feed, &v, PROBES});
         close_llama(&v);
     }
 }
 
-/* --- rewrites --- */
-
-static double *gradients(llama *v, const trial_options *options, size_t *bytes)
-{
-    trial t;
-    OK(trial_open(&t, build, v, options));
-    OK(trial_run(&t, feed, NULL, false));
-    double *out = trial_gradients(&t, bytes);
-    trial_close(&t);
-    return out;
-}
-
-static void compare(int variant, const trial_options *a, const trial_options *b, bool same_bits)
-{
-    llama v = open_llama(variant);
-    size_t bytes, others;
-    double *one = gradients(&v, a, &bytes), *other = gradients(&v, b, &others);
-    assert_int_equal(bytes, others);
-    double error = trial_error(one, other, bytes / sizeof *one);
-    bool differ = same_bits ? memcmp(one, other, bytes) != 0 : !(error <= 1e-11);
-    if (differ) fail_msg("%d: gradients differ by %g", variant, error);
-    free(one);
-    free(other);
-    close_llama(&v);
-}
-
-static void test_rewrites(void **state)
-{
-    const trial_options plain = {.passes = {.precision = DT_PRECISION_FP64,
-                                            .no_fuse = true,
-                                            .no_dead_nodes = true,
-                                            .no_fuse_accumulation = true,
-                                            .no_communicate = true},
-                                 .plan = {.no_in_place = true, .poison = true}};
-    const trial_options full = {.passes.precision = DT_PRECISION_FP64, .plan = {.poison = true}};
-    trial_options shuffled = full, cheap = full, block = full;
-    shuffled.plan.shuffle = 99;
-    cheap.passes.recompute = DT_RECOMPUTE_CHEAP;
-    block.passes.recompute = DT_RECOMPUTE_BLOCK;
-    for (int variant = 0; variant < VARIANTS; variant++) {
-        compare(variant, &plain, &full, false);
-        compare(variant, &full, &shuffled, true);
-        compare(variant, &full, &cheap, true);
-        compare(variant, &full, &block, true);
-    }
-}
+static void test_gradients(void **state) { check_each(whole_model_check_gradients); }
+static void test_rewrites(void **state) { check_each(whole_model_check_rewrites); }
 
 /* Logits exist once: one tensor has as many elements as they, and no other of that size is made, recomputed or not. */
 static void test_logits_exist_once(void **state)

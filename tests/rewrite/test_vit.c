@@ -1,6 +1,5 @@
 /* Tiny Vision Transformers with every norm kind: the gradients of whole models against finite differences in float64,
  * and the rewrites against the unrewritten model. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "rewrite/whole_model.h"
 #include "train/train.h"
-#include "support/trial.h"
 
 enum { BATCH = 3, IMAGE = 8, CLASSES = 5, PROBES = 6 };
 
@@ -81,113 +80,29 @@ static void feed(const dt_program *p, char *slot, void *context)
     put(p, slot, "step", (int64_t[1]){5});
 }
 
-/* --- gradients --- */
+/* --- gradients and rewrites --- */
 
-static double loss_with(trial *t, const dt_param *param, double *values, int64_t at, double value)
-{
-    double kept = values[at];
-    values[at] = value;
-    OK(dt_store_write(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    values[at] = kept;
-    OK(trial_run(t, feed, NULL, false));
-    return trial_loss(t);
-}
-
-/* Fourth order: the error falls with the fourth power of the distance, which may then be large against rounding. */
-static double slope(trial *t, const dt_param *param, double *values, int64_t at)
-{
-    const double h = 2e-4;
-    double x = values[at];
-    double near = loss_with(t, param, values, at, x + h) - loss_with(t, param, values, at, x - h);
-    double far = loss_with(t, param, values, at, x + 2 * h) - loss_with(t, param, values, at, x - 2 * h);
-    return (8 * near - far) / (12 * h);
-}
-
-static void check_param(trial *t, const dt_param *param, const char *kind)
-{
-    double *values = malloc((size_t)param->count * sizeof *values);
-    double *gradient = malloc((size_t)param->count * sizeof *gradient);
-    OK(dt_store_read(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    OK(trial_run(t, feed, NULL, false));
-    OK(dt_store_read(t->store, param, DT_BUFFER_GRADIENT, DT_F64, gradient));
-    double most = 0, worst = 0;
-    for (int64_t i = 0; i < param->count; i++) most = fmax(most, fabs(gradient[i]));
-    int64_t stride = param->count > PROBES ? param->count / PROBES : 1;
-    for (int64_t i = 0; i < param->count; i += stride)
-        worst = fmax(worst, fabs(slope(t, param, values, i) - gradient[i]));
-    OK(dt_store_write(t->store, param, DT_BUFFER_VALUE, DT_F64, values));
-    if (!(worst <= 1e-6 * most)) fail_msg("%s, %s: gradient is off by %g of %g", kind, param->name, worst, most);
-    free(values);
-    free(gradient);
-}
-
-static void check_gradients(const char *kind, const char *pool)
+static void check(const char *kind, const char *pool, void (*holds)(const whole_model *))
 {
     vit v = open_vit(kind, pool);
-    trial t;
-    OK(trial_open(&t, build, &v, &(trial_options){.passes.precision = DT_PRECISION_FP64}));
-    for (int i = 0; i < dt_store_params(t.store); i++) check_param(&t, dt_store_param(t.store, i), kind);
-    trial_close(&t);
+    holds(&(whole_model){kind, build, feed, &v, PROBES});
     close_vit(&v);
 }
 
 static void test_gradients(void **state)
 {
-    for (int i = 0; i < KINDS; i++) check_gradients(kinds[i], "mean");
+    for (int i = 0; i < KINDS; i++) check(kinds[i], "mean", whole_model_check_gradients);
 }
 
 static void test_gradients_class_pooling(void **state)
 {
-    check_gradients("layernorm", "class");
-    check_gradients("dyt", "class");
+    check("layernorm", "class", whole_model_check_gradients);
+    check("dyt", "class", whole_model_check_gradients);
 }
-
-/* --- rewrites --- */
-
-static double *gradients(vit *v, const trial_options *options, size_t *bytes)
-{
-    trial t;
-    OK(trial_open(&t, build, v, options));
-    OK(trial_run(&t, feed, NULL, false));
-    double *out = trial_gradients(&t, bytes);
-    trial_close(&t);
-    return out;
-}
-
-static void compare(const char *kind, const trial_options *a, const trial_options *b, bool same_bits)
-{
-    vit v = open_vit(kind, "mean");
-    size_t bytes, others;
-    double *one = gradients(&v, a, &bytes), *other = gradients(&v, b, &others);
-    assert_int_equal(bytes, others);
-    double error = trial_error(one, other, bytes / sizeof *one);
-    bool differ = same_bits ? memcmp(one, other, bytes) != 0 : !(error <= 1e-11);
-    if (differ) fail_msg("%s: gradients differ by %g", kind, error);
-    free(one);
-    free(other);
-    close_vit(&v);
-}
-
-static const trial_options plain = {.passes = {.precision = DT_PRECISION_FP64,
-                                               .no_fuse = true,
-                                               .no_dead_nodes = true,
-                                               .no_fuse_accumulation = true,
-                                               .no_communicate = true},
-                                    .plan = {.no_in_place = true, .poison = true}};
 
 static void test_rewrites(void **state)
 {
-    const trial_options full = {.passes.precision = DT_PRECISION_FP64, .plan = {.poison = true}};
-    trial_options shuffled = full, cheap = full, block = full;
-    shuffled.plan.shuffle = 99;
-    cheap.passes.recompute = DT_RECOMPUTE_CHEAP;
-    block.passes.recompute = DT_RECOMPUTE_BLOCK;
-    for (int i = 0; i < KINDS; i++) {
-        compare(kinds[i], &plain, &full, false);
-        compare(kinds[i], &full, &shuffled, true);
-        compare(kinds[i], &full, &cheap, true);
-        compare(kinds[i], &full, &block, true);
-    }
+    for (int i = 0; i < KINDS; i++) check(kinds[i], "mean", whole_model_check_rewrites);
 }
 
 /* --- bfloat16: types only, the CPU does not compute in it --- */
