@@ -1,10 +1,9 @@
-/* Text files as they are, each byte a token: every file is a document, in the order of their names, and the last
- * data.held_out of the bytes are the eval split. */
+/* Text files as they are, each byte a token: every file is a document, in the order of their names within a folder, and
+ * the last data.held_out of the bytes are the eval split. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/file.h"
+#include "data/corpus_files.h"
 #include "data/dataset.h"
 #include "data/unpack.h"
 
@@ -45,28 +44,14 @@ static dt_status append_file(text *t, const char *path)
     return append_end(t, path);
 }
 
-static bool is_folder(const char *path)
+/* A file, or those of a folder. */
+static dt_status append_files(text *t, const char *path)
 {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-/* The regular files of a folder, hidden ones not. */
-static dt_status append_folder(text *t, const char *folder)
-{
-    char **names;
-    size_t count;
-    DT_TRY(dt_folder_list(folder, &names, &count));
-    dt_status status = DT_OK;
-    for (size_t i = 0; i < count && !status; i++) {
-        dt_text path = {0};
-        dt_text_add(&path, "%s/%s", folder, names[i]);
-        status = dt_text_status(&path);
-        if (!status && names[i][0] != '.' && !is_folder(path.data)) status = append_file(t, path.data);
-        dt_text_free(&path);
-    }
-    dt_folder_list_free(names, count);
-    if (!status && !t->files) return dt_fail(DT_ERR_DATA, "the folder '%s' holds no files", folder);
+    dt_path_list files = {0};
+    dt_status status = dt_path_list_expand(&files, path);
+    for (int64_t i = 0; i < files.count && !status; i++) status = append_file(t, files.path[i]);
+    dt_path_list_free(&files);
+    if (!status && !t->files) return dt_fail(DT_ERR_DATA, "the folder '%s' holds no files", path);
     return status;
 }
 
@@ -106,7 +91,7 @@ static dt_status add_shard(dt_windows *windows, text *t, const char *path)
 static dt_status open_text(dt_dataset *dataset, const dt_settings *settings, const char *path)
 {
     text t = {0};
-    dt_status status = is_folder(path) ? append_folder(&t, path) : append_file(&t, path);
+    dt_status status = append_files(&t, path);
     if (status) {
         free(t.bytes);
         free(t.ends);
