@@ -5,6 +5,7 @@
 #     run WORD...      runs the program; keeps $code, $out and $err
 #     is NAME          one test: did the command before it succeed?   [ "$code" = 0 ] && has out x
 #                                                                     is 'prints x'
+#     easy_text LINES  prints a text to train on
 # What is known about a failure goes to standard error: standard output is TAP alone.
 set -u
 program=$(realpath "$1")
@@ -20,6 +21,15 @@ run() {
     code=$?
     out=$(cat "$work/.out")
     err=$(cat "$work/.err")
+}
+
+# easy_text LINES: what a tiny language model learns in seconds
+easy_text() {
+    line=0
+    while [ "$line" -lt "$1" ]; do
+        echo "line $line of a text that is easy to learn, for it says the same thing again and again"
+        line=$((line + 1))
+    done
 }
 
 # has out|err TEXT: is it part of what the last run wrote?

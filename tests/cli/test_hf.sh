@@ -3,11 +3,7 @@
 # computes the same from them is shown by scripts/reference/llama_hf.py, and the other way about by the parity suite.
 . "$(dirname "$0")/tap.sh"
 
-i=0
-while [ $i -lt 200 ]; do
-    echo "line $i of a text that is easy to learn, for it says the same thing again and again"
-    i=$((i + 1))
-done >text.txt
+easy_text 200 >text.txt
 cat >text.yaml <<'END'
 device: cpu
 threads: 1

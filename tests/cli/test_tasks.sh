@@ -2,11 +2,7 @@
 # Multiple-choice tasks: what a model that knows a text answers, and what is wrong with a file of questions.
 . "$(dirname "$0")/tap.sh"
 
-i=0
-while [ $i -lt 400 ]; do
-    echo "line $i of a text that is easy to learn, for it says the same thing again and again"
-    i=$((i + 1))
-done >text.txt
+easy_text 400 >text.txt
 cat >text.yaml <<'END'
 device: cpu
 threads: 2
