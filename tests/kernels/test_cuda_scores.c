@@ -17,24 +17,36 @@ typedef struct arrays {
     _Alignas(16) float x[CLASSES];
     _Alignas(16) float target[CLASSES];
     _Alignas(16) float prob[CLASSES];
+    _Alignas(16) int32_t hit;
     _Alignas(16) float weight;
     _Alignas(16) float loss;
+    _Alignas(16) float count;
 } arrays;
 
-static void softmax_xent(arrays *a)
+typedef dt_status (*launcher)(const dt_queue *queue, arrays *on_gpu, void *scratch);
+
+static dt_status softmax_xent(const dt_queue *queue, arrays *a, void *scratch)
+{
+    return dt_kernels_of(DT_CUDA)->softmax_xent(queue, DT_F32, 1, CLASSES, a->x, a->target, &a->weight, a->prob,
+                                                &a->loss, scratch);
+}
+
+static dt_status token_loss(const dt_queue *queue, arrays *a, void *scratch)
+{
+    dt_token_loss_args args = {.rows = 1, .width = CLASSES, .classes = CLASSES, .logits = a->x, .targets = &a->hit,
+                               .dlogits = a->prob, .loss = &a->loss, .count = &a->count, .scratch = scratch};
+    return dt_kernels_of(DT_CUDA)->token_loss(queue, DT_F32, &args);
+}
+
+static void run(launcher launch, arrays *a)
 {
     dt_device *device;
-    arrays *on_gpu;
     void *memory, *scratch;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_OK);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, sizeof *a, &memory), DT_OK);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, ROOM, &scratch), DT_OK);
-    on_gpu = memory;
     assert_int_equal(dt_device_upload(device, DT_STREAM_COMPUTE, memory, a, sizeof *a), DT_OK);
-    assert_int_equal(dt_kernels_of(DT_CUDA)->softmax_xent(dt_device_queue(device, DT_STREAM_COMPUTE), DT_F32, 1,
-                                                          CLASSES, on_gpu->x, on_gpu->target, &on_gpu->weight,
-                                                          on_gpu->prob, &on_gpu->loss, scratch),
-                     DT_OK);
+    assert_int_equal(launch(dt_device_queue(device, DT_STREAM_COMPUTE), memory, scratch), DT_OK);
     assert_int_equal(dt_device_download(device, DT_STREAM_COMPUTE, a, memory, sizeof *a), DT_OK);
     assert_int_equal(dt_device_sync(device, DT_STREAM_COMPUTE), DT_OK);
     dt_device_free(device, DT_MEMORY_ARENA, memory, sizeof *a);
@@ -46,7 +58,7 @@ static void softmax_xent(arrays *a)
 static void scores_far_apart_have_a_loss(void **state)
 {
     arrays a = {.x = {1e32f, 0, -1e32f}, .target = {0, 1, 0}, .prob = {NAN, NAN, NAN}, .weight = 1, .loss = NAN};
-    softmax_xent(&a);
+    run(softmax_xent, &a);
     assert_true(a.prob[0] == 1 && a.prob[1] == 0 && a.prob[2] == 0);
     assert_true(a.loss == 1e32f);
 }
@@ -54,14 +66,33 @@ static void scores_far_apart_have_a_loss(void **state)
 static void a_masked_score_has_no_probability(void **state)
 {
     arrays a = {.x = {0, -INFINITY, 0}, .target = {0.5f, 0, 0.5f}, .prob = {NAN, NAN, NAN}, .weight = 1};
-    softmax_xent(&a);
+    run(softmax_xent, &a);
     assert_true(a.prob[0] == 0.5f && a.prob[1] == 0 && a.prob[2] == 0.5f);
+}
+
+/* Multiplied before they are subtracted, such scores would lose what tells them apart. */
+static void large_scores_keep_their_differences(void **state)
+{
+    arrays a = {.x = {8192, 8193, 8191.5f}, .hit = 0, .prob = {NAN, NAN, NAN}, .loss = NAN, .count = NAN};
+    const double sum = 1 + exp(1) + exp(-0.5);
+    run(token_loss, &a);
+    assert_true(fabs(a.loss - log(sum)) < 1e-6 && a.count == 1);
+    assert_true(fabs(a.prob[0] - (1 / sum - 1)) < 1e-6 && fabs(a.prob[1] - exp(1) / sum) < 1e-6);
+}
+
+static void token_scores_far_apart_have_a_loss(void **state)
+{
+    arrays a = {.x = {1e32f, 0, -1e32f}, .hit = 1, .prob = {NAN, NAN, NAN}, .loss = NAN, .count = NAN};
+    run(token_loss, &a);
+    assert_true(a.loss == 1e32f && a.prob[0] == 1 && a.prob[1] == -1 && a.prob[2] == 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(scores_far_apart_have_a_loss),
-                                       cmocka_unit_test(a_masked_score_has_no_probability)};
+                                       cmocka_unit_test(a_masked_score_has_no_probability),
+                                       cmocka_unit_test(large_scores_keep_their_differences),
+                                       cmocka_unit_test(token_scores_far_apart_have_a_loss)};
     if (dt_backend_check(DT_CUDA, 0)) return printf("1..0 # SKIP %s\n", dt_error_message()) < 0;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

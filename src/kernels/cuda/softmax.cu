@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/team.cuh"
 #include "kernels/cuda/wide.cuh"
 
 namespace {
@@ -30,26 +31,6 @@ template <int TEAM> struct team {
     static __device__ int64_t index() { return (int64_t)blockIdx.x * per_block + threadIdx.x / TEAM; }
     static __device__ int64_t count() { return (int64_t)gridDim.x * per_block; }
 };
-
-template <int TEAM> __device__ __forceinline__ float team_sum(float x, float *room)
-{
-    if constexpr (TEAM == WARP)
-        return warp_sum(x);
-    else
-        return block_sum<TEAM>(x, room);
-}
-
-template <int TEAM> __device__ __forceinline__ float team_max(float x, float *room)
-{
-    x = warp_max(x);
-    if constexpr (TEAM == WARP) return x;
-    if (threadIdx.x % WARP == 0) room[threadIdx.x / WARP] = x;
-    __syncthreads();
-    float top = room[0];
-    for (int warp = 1; warp < TEAM / WARP; warp++) top = fmaxf(top, room[warp]);
-    __syncthreads();
-    return top;
-}
 
 /* What one thread has seen of a row, relative to `top`. It begins at the smallest number, not at minus infinity, so
  * that no difference to it is infinite less infinite. */

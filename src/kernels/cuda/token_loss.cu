@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/team.cuh"
 #include "kernels/cuda/wide.cuh"
 
 namespace {
@@ -32,27 +33,14 @@ template <int TEAM> constexpr int block_threads = TEAM == WARP ? WARP * WARPS_OF
 
 template <int TEAM> __device__ __forceinline__ int lane_of_team(void) { return threadIdx.x % TEAM; }
 
-template <int TEAM> __device__ __forceinline__ float team_sum(float x, float *room)
-{
-    if constexpr (TEAM == WARP) return warp_sum(x);
-    else return block_sum<TEAM>(x, room);
-}
+/* sum(exp(score)) over a row as exp(top) 2^rest, every thread gets it: apart, as scores that are large lose in float32
+ * what tells them apart once they are multiplied. */
+struct row_sum {
+    float top, rest;
+};
 
-template <int TEAM> __device__ __forceinline__ float team_max(float x, float *room)
-{
-    x = warp_max(x);
-    if constexpr (TEAM == WARP) return x;
-    if (threadIdx.x % WARP == 0) room[threadIdx.x / WARP] = x;
-    __syncthreads();
-    float top = room[0];
-    for (int warp = 1; warp < TEAM / WARP; warp++) top = room[warp] > top ? room[warp] : top;
-    __syncthreads();
-    return top;
-}
-
-/* log2 of the sum of 2^(score log2 e) over a row; every thread gets it. */
 template <typename T, int TEAM, int N>
-__device__ __forceinline__ float log2_sum(int64_t classes, const T *x, float *room)
+__device__ __forceinline__ row_sum sum_exponentials(int64_t classes, const T *x, float *room)
 {
     float top = -FLT_MAX, sum = 0;
 #pragma unroll 2
@@ -61,20 +49,20 @@ __device__ __forceinline__ float log2_sum(int64_t classes, const T *x, float *ro
         load_wide(x + j, v);
 #pragma unroll
         for (int e = 0; e < N; e++) {
-            v[e] = j + e < classes ? v[e] * LOG2_E : -INFINITY;
+            if (j + e >= classes) v[e] = -INFINITY;
             most = v[e] > most ? v[e] : most;
         }
-        sum *= fast_exp2(top - most);
+        sum *= fast_exp2((top - most) * LOG2_E);
         top = most;
 #pragma unroll
-        for (int e = 0; e < N; e++) sum += fast_exp2(v[e] - top);
+        for (int e = 0; e < N; e++) sum += fast_exp2((v[e] - top) * LOG2_E);
     }
     const float all = team_max<TEAM>(top, room);
-    return all + log2f(team_sum<TEAM>(sum * fast_exp2(top - all), room));
+    return {all, log2f(team_sum<TEAM>(sum * fast_exp2((top - all) * LOG2_E), room))};
 }
 
 template <typename T, int TEAM, int N>
-__device__ __forceinline__ void write_slopes(int64_t width, int64_t classes, const T *x, T *dx, float total,
+__device__ __forceinline__ void write_slopes(int64_t width, int64_t classes, const T *x, T *dx, row_sum total,
                                              int32_t target)
 {
 #pragma unroll 2
@@ -84,7 +72,7 @@ __device__ __forceinline__ void write_slopes(int64_t width, int64_t classes, con
 #pragma unroll
         for (int e = 0; e < N; e++) {
             const bool counts = target >= 0 && j + e < classes;
-            v[e] = counts ? fast_exp2(fmaf(v[e], LOG2_E, -total)) - (j + e == target ? 1.0f : 0.0f) : 0;
+            v[e] = counts ? fast_exp2(fmaf(v[e] - total.top, LOG2_E, -total.rest)) - (j + e == target ? 1.0f : 0.0f) : 0;
         }
         store_wide(dx + j, v);
     }
@@ -101,12 +89,12 @@ __global__ void __launch_bounds__(block_threads<TEAM>, RESIDENT) lose(const prob
     for (int64_t row = piece * p.split.size; row < end; row++) {
         const T *x = p.logits + row * p.width;
         const int32_t target = p.targets[row];
-        float total = 0;
+        row_sum total = {};
         if (target >= 0) {
             const float hit = widen(x[target]);
             __syncwarp(); /* with the barriers of a larger team: all have read it before one overwrites it */
-            total = log2_sum<T, TEAM, N>(p.classes, x, room);
-            loss += (double)(total / LOG2_E) - (double)hit;
+            total = sum_exponentials<T, TEAM, N>(p.classes, x, room);
+            loss += (double)(total.rest / LOG2_E) + ((double)total.top - (double)hit);
             count++;
         }
         if (p.dlogits) write_slopes<T, TEAM, N>(p.width, p.classes, x, p.dlogits + row * p.width, total, target);
