@@ -72,7 +72,8 @@ __device__ __forceinline__ void write_slopes(int64_t width, int64_t classes, con
 #pragma unroll
         for (int e = 0; e < N; e++) {
             const bool counts = target >= 0 && j + e < classes;
-            v[e] = counts ? fast_exp2(fmaf(v[e] - total.top, LOG2_E, -total.rest)) - (j + e == target ? 1.0f : 0.0f) : 0;
+            const float hit = j + e == target ? 1.0f : 0.0f;
+            v[e] = counts ? fast_exp2(fmaf(v[e] - total.top, LOG2_E, -total.rest)) - hit : 0;
         }
         store_wide(dx + j, v);
     }
