@@ -202,14 +202,12 @@ __device__ __forceinline__ int dq_maker(int warps, int warp)
     return warp % 4 ? warp / 4 * 3 + warp % 4 - 1 : -1;
 }
 
-template <int DP, bool CAUSAL>
-__global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention_problem<bf16> p)
+/* The whole head into shared memory, in the background: k and v first, then, in a group of their own, the pairs. */
+template <int DP>
+__device__ __forceinline__ void fetch_head(bf16 *k, bf16 *v, bf16 *pairs, const attention_problem<bf16> &p,
+                                           const attention_head<bf16> &h, int rows, int threads)
 {
-    constexpr int LD = DP + ATTENTION_PAD, PAIR = PAIR_LD<DP>;
-    extern __shared__ uint4 memory[];
-    const int threads = blockDim.x, warps = threads / 32, warp = threadIdx.x / 32, rows = 16 * warps;
-    bf16 *k = reinterpret_cast<bf16 *>(memory), *pairs = k + rows * LD, *ds = pairs + rows * PAIR, *v = ds;
-    const attention_head<bf16> h = find_head(p, blockIdx.x);
+    constexpr int PAIR = PAIR_LD<DP>;
     fetch_rows<DP>(k, h.k, h.wide, 0, rows, p.tokens, p.size, threadIdx.x, threads);
     fetch_rows<DP>(v, h.v, h.wide, 0, rows, p.tokens, p.size, threadIdx.x, threads);
     close_copies();
@@ -220,6 +218,17 @@ __global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention
         copy_float_later(&row_sums<DP>(pairs + threadIdx.x * PAIR)->x, wanted ? h.lse + threadIdx.x : h.lse, wanted);
     }
     close_copies();
+}
+
+template <int DP, bool CAUSAL>
+__global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention_problem<bf16> p)
+{
+    constexpr int LD = DP + ATTENTION_PAD, PAIR = PAIR_LD<DP>;
+    extern __shared__ uint4 memory[];
+    const int threads = blockDim.x, warps = threads / 32, warp = threadIdx.x / 32, rows = 16 * warps;
+    bf16 *k = reinterpret_cast<bf16 *>(memory), *pairs = k + rows * LD, *ds = pairs + rows * PAIR, *v = ds;
+    const attention_head<bf16> h = find_head(p, blockIdx.x);
+    fetch_head<DP>(k, v, pairs, p, h, rows, threads);
     make_delta<DP>(pairs, h, 16 * warp, p.tokens, p.size);
 
     key_rows<DP> w;
@@ -274,6 +283,23 @@ template <int DP> struct shape {
     static constexpr size_t SHARED = (2 * OWN + 4 * OTHER) * LD * sizeof(bf16);
 };
 
+/* A tile of queries from number `begin` on, with their sums, in the background. */
+template <int DP>
+__device__ __forceinline__ void fetch_queries(bf16 *to, const attention_problem<bf16> &p,
+                                              const attention_head<bf16> &h, int begin)
+{
+    constexpr int OTHER = shape<DP>::OTHER, THREADS = shape<DP>::THREADS, PAIR = PAIR_LD<DP>;
+    const int thread = opaque(threadIdx.x), row = begin + thread;
+    fetch_rows<DP, PAIR>(to, h.q, h.wide, begin, OTHER, p.tokens, p.size, thread, THREADS);
+    fetch_rows<DP, PAIR>(to + DP, h.dout, h.narrow, begin, OTHER, p.tokens, p.size, thread, THREADS);
+    if (thread < OTHER) {
+        float2 *sums = row_sums<DP>(to + thread * PAIR);
+        copy_float_later(&sums->x, h.lse + (row < p.tokens ? row : 0), row < p.tokens);
+        copy_float_later(&sums->y, h.delta + (row < p.tokens ? row : 0), row < p.tokens);
+    }
+    close_copies();
+}
+
 template <int DP, bool CAUSAL>
 __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_tile(const attention_problem<bf16> p)
 {
@@ -284,21 +310,9 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_t
     const int tiles = (p.tokens + OWN - 1) / OWN, first = blockIdx.x % tiles * OWN, warp = threadIdx.x / 32;
     attention_head<bf16> h = find_kv_head(p, blockIdx.x / tiles);
     const int from = CAUSAL ? first / OTHER * OTHER : 0, heads = p.heads / p.kv_heads;
-    auto fetch = [&](int begin, int buffer) {
-        const int thread = opaque(threadIdx.x), row = begin + thread;
-        bf16 *to = pairs + buffer * OTHER * PAIR;
-        fetch_rows<DP, PAIR>(to, h.q, h.wide, begin, OTHER, p.tokens, p.size, thread, THREADS);
-        fetch_rows<DP, PAIR>(to + DP, h.dout, h.narrow, begin, OTHER, p.tokens, p.size, thread, THREADS);
-        if (thread < OTHER) {
-            float2 *sums = row_sums<DP>(to + thread * PAIR);
-            copy_float_later(&sums->x, h.lse + (row < p.tokens ? row : 0), row < p.tokens);
-            copy_float_later(&sums->y, h.delta + (row < p.tokens ? row : 0), row < p.tokens);
-        }
-        close_copies();
-    };
     fetch_rows<DP>(k, h.k, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
     fetch_rows<DP>(v, h.v, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
-    fetch(from, 0);
+    fetch_queries<DP>(pairs, p, h, from);
     key_rows<DP> w;
     const float per_score = p.scale * LOG2_E;
     int begin = from, head = 0, buffer = 0;
@@ -317,7 +331,7 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_t
             h.q += p.size, h.dout += p.size, h.lse += p.tokens, h.delta += p.tokens;
         }
         buffer ^= 1;
-        if (next < p.tokens) fetch(next, buffer);
+        if (next < p.tokens) fetch_queries<DP>(pairs + buffer * OTHER * PAIR, p, h, next);
         if (!loaded) load_keys<DP>(w, k + 16 * warp * LD, v + 16 * warp * LD, first + 16 * warp);
         for (int at = 0; w.first < p.tokens && at < OTHER && begin + at < p.tokens; at += 16) {
             if (CAUSAL && begin + at < w.first) continue;
