@@ -26,11 +26,12 @@ enum { /* what a case has: op_case.with */
 };
 
 typedef struct op_case op_case;
+/* Returns the tensor to examine. If it needs a gradient, the case is differentiated. */
+typedef dt_tensor *op_case_builder(dt_graph *, const op_case *, const dt_segment_span *spans);
 struct op_case {
     const dt_op *op; /* what the case is about */
     const char *name;
-    /* Returns the tensor to examine. If it needs a gradient, the case is differentiated. */
-    dt_tensor *(*build)(dt_graph *, const op_case *, const dt_segment_span *spans);
+    op_case_builder *build;
     double (*expected)(const op_case *, int64_t i); /* element i of that tensor, computed naively; NULL: not known */
     int64_t dim[4];
     unsigned with;

@@ -3,7 +3,7 @@
 
 #include "ops/cases.h"
 
-/* The tensor that cases.c calls value(): half a parameter. */
+/* The tensor that builders.c calls value(): half a parameter. */
 static double half(const char *name, int64_t i) { return 0.5 * case_value(name, i); }
 
 static double optional(const op_case *c, unsigned with, const char *name, int64_t i, double otherwise)
