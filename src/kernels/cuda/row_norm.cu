@@ -37,21 +37,22 @@ template <int TEAM> __device__ __forceinline__ float row_sum(float x, float *roo
         return team_sum<TEAM>(x);
 }
 
-template <typename T, typename S, int TEAM, int K>
-__global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_job<T, S> p)
-{
-    constexpr int V = pack<S>::size, TEAMS = block_of<TEAM>::threads / TEAM;
-    __shared__ float room[32];
-    const int lane = (int)threadIdx.x % TEAM;
-    const int64_t row = (int64_t)blockIdx.x * TEAMS + (int)threadIdx.x / TEAM;
-    /* past the last row there is nothing to load or store, but the warp's sums to take part in */
-    const int packs = row < p.rows ? (int)(p.channels / V) : 0;
-    const int64_t start = row * p.channels;
+/* What one thread of a team holds of a row: the packs lane, lane + TEAM ... */
+template <typename T, typename S, int TEAM, int K> struct held_row {
+    static constexpr int V = pack<S>::size;
+    int lane, packs; /* packs: of the whole row; 0: there is no row, but the warp's sums to take part in */
+    int64_t start;
     run<S, V> x[K];
+
+    __device__ __forceinline__ void load(const S *from)
+    {
 #pragma unroll
-    for (int k = 0; k < K; k++)
-        if (lane + k * TEAM < packs) x[k] = load_run<V>(p.x + start + (lane + k * TEAM) * V);
-    if (p.residual) {
+        for (int k = 0; k < K; k++)
+            if (lane + k * TEAM < packs) x[k] = load_run<V>(from + start + (lane + k * TEAM) * V);
+    }
+
+    __device__ __forceinline__ void add_residual(const norm_job<T, S> &p)
+    {
         run<T, V> other[K];
 #pragma unroll
         for (int k = 0; k < K; k++)
@@ -63,40 +64,60 @@ __global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_j
                 store_run(p.sum + start + (lane + k * TEAM) * V, x[k]);
             }
     }
-    float mean = 0, spread = 0;
-    if (p.center) {
+
+    /* This thread's share of the sum of f(total, x). */
+    template <typename F> __device__ __forceinline__ float sum(F f) const
+    {
+        float total = 0;
 #pragma unroll
         for (int k = 0; k < K; k++)
             if (lane + k * TEAM < packs) {
                 float wide[V];
                 widen_run(x[k], wide);
 #pragma unroll
-                for (int i = 0; i < V; i++) mean += wide[i];
+                for (int i = 0; i < V; i++) total = f(total, wide[i]);
             }
-        mean = row_sum<TEAM>(mean, room) / (float)p.channels;
+        return total;
     }
+
+    __device__ __forceinline__ void store_result(const norm_job<T, S> &p, float mean, float rstd) const
+    {
 #pragma unroll
-    for (int k = 0; k < K; k++)
-        if (lane + k * TEAM < packs) {
-            float wide[V];
-            widen_run(x[k], wide);
+        for (int k = 0; k < K; k++)
+            if (lane + k * TEAM < packs) {
+                const int column = (lane + k * TEAM) * V;
+                float wide[V], gamma[V], beta[V];
+                widen_run(x[k], wide);
+                load_factors(gamma, p.gamma, column, 1);
+                load_factors(beta, p.beta, column, 0);
 #pragma unroll
-            for (int i = 0; i < V; i++) spread = fmaf(wide[i] - mean, wide[i] - mean, spread);
-        }
+                for (int i = 0; i < V; i++) wide[i] = fmaf((wide[i] - mean) * rstd, gamma[i], beta[i]);
+                store_run(p.y + start + column, narrow_run<T>(wide));
+            }
+    }
+};
+
+template <typename T, typename S, int TEAM, int K>
+__global__ void __launch_bounds__(block_of<TEAM>::threads) row_norm(const norm_job<T, S> p)
+{
+    constexpr int TEAMS = block_of<TEAM>::threads / TEAM;
+    __shared__ float room[32];
+    const int64_t row = (int64_t)blockIdx.x * TEAMS + (int)threadIdx.x / TEAM;
+    held_row<T, S, TEAM, K> held;
+    held.lane = (int)threadIdx.x % TEAM;
+    held.packs = row < p.rows ? (int)(p.channels / held.V) : 0;
+    held.start = row * p.channels;
+    held.load(p.x);
+    if (p.residual) held.add_residual(p);
+    float mean = 0;
+    if (p.center) {
+        const float total = held.sum([](float total, float x) { return total + x; });
+        mean = row_sum<TEAM>(total, room) / (float)p.channels;
+    }
+    const float spread = held.sum([=](float total, float x) { return fmaf(x - mean, x - mean, total); });
     const float rstd = 1 / sqrtf(row_sum<TEAM>(spread, room) / (float)p.channels + p.epsilon);
-#pragma unroll
-    for (int k = 0; k < K; k++)
-        if (lane + k * TEAM < packs) {
-            const int column = (lane + k * TEAM) * V;
-            float wide[V], gamma[V], beta[V];
-            widen_run(x[k], wide);
-            load_factors(gamma, p.gamma, column, 1);
-            load_factors(beta, p.beta, column, 0);
-#pragma unroll
-            for (int i = 0; i < V; i++) wide[i] = fmaf((wide[i] - mean) * rstd, gamma[i], beta[i]);
-            store_run(p.y + start + column, narrow_run<T>(wide));
-        }
-    if (lane == 0 && packs) {
+    held.store_result(p, mean, rstd);
+    if (held.lane == 0 && held.packs) {
         if (p.center) p.mean[row] = mean;
         p.rstd[row] = rstd;
     }

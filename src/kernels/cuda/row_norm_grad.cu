@@ -146,6 +146,61 @@ __device__ __forceinline__ void store_team_sums(const float (&sum)[K][V], int la
     }
 }
 
+/* The row that a team is at. */
+struct row_at {
+    int64_t row;
+    int stage, packs; /* where it lies in the ring; packs: 0 past the last row */
+    float mean, rstd;
+};
+
+/* Adds a row to a thread's dgamma and dbeta: its share of the sums of g and of g h. */
+template <typename T, typename S, int K, bool DSUM, int V>
+__device__ __forceinline__ float2 add_row(const norm_grad_job<T, S> &p, const row_ring<T, S, K, DSUM> &ring,
+                                          const row_factors<V, K> &factors, const row_at &now, float (&dgamma)[K][V],
+                                          float (&dbeta)[K][V])
+{
+    float g_sum = 0, gh_sum = 0;
+#pragma unroll
+    for (int k = 0; k < K; k++)
+        if (ring.lane + k * ring.width < now.packs) {
+            float x[V], dy[V], gamma[V];
+            ring.template take<S>(now.stage, 0, k, x), ring.template take<T>(now.stage, 1, k, dy);
+            factors.get(gamma, p.gamma, k, (ring.lane + k * ring.width) * V);
+#pragma unroll
+            for (int i = 0; i < V; i++) {
+                const float h = (x[i] - now.mean) * now.rstd, g = dy[i] * gamma[i];
+                dgamma[k][i] = fmaf(dy[i], h, dgamma[k][i]);
+                dbeta[k][i] += dy[i];
+                g_sum += g;
+                gh_sum = fmaf(g, h, gh_sum);
+            }
+        }
+    return make_float2(g_sum, gh_sum);
+}
+
+/* dx of a row from the means of g and of g h. */
+template <typename T, typename S, int K, bool DSUM, int V>
+__device__ __forceinline__ void make_dx(const norm_grad_job<T, S> &p, const row_ring<T, S, K, DSUM> &ring,
+                                        const row_factors<V, K> &factors, const row_at &now, float mean_g,
+                                        float mean_gh)
+{
+#pragma unroll
+    for (int k = 0; k < K; k++)
+        if (ring.lane + k * ring.width < now.packs) {
+            float x[V], dy[V], gamma[V], more[V] = {};
+            ring.template take<S>(now.stage, 0, k, x), ring.template take<T>(now.stage, 1, k, dy);
+            if (DSUM) ring.template take<S>(now.stage, ring.ARRAYS - 1, k, more);
+            factors.get(gamma, p.gamma, k, (ring.lane + k * ring.width) * V);
+#pragma unroll
+            for (int i = 0; i < V; i++) {
+                const float h = (x[i] - now.mean) * now.rstd, g = dy[i] * gamma[i];
+                const float d = now.rstd * (g - mean_g - h * mean_gh);
+                x[i] = DSUM ? more[i] + d : d;
+            }
+            store_dx(p, now.row * p.channels + (ring.lane + k * ring.width) * V, x);
+        }
+}
+
 /* dx may be dy (of its type) or dsum: a row belongs to one team, whose threads have copied their packs of it before
  * they write them. */
 template <typename T, typename S, int TEAM, int K, bool DSUM>
@@ -172,45 +227,13 @@ __global__ void __launch_bounds__(TEAM == WHOLE_BLOCK ? LONGEST_TEAM : SHARED_BL
     int stage = 0, parity = 0;
     /* teams of a block go through the loop equally often, since its sums are of whole warps or blocks */
     for (int64_t first = row - team; first < p.rows; first += step, row += step) {
-        const float mean = next_mean, rstd = next_rstd;
-        const int present = row < p.rows ? packs : 0;
+        const row_at now = {row, stage, row < p.rows ? packs : 0, next_mean, next_rstd};
         ring.request(p, row + (STAGES - 1) * step, (stage + STAGES - 1) % STAGES);
         if (row + step < p.rows) next_mean = p.center ? p.mean[row + step] : 0, next_rstd = p.rstd[row + step];
         __pipeline_wait_prior(STAGES - 1);
-        float g_sum = 0, gh_sum = 0;
-#pragma unroll
-        for (int k = 0; k < K; k++)
-            if (lane + k * width < present) {
-                float x[V], dy[V], gamma[V];
-                ring.template take<S>(stage, 0, k, x), ring.template take<T>(stage, 1, k, dy);
-                factors.get(gamma, p.gamma, k, (lane + k * width) * V);
-#pragma unroll
-                for (int i = 0; i < V; i++) {
-                    const float h = (x[i] - mean) * rstd, g = dy[i] * gamma[i];
-                    dgamma[k][i] = fmaf(dy[i], h, dgamma[k][i]);
-                    dbeta[k][i] += dy[i];
-                    g_sum += g;
-                    gh_sum = fmaf(g, h, gh_sum);
-                }
-            }
-        const float2 sums = row_sums<TEAM>(g_sum, gh_sum, room[parity]);
-        const float mean_g = p.center ? sums.x * share : 0, mean_gh = sums.y * share;
-        if (p.dx)
-#pragma unroll
-            for (int k = 0; k < K; k++)
-                if (lane + k * width < present) {
-                    float x[V], dy[V], gamma[V], more[V] = {};
-                    ring.template take<S>(stage, 0, k, x), ring.template take<T>(stage, 1, k, dy);
-                    if (DSUM) ring.template take<S>(stage, ring_type::ARRAYS - 1, k, more);
-                    factors.get(gamma, p.gamma, k, (lane + k * width) * V);
-#pragma unroll
-                    for (int i = 0; i < V; i++) {
-                        const float h = (x[i] - mean) * rstd, g = dy[i] * gamma[i];
-                        const float d = rstd * (g - mean_g - h * mean_gh);
-                        x[i] = DSUM ? more[i] + d : d;
-                    }
-                    store_dx(p, row * p.channels + (lane + k * width) * V, x);
-                }
+        const float2 own = add_row(p, ring, factors, now, dgamma, dbeta);
+        const float2 sums = row_sums<TEAM>(own.x, own.y, room[parity]);
+        if (p.dx) make_dx(p, ring, factors, now, p.center ? sums.x * share : 0, sums.y * share);
         stage = stage + 1 < STAGES ? stage + 1 : 0;
         parity ^= 1;
     }
