@@ -42,17 +42,13 @@ static dt_status export_folder(const dt_loaded *loaded, const char *to)
     return DT_OK;
 }
 
-/* Nothing is computed, so the device is the one that every machine has, whatever the run was set to. */
 static dt_status export_weights(const dt_arguments *args)
 {
-    const char *to = args->words[1], *on_cpu = "device=cpu";
-    dt_arguments with_device = *args;
-    with_device.settings = &on_cpu;
-    with_device.setting_count = 1;
+    const char *to = args->words[1];
     dt_loaded loaded;
     if (!*to) return dt_fail(DT_ERR_USAGE, "OUT is empty: it names what to write");
     if (dt_file_exists(to)) return dt_fail(DT_ERR_USAGE, "'%s' exists: remove it or choose another name", to);
-    DT_TRY(dt_loaded_open_weights(&with_device, &loaded));
+    DT_TRY(dt_loaded_open_weights(args, &loaded));
     dt_status status = dt_form_is_hf(args) ? export_folder(&loaded, to) : export_file(&loaded, to);
     dt_loaded_close(&loaded);
     return status;

@@ -105,6 +105,7 @@ static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log 
 {
     bool absent = plans_absent_gpu(s, settings);
     if (absent) s->backend = DT_CUDA;
+    else if (s->options.weights_only) s->backend = DT_CPU;
     else DT_TRY(dt_device_choose(settings, log, &s->backend));
     int threads = (int)dt_setting_int(settings, "threads");
     dt_status status = dt_device_open(absent ? DT_CPU : s->backend, 0, threads, &s->device);

@@ -17,7 +17,8 @@ typedef struct dt_session_options {
     bool plan_only;   /* no device memory: programs are planned, not bound */
     bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
-    bool weights_only; /* with eval_only: memory for the weights alone, to be read and written; nothing can be run */
+    bool weights_only; /* with eval_only: memory for the weights alone, to be read and written, on the CPU whatever the
+                          settings say; nothing can be run */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
     int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
                           eval; 0: not */

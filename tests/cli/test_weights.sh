@@ -81,6 +81,13 @@ is 'imported weights are nothing to resume: init.from is for them'
 run import weights.safetensors tiny.yaml narrow precision.mode=bf16 train.micro_batch=7 data.batch=13
 [ "$code" = 0 ] && [ -z "$err" ]
 is 'import says nothing of computing or of passes, of which it makes none'
+for mode in fp32 tf32 bf16; do
+    CUDA_VISIBLE_DEVICES='' run import weights.safetensors tiny.yaml for-$mode device=cuda precision.mode=$mode
+    [ "$code" = 0 ] && [ -z "$err" ] && CUDA_VISIBLE_DEVICES='' run inspect for-$mode/checkpoints/step-00000000 &&
+        [ "$code" = 0 ] && CUDA_VISIBLE_DEVICES='' run export for-$mode $mode.safetensors && [ "$code" = 0 ] &&
+        run inspect $mode.safetensors && sed 1,2d .out | cmp -s - first.txt
+    is "import, inspect and export of a run for a GPU in $mode need none"
+done
 run import weights.safetensors tiny.yaml imported
 [ "$code" = 2 ] && has err "'imported' exists"
 is 'import does not overwrite'
