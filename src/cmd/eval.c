@@ -9,6 +9,7 @@
 #include "cmd/loaded.h"
 #include "cmd/table.h"
 #include "cmd/tasks.h"
+#include "train/inactive.h"
 
 static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
 {
@@ -45,6 +46,7 @@ static dt_status evaluate_loaded(const dt_loaded *loaded, bool as_json)
 {
     dt_eval_report report;
     DT_TRY(dt_evaluate(loaded->session, loaded->settings, loaded->log, &report));
+    dt_inactive_log(loaded->settings, &(dt_inactive_options){.words_only = true}, "evaluation", loaded->log);
     report.step = loaded->progress.step;
     report.set = loaded->averaged ? "ema" : "eval";
     if (as_json) return print_json(loaded, &report);
@@ -81,8 +83,8 @@ const dt_command dt_command_eval = {
     .summary = "evaluate a checkpoint",
     .help = "Evaluates a checkpoint, or the newest valid one of a run, on the evaluation split of its own settings;\n"
             "path=value words change them, data.path=... or eval.batch=... say.\n"
-            "With --tasks, FILES are JSON lines with a text 'context', texts 'choices' and 'answer', the number of the\n"
-            "right one from 0 on; the choice likeliest behind the context is the model's (docs/text.md).",
+            "With --tasks, FILES are JSON lines with a text 'context', texts 'choices' and 'answer', the number of\n"
+            "the right one from 0 on; the choice likeliest behind the context is the model's (docs/text.md).",
     .options = options,
     .settings = true,
     .least_words = 1,

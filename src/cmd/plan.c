@@ -6,9 +6,12 @@
 #include "cmd/command.h"
 #include "cmd/place.h"
 #include "cmd/table.h"
+#include "train/inactive.h"
 #include "train/train.h"
 
 static const char *const programs[] = {"pass", "update", "eval", "eval_ema", NULL};
+/* Of other settings, a plan reads some and the run that it is of more. */
+static const char *const planned_sections[] = {"model", "norm", "precision", "cuda", NULL};
 enum { LARGEST = 6, MOST_TENSORS = 1024 };
 
 static void print_bytes(const char *label, int64_t bytes)
@@ -197,6 +200,7 @@ static dt_status plan(const dt_arguments *args)
         goto done;
     }
     DT_TRY_GOTO(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session), done);
+    dt_inactive_log(settings, &(dt_inactive_options){.sections = planned_sections}, "run", log);
     if (graph) status = print_graph(session, graph);
     else status = print_plan(session, settings);
 done:

@@ -103,17 +103,29 @@ static void print_inactive(const dt_entry *entry, dt_place place, const char *na
     else dt_text_add(out, "%s\n", dt_place_quote(source, place.source));
 }
 
-size_t dt_settings_inactive(const dt_settings *settings, dt_text *out)
+static bool in_sections(const char *path, const char *const *sections)
+{
+    if (!sections) return true;
+    for (; *sections; sections++) {
+        size_t length = strlen(*sections);
+        if (!strncmp(path, *sections, length) && path[length] == '.') return true;
+    }
+    return false;
+}
+
+size_t dt_settings_inactive(const dt_settings *settings, const dt_inactive_options *options, dt_text *out)
 {
     size_t count = 0;
     for (size_t i = 0; i < settings->count; i++) {
         const dt_entry *entry = &settings->entries[i];
-        if (entry->own.origin == DT_FROM_USER && !entry->read && !repeats_default(entry)) {
+        if (!in_sections(entry->row->path, options->sections)) continue;
+        bool asked = !options->words_only || !entry->own.place.line;
+        if (asked && entry->own.origin == DT_FROM_USER && !entry->read && !repeats_default(entry)) {
             print_inactive(entry, entry->own.place, NULL, out);
             count++;
         }
         for (const dt_named_value *named = entry->names; named; named = named->next) {
-            if (named->read) continue;
+            if (named->read || (options->words_only && named->value.place.line)) continue;
             print_inactive(entry, named->value.place, named->name, out);
             count++;
         }

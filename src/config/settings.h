@@ -100,9 +100,13 @@ DT_MUST_USE DT_PRINTF(3, 4) dt_status dt_setting_fail(const dt_settings *, const
 
 /* The resolved settings as YAML that loads to the same settings (every row that has a value, no `base:`). */
 void dt_settings_print(const dt_settings *, dt_text *out);
+typedef struct dt_inactive_options {
+    const char *const *sections; /* only these, "model" say, ended by NULL; NULL: all */
+    bool words_only;             /* only what is from the command line */
+} dt_inactive_options;
 /* What the user set and nothing has read, one a line ("file:line:column: path", "command line: path=value"); returns
  * how many. Where a file repeats a row's default, that is not listed: resolved settings have all defaults. */
-size_t dt_settings_inactive(const dt_settings *, dt_text *out);
+size_t dt_settings_inactive(const dt_settings *, const dt_inactive_options *, dt_text *out);
 /* All rows grouped by section: path, type, range, default, help. For --help. */
 void dt_settings_help(const dt_setting_table *tables, size_t table_count, dt_text *out);
 

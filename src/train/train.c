@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/inactive.h"
 #include "train/trainer.h"
 
 /* --- opening --- */
@@ -26,15 +27,6 @@ static dt_status open_folder(dt_trainer *t)
 {
     if (t->options->dry_run) return DT_OK;
     return dt_run_folder_open(t->settings, t->options->resume, t->log, &t->folder);
-}
-
-static void log_inactive(const dt_trainer *t)
-{
-    dt_text text = {0};
-    dt_settings_inactive(t->settings, &text);
-    for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1)
-        dt_log_info(t->log, "%.*s is inactive: nothing in this run reads it", (int)(end - line), line);
-    dt_text_free(&text);
 }
 
 static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
@@ -107,7 +99,7 @@ static bool needs_first_checkpoint(const dt_trainer *t)
 static dt_status run(dt_trainer *t)
 {
     double begin = dt_clock();
-    log_inactive(t);
+    dt_inactive_log(t->settings, &(dt_inactive_options){0}, "run", t->log);
     DT_TRY(open_report(t));
     DT_TRY(open_saver(t));
     if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
@@ -134,7 +126,7 @@ static dt_status train(dt_trainer *t)
     DT_TRY(dt_trainer_seek(t, t->progress.samples));
     if (!t->options->dry_run) return run(t);
     DT_TRY(dt_trainer_dry_run(t));
-    log_inactive(t);
+    dt_inactive_log(t->settings, &(dt_inactive_options){0}, "run", t->log);
     return DT_OK;
 }
 

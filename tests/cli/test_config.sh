@@ -23,6 +23,9 @@ is 'a resolved config has no inactive settings'
 run tiny.yaml --dry-run norm.kind.attention=layernorm norm.alpha0.attention=3 norm.alpha0.ffn=2
 [ "$code" = 0 ] && has err 'norm.alpha0.attention=3 is inactive' && ! has err 'alpha0.ffn'
 is 'a setting of a site that nothing reads is listed as inactive'
+run plan tiny.yaml norm.kind.attention=layernorm norm.alpha0.attention=3 optim.momentum=0.5 train.skip_limit=7
+[ "$code" = 0 ] && has err 'norm.alpha0.attention=3 is inactive' && [ "$(echo "$err" | grep -c inactive)" = 1 ]
+is 'plan lists what the model does not read, and nothing of what only a run does'
 run plan tiny.yaml data.batch=127 train.micro_batch=126
 [ "$code" = 0 ] && has err 'takes 127 passes of 1; data.batch=126 would take 2 of 63'
 is 'a batch that train.micro_batch cuts to pieces is warned of'

@@ -26,6 +26,9 @@ is 'eval on the CPU of a run in bfloat16 computes in float32'
 run eval runs/tiny eval.batch=7 --json
 [ "$code" = 0 ] && has out '"samples":40'
 is 'eval with another batch sees every sample once'
+run eval runs/tiny norm.epsilon=1e-3 eval.batch=9 model.depth=2
+[ "$code" = 0 ] && has err 'norm.epsilon=1e-3 is inactive' && [ "$(echo "$err" | grep -c inactive)" = 1 ]
+is 'eval lists which of its words nothing reads'
 run eval runs/tiny --print-config
 [ "$code" = 0 ] && has out 'width: 16'
 is 'eval --print-config'

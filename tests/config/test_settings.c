@@ -143,7 +143,7 @@ static void of_a_pair_the_later_counts(void **state)
     assert_pair("eval: {every_steps: 5}", "eval.every_epochs=null", 5, 0);
     dt_settings *s = parse("eval: {every_steps: 5}", (const char *[]){"eval.every_epochs=3"}, 1);
     dt_text out = {0};
-    assert_int_equal(dt_settings_inactive(s, &out), 1); /* what was replaced is not listed */
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){0}, &out), 1); /* what was replaced is not listed */
     assert_string_equal(out.data, "command line: eval.every_epochs=3\n");
     dt_text_free(&out);
     dt_settings_free(s);
@@ -176,9 +176,25 @@ static void unread_settings_are_listed(void **state)
     dt_text out = {0};
     assert_int_equal(dt_setting_int(s, "seed"), 7);
     assert_true(dt_setting_has(s, "train.steps"));
-    assert_int_equal(dt_settings_inactive(s, &out), 4);
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){0}, &out), 4);
     assert_string_equal(out.data, "a.yaml:2:13: run.name\na.yaml:4:10: train.steps\n"
                                   "command line: norm.alpha0.ffn=0.2\ncommand line: optim.lr=3\n");
+    dt_text_free(&out);
+    dt_settings_free(s);
+}
+
+static void of_unread_settings_some_are_asked_for(void **state)
+{
+    const char *const words[] = {"optim.lr=3", "norm.alpha0.ffn=0.2"};
+    const char *const sections[] = {"run", "norm", NULL};
+    dt_settings *s = parse("run: {name: x}\nnorm:\n  alpha0: {final: 3}\n", words, 2);
+    dt_text out = {0};
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){.words_only = true}, &out), 2);
+    assert_string_equal(out.data, "command line: norm.alpha0.ffn=0.2\ncommand line: optim.lr=3\n");
+    out.length = 0;
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){.sections = sections}, &out), 3);
+    assert_string_equal(out.data, "a.yaml:1:13: run.name\na.yaml:3:19: norm.alpha0.final\n"
+                                  "command line: norm.alpha0.ffn=0.2\n");
     dt_text_free(&out);
     dt_settings_free(s);
 }
@@ -191,7 +207,7 @@ static void names_are_read_one_by_one(void **state)
     dt_text out = {0};
     dt_setting_choice_for(s, "norm.kind", "ffn"); /* of the word for all */
     assert_real(dt_setting_real_for(s, "norm.alpha0", "attention"), 0.4);
-    assert_int_equal(dt_settings_inactive(s, &out), 3);
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){0}, &out), 3);
     assert_string_equal(out.data, "a.yaml:3:21: norm.alpha0\na.yaml:3:29: norm.alpha0.ffn\n"
                                   "command line: norm.alpha0.final=0.3\n");
     dt_text_free(&out);
@@ -203,7 +219,7 @@ static void repeated_defaults_are_not_inactive(void **state)
     const char *const words[] = {"optim.lr=1e-3"};
     dt_settings *s = parse("optim: {betas: [0.9, 0.999]}\nrun: {dir: runs}\nnorm: {learn_alpha: false}\n", words, 1);
     dt_text out = {0};
-    assert_int_equal(dt_settings_inactive(s, &out), 2);
+    assert_int_equal(dt_settings_inactive(s, &(dt_inactive_options){0}, &out), 2);
     assert_string_equal(out.data, "a.yaml:3:21: norm.learn_alpha\ncommand line: optim.lr=1e-3\n");
     dt_text_free(&out);
     dt_settings_free(s);
@@ -379,6 +395,7 @@ int main(void)
         cmocka_unit_test(of_a_pair_the_later_counts),
         cmocka_unit_test(derived_values_fill_gaps_only),
         cmocka_unit_test(unread_settings_are_listed),
+        cmocka_unit_test(of_unread_settings_some_are_asked_for),
         cmocka_unit_test(names_are_read_one_by_one),
         cmocka_unit_test(repeated_defaults_are_not_inactive),
         cmocka_unit_test(printing_gives_every_value),

@@ -243,7 +243,7 @@ static void unread_settings_are_inactive(void **state)
     dt_text text = {0};
     const char *const *rms = WORDS(SMALL, "norm.kind=rmsnorm", "norm.alpha0=1", "norm.bias=false", "norm.epsilon=0.1");
     built b = build(rms, &fashion, false);
-    assert_int_equal(dt_settings_inactive(b.settings, &text), 2);
+    assert_int_equal(dt_settings_inactive(b.settings, &(dt_inactive_options){0}, &text), 2);
     assert_non_null(strstr(text.data, "norm.alpha0"));
     assert_non_null(strstr(text.data, "norm.bias"));
     dt_text_free(&text);
@@ -254,7 +254,7 @@ static size_t inactive(const char *const *words)
 {
     dt_text text = {0};
     built b = build(words, &fashion, false);
-    size_t count = dt_settings_inactive(b.settings, &text);
+    size_t count = dt_settings_inactive(b.settings, &(dt_inactive_options){0}, &text);
     dt_text_free(&text);
     release(&b);
     return count;

@@ -163,7 +163,7 @@ static void assert_wide_residual(dt_backend backend, const char *mode, bool wide
     dt_settings *settings = tiny_settings(WORDS(mode, "precision.residual=f32"));
     assert_int_equal(dt_recipe_read(settings, backend, true, 1, &recipe), DT_OK);
     assert_int_equal(recipe.passes.wide_residual, wide);
-    dt_settings_inactive(settings, &out);
+    dt_settings_inactive(settings, &(dt_inactive_options){0}, &out);
     assert_int_equal(out.data && strstr(out.data, "precision.residual"), !wide);
     dt_text_free(&out);
     dt_settings_free(settings);
