@@ -1,11 +1,13 @@
 """Folders of transformers, to and fro. See README.md in this folder for how to run it.
 
 Usage: llama_hf.py make FOLDER       tiny seeded LLaMAs, saved by transformers, each with logits.json: the tokens and
-                                     the float32 logits that transformers computes (kept in tests/parity/data)
+                                     the float32 logits that transformers computes, and generated.json: how it goes on
+                                     from prompts, always by the most likely token (kept in tests/parity/data)
        llama_hf.py check DYTTRAIN [DATA]
                                      imports those (DATA: tests/parity/data) with the program DYTTRAIN, exports them,
                                      and lets transformers compute the logits of what was exported; then trains tiny
-                                     models, exports them, and compares their losses, and logits with a KV cache
+                                     models, exports them, and compares their losses, logits with a KV cache, and
+                                     the texts that both generate
 
 The models with other norms than RMSNorm are computed by the Python that dyttrain exports with them, which is read from
 src/models/hf/."""
@@ -25,6 +27,7 @@ sys.path.insert(0, str(ROOT / "src/models/hf"))
 from modeling_dyt_llama import DytLlamaConfig, DytLlamaForCausalLM  # noqa: E402
 
 VOCABULARY, ROWS, CONTEXT, LIMIT = 23, 2, 24, 1e-5
+PROMPTS, LONGEST, GENERATED, CLEAR = (1, 9, 24), 64, 40, 1e-3
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=16)
 
@@ -56,7 +59,7 @@ CASES = {
 def make_model(kv_heads, tied, theta, scaling=None, own=None):
     config = dict(vocab_size=VOCABULARY, hidden_size=32, intermediate_size=40, num_hidden_layers=2,
                   num_attention_heads=4, num_key_value_heads=kv_heads, rms_norm_eps=1e-5, rope_theta=theta,
-                  rope_scaling=scaling, tie_word_embeddings=tied, max_position_embeddings=64, bos_token_id=None,
+                  rope_scaling=scaling, tie_word_embeddings=tied, max_position_embeddings=LONGEST, bos_token_id=None,
                   eos_token_id=None)
     if not own:
         return LlamaForCausalLM(LlamaConfig(**config))
@@ -91,6 +94,30 @@ def logits_of(model, tokens):
     return model(tokens).logits.float()
 
 
+def generate(model, prompt, count, penalty=1.0):
+    """The most likely tokens, and by how much the least clear of them leads the next one."""
+    out = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=count, repetition_penalty=penalty,
+                         pad_token_id=0, output_scores=True, return_dict_in_generate=True)
+    two = torch.cat(out.scores).topk(2).values
+    return out.sequences[0, len(prompt):].tolist(), (two[:, 0] - two[:, 1]).min().item()
+
+
+def generate_all(model, tokens):
+    """From prompts of several lengths, without and with a penalty of repetitions; where two tokens are so near that
+    roundings may decide between them, from another prompt."""
+    texts = []
+    for length, penalty in [(length, penalty) for length in PROMPTS for penalty in (1.0, 2.0)]:
+        for start in range(tokens.numel() - length):
+            prompt = tokens.flatten()[start:start + length].tolist()
+            text, lead = generate(model, prompt, GENERATED, penalty)
+            if lead > CLEAR:
+                break
+        else:
+            raise SystemExit("every text has a choice that is too near")
+        texts.append(dict(repetition_penalty=penalty, prompt=prompt, text=text))
+    return texts
+
+
 def make(folder):
     tokens = torch.randint(0, VOCABULARY, (ROWS, CONTEXT), generator=torch.Generator().manual_seed(1))
     for name, case in CASES.items():
@@ -105,6 +132,8 @@ def make(folder):
         logits = logits_of(model, tokens).flatten().tolist()
         numbers = dict(tokens=tokens.tolist(), logits=logits)
         (folder / name / "logits.json").write_text(json.dumps(numbers) + "\n")
+        lines = ",\n ".join(map(json.dumps, generate_all(model, tokens)))
+        (folder / name / "generated.json").write_text(f"[{lines}]\n")
         print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters")
 
 
@@ -115,11 +144,14 @@ def run(*words):
 failed = 0
 
 
-def report(name, what, difference):
+def report(good, name, what):
     global failed
-    good = difference <= LIMIT
     failed += not good
-    print(f"{'ok' if good else 'FAILED'}  {name:<12} {what}: {difference:.2e} from ours, at most {LIMIT:g}")
+    print(f"{'ok' if good else 'FAILED'}  {name:<12} {what}")
+
+
+def report_near(name, what, difference):
+    report(difference <= LIMIT, name, f"{what}: {difference:.2e} from ours, at most {LIMIT:g}")
 
 
 def check_kept(program, data, work):
@@ -128,7 +160,7 @@ def check_kept(program, data, work):
         run(program, "import", "--format", "hf", data / name, work / name)
         run(program, "export", "--format", "hf", work / name, work / f"{name}.hf")
         theirs = logits_of(load(work / f"{name}.hf"), torch.tensor(kept["tokens"]))
-        report(name, "logits", (theirs.flatten() - torch.tensor(kept["logits"])).abs().max().item())
+        report_near(name, "logits", (theirs.flatten() - torch.tensor(kept["logits"])).abs().max().item())
 
 
 CONFIG = """
@@ -169,6 +201,17 @@ def cache_difference(model, tokens):
     return most
 
 
+def check_text(program, work, name, model, text):
+    """The most likely bytes behind some prompts, as many as the context has room for."""
+    for at in range(0, 64, 16):
+        prompt = text[at:at + 8]
+        theirs, lead = generate(model, list(prompt), 24)
+        printed = run(program, "generate", work / name, "--prompt", prompt.decode(), "--tokens", "24",
+                      "generate.temperature=0")
+        report(printed.encode().removesuffix(b"\n") == prompt + bytes(theirs), name,
+               f"the text behind {prompt!r}, where theirs is clear by {lead:.1e}")
+
+
 def check_trained(program, work):
     text = Path(__file__).read_bytes() * 2
     (work / "text").write_bytes(text)
@@ -178,8 +221,9 @@ def check_trained(program, work):
         run(program, "export", "--format", "hf", work / name, work / f"{name}.hf")
         ours = json.loads(run(program, "eval", work / name, "--json"))["loss"]
         model = load(work / f"{name}.hf")
-        report(name, "loss", abs(mean_loss(model, text, 32) - ours))
-        report(name, "logits with a cache", cache_difference(model, torch.tensor([list(text[:20])])))
+        report_near(name, "loss", abs(mean_loss(model, text, 32) - ours))
+        report_near(name, "logits with a cache", cache_difference(model, torch.tensor([list(text[:20])])))
+        check_text(program, work, name, model, text)
 
 
 def main():
