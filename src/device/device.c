@@ -6,18 +6,19 @@
 #include "base/text.h"
 #include "device/backend.h"
 
+struct dt_event {
+    void *native; /* the back end's */
+};
+
 struct dt_device {
     const dt_backend_table *backend;
     void *context; /* the back end's */
     dt_backend kind;
     dt_pool *pool;
     dt_queue queue[DT_STREAMS];
+    dt_event joined[DT_STREAMS]; /* recorded on its stream for another one to wait for */
     dt_choices *choices;
     dt_memory_use memory;
-};
-
-struct dt_event {
-    void *native; /* the back end's */
 };
 
 static const dt_backend_table *const backends[DT_BACKENDS] = {[DT_CPU] = &dt_backend_cpu, [DT_CUDA] = &dt_backend_cuda};
@@ -65,6 +66,28 @@ dt_status dt_backend_check(dt_backend kind, int index)
     return backend->check(index);
 }
 
+/* The streams' queues and events, once the back end is open. */
+static dt_status open_streams(dt_device *device)
+{
+    for (int s = 0; s < DT_STREAMS; s++) {
+        device->backend->queue(device->context, (dt_stream)s, &device->queue[s]);
+        device->queue[s].pool = device->pool;
+        device->queue[s].choices = device->choices;
+        DT_TRY(device->backend->event_create(device->context, &device->joined[s].native));
+    }
+    return DT_OK;
+}
+
+static void free_device(dt_device *device)
+{
+    for (int s = 0; s < DT_STREAMS; s++)
+        if (device->joined[s].native) device->backend->event_free(device->joined[s].native);
+    if (device->context) device->backend->close(device->context);
+    dt_choices_free(device->choices);
+    dt_pool_free(device->pool);
+    free(device);
+}
+
 dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **out)
 {
     DT_TRY(dt_backend_check(kind, index));
@@ -77,17 +100,11 @@ dt_status dt_device_open(dt_backend kind, int index, int threads, dt_device **ou
     DT_TRY_GOTO(dt_pool_create(threads, &device->pool), failed);
     DT_TRY_GOTO(dt_choices_create(&device->choices), failed);
     DT_TRY_GOTO(backend->open(index, &device->context), failed);
-    for (int s = 0; s < DT_STREAMS; s++) {
-        backend->queue(device->context, (dt_stream)s, &device->queue[s]);
-        device->queue[s].pool = device->pool;
-        device->queue[s].choices = device->choices;
-    }
+    DT_TRY_GOTO(open_streams(device), failed);
     *out = device;
     return DT_OK;
 failed:
-    dt_choices_free(device->choices);
-    dt_pool_free(device->pool);
-    free(device);
+    free_device(device);
     return status;
 }
 
@@ -95,10 +112,7 @@ void dt_device_close(dt_device *device)
 {
     if (!device) return;
     dt_cudnn_close(device->queue[DT_STREAM_COMPUTE].cudnn);
-    device->backend->close(device->context);
-    dt_choices_free(device->choices);
-    dt_pool_free(device->pool);
-    free(device);
+    free_device(device);
 }
 
 dt_backend dt_device_backend(const dt_device *device) { return device->kind; }
@@ -303,6 +317,12 @@ void dt_device_range_begin(const dt_device *device, const char *name)
 void dt_device_range_end(const dt_device *device)
 {
     if (device->backend->range_end) device->backend->range_end();
+}
+
+dt_status dt_device_join(dt_device *device, dt_stream waiting, dt_stream awaited)
+{
+    DT_TRY(dt_event_record(device, &device->joined[awaited], awaited));
+    return dt_event_wait(device, &device->joined[awaited], waiting);
 }
 
 dt_status dt_event_create(dt_device *device, dt_event **out)

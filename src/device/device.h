@@ -114,6 +114,9 @@ void dt_recording_free(dt_device *, dt_recording *);                     /* NULL
 void dt_device_range_begin(const dt_device *, const char *name);
 void dt_device_range_end(const dt_device *);
 
+/* What `waiting` is given from now on runs behind what `awaited` was given before. */
+DT_MUST_USE dt_status dt_device_join(dt_device *, dt_stream waiting, dt_stream awaited);
+
 DT_MUST_USE dt_status dt_event_create(dt_device *, dt_event **out);
 void dt_event_free(dt_device *, dt_event *);
 DT_MUST_USE dt_status dt_event_record(dt_device *, dt_event *, dt_stream);

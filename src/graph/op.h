@@ -25,6 +25,7 @@ enum {
     DT_OP_CHEAP = 1,  /* worth recomputing rather than keeping */
     DT_OP_VIEW = 2,   /* output 0 is input 0's memory under another shape; no kernel */
     DT_OP_EFFECT = 4, /* writes something other than its outputs (state, a slot, parameters): never dead */
+    DT_OP_JOIN = 8,   /* the node's stream waits for the stream that its attribute, a dt_stream, names */
 };
 
 struct dt_op {

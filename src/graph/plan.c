@@ -20,6 +20,27 @@ int64_t dt_tensor_bytes(const dt_tensor *t) { return dt_shape_count(&t->shape) *
 
 /* --- lifetimes and sharing --- */
 
+static bool is_join(const dt_node *n, dt_stream waiting, dt_stream awaited)
+{
+    return (n->op->flags & DT_OP_JOIN) && n->stream == waiting && *(const dt_stream *)n->attr == awaited;
+}
+
+/* From which position on, and until which, may a node be at work, seen from the compute stream? On a side stream it is
+ * so from the join that it waited in to the one in which it is waited for. */
+static dt_span span_of(const dt_node *n)
+{
+    if (n->stream == DT_STREAM_COMPUTE) return (dt_span){n->position, n->position};
+    const dt_node *before = n, *behind = n;
+    while (before && !is_join(before, n->stream, DT_STREAM_COMPUTE)) before = before->prev;
+    while (behind && !is_join(behind, DT_STREAM_COMPUTE, n->stream)) behind = behind->next;
+    return (dt_span){before ? before->position : 0, behind ? behind->position : INT_MAX};
+}
+
+static void keep_until(dt_tensor *t, int position)
+{
+    if (t && t->last < position) t->last = position;
+}
+
 static void find_last_reads(dt_graph *g)
 {
     for (int i = 0; i < g->tensors.count; i++) {
@@ -28,10 +49,9 @@ static void find_last_reads(dt_graph *g)
         t->first = t->last = -1;
     }
     for (const dt_node *n = g->first; n; n = n->next) {
-        for (int i = 0; i < n->input_count; i++)
-            if (n->in[i]) n->in[i]->last = n->position;
-        for (int k = 0; k < n->output_count; k++)
-            if (n->out[k] && n->out[k]->last < n->position) n->out[k]->last = n->position;
+        int last = span_of(n).last;
+        for (int i = 0; i < n->input_count; i++) keep_until(n->in[i], last);
+        for (int k = 0; k < n->output_count; k++) keep_until(n->out[k], last);
     }
     for (int i = 0; i < g->outputs.count; i++) ((dt_graph_output_entry *)g->outputs.at[i])->tensor->last = INT_MAX;
 }
@@ -73,7 +93,7 @@ static void assign_roots(dt_graph *g, bool in_place)
         for (int k = 0; k < n->output_count; k++)
             if (n->out[k] && n->out[k]->kind == DT_VALUE && !n->out[k]->root) {
                 n->out[k]->root = n->out[k];
-                n->out[k]->first = n->position;
+                n->out[k]->first = span_of(n).first;
             }
     }
 }
@@ -154,8 +174,7 @@ static int collect(dt_graph *g, const dt_kernels *kernels, const dt_device_info 
     for (dt_node *n = g->first; n; n = n->next) {
         n->workspace_bytes = n->op->workspace ? n->op->workspace(n, kernels, info) : 0;
         if (n->workspace_bytes)
-            blocks[count++] =
-                (block){{n->position, n->position}, align_up(n->workspace_bytes), &n->workspace_offset, 0};
+            blocks[count++] = (block){span_of(n), align_up(n->workspace_bytes), &n->workspace_offset, 0};
     }
     return count;
 }

@@ -9,6 +9,8 @@ static void print_name(dt_text *out, const dt_tensor *t)
     else dt_text_add(out, "%s", t->name);
 }
 
+static const char *const streams[DT_STREAMS] = {"compute", "comm", "copy"};
+
 static void print_node(dt_text *out, const dt_node *n)
 {
     char shape[96];
@@ -24,7 +26,10 @@ static void print_node(dt_text *out, const dt_node *n)
         if (i) dt_text_add(out, ", ");
         print_name(out, n->in[i]);
     }
-    dt_text_add(out, ")%s%s%s%s\n", *n->scope ? "  # " : "", n->scope, n->backward ? " (backward)" : "",
+    if (n->op->flags & DT_OP_JOIN) dt_text_add(out, "%s", streams[*(const dt_stream *)n->attr]);
+    dt_text_add(out, ")");
+    if (n->stream != DT_STREAM_COMPUTE) dt_text_add(out, " on %s", streams[n->stream]);
+    dt_text_add(out, "%s%s%s%s\n", *n->scope ? "  # " : "", n->scope, n->backward ? " (backward)" : "",
                 n->again_of ? " (recomputed)" : "");
 }
 

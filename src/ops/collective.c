@@ -31,5 +31,6 @@ const dt_op dt_op_all_reduce = {
 void dt_all_reduce(dt_graph *graph, dt_tensor *x)
 {
     if (!x) return;
-    dt_node_add(graph, &dt_op_all_reduce, NULL, &x, 1, 0);
+    dt_node *node = dt_node_add(graph, &dt_op_all_reduce, NULL, &x, 1, 0);
+    if (node) node->stream = DT_STREAM_COMM;
 }

@@ -19,7 +19,7 @@
     X(cross_entropy) X(cross_entropy_grad) X(softmax_xent) X(softmax_xent_grad)        \
     X(top_hits) X(sum)                                                                 \
     X(grad_norm) X(adamw) X(sgd) X(ema)                                                \
-    X(all_reduce)
+    X(all_reduce) X(join)
 
 #define X(name) extern const dt_op dt_op_##name;
 DT_OP_LIST(X)

@@ -166,7 +166,10 @@ void dt_sgd(dt_graph *, const dt_update_inputs *, dt_update_attr); /* moment1 on
 /* average += (1 - decay)(value - average) where finite */
 void dt_ema(dt_graph *, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay);
 
-/* --- collectives (collective.c): in place on a gradient buffer range or tensor --- */
+/* --- collectives (collective.c): in place on a gradient buffer range or tensor, on the stream for communication --- */
 void dt_all_reduce(dt_graph *, dt_tensor *);
+
+/* --- streams (join.c); for the streams pass --- */
+void dt_join(dt_graph *, dt_stream waiting, dt_stream awaited);
 
 #endif

@@ -31,6 +31,8 @@ DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
 DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
 /* Assigns go behind the last reader of their state. */
 DT_MUST_USE dt_status dt_pass_order(dt_graph *);
+/* Joins between streams, and at the end all are joined to the compute stream. After everything else. */
+DT_MUST_USE dt_status dt_pass_streams(dt_graph *);
 
 /* All of the above in order, around differentiation of `loss`, which must be an output of the graph; NULL: a graph
  * without a backward pass. */

@@ -24,5 +24,6 @@ dt_status dt_passes_run(dt_graph *g, dt_tensor *loss, const dt_pass_options *opt
     if (!options->no_fuse) DT_TRY(dt_pass_fuse(g));
     if (loss) DT_TRY(run_backward(g, dt_graph_output_at(g, loss_output, NULL), options));
     else if (!options->no_dead_nodes) DT_TRY(dt_pass_dead_nodes(g));
-    return dt_pass_order(g);
+    DT_TRY(dt_pass_order(g));
+    return dt_pass_streams(g);
 }

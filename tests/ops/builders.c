@@ -128,6 +128,12 @@ dt_tensor *build_all_reduce(dt_graph *g, const op_case *c, const dt_segment_span
     return x;
 }
 
+/* The product waits for the stream that the sum over the ranks is made on. */
+dt_tensor *build_join(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    return dt_scale(g, build_all_reduce(g, c, spans), -1.75);
+}
+
 /* --- matrix products: dim = rows 0, rows 1, n, k --- */
 
 dt_tensor *build_matmul(dt_graph *g, const op_case *c, const dt_segment_span *spans)

@@ -24,6 +24,7 @@ const op_case op_cases[] = {
     {&dt_op_accumulate, "into a slot", build_accumulate, ref_assign, {3, 7}},
     {&dt_op_assign, "a state", build_assign, ref_assign, {3, 7}},
     {&dt_op_all_reduce, "one rank", build_all_reduce, ref_assign, {3, 7}},
+    {&dt_op_join, "behind a collective", build_join, ref_scale, {130, 131}},
 
     {&dt_op_matmul, "a b", build_matmul, ref_matmul, {2, 3, 5, 4}},
     {&dt_op_matmul, "a^T b", build_matmul, ref_matmul, {2, 3, 5, 4}, WITH_TRANSPOSED_A},

@@ -1,0 +1,127 @@
+/* streams: puts `join` nodes where a node needs what another stream was given. A side stream (of communication, of
+ * copies) waits for all that stands before its next node; the compute stream waits for a side stream only where it
+ * touches memory that a node there touches, and at the end of the program. */
+#include <stdlib.h>
+
+#include "ops/list.h"
+#include "passes/passes.h"
+
+typedef struct walk {
+    dt_graph *graph;
+    dt_node **pending;                     /* nodes of side streams that the compute stream did not wait for */
+    int count;
+    bool behind[DT_STREAMS][DT_STREAMS];   /* [a][b]: b was given work since a last waited for it; a is no compute */
+} walk;
+
+/* The tensor whose memory a view shows. */
+static const dt_tensor *memory_of(const dt_tensor *t)
+{
+    while (t->maker && (t->maker->op->flags & DT_OP_VIEW)) t = t->maker->in[0];
+    return t;
+}
+
+/* What persistent memory lies in: a buffer of a group, and the unit there, -1 for all of them. */
+typedef struct range {
+    int group, buffer, unit;
+} range;
+
+static range range_of(const dt_tensor *t)
+{
+    if (t->kind == DT_BUFFER) return (range){t->group, t->buffer, t->unit};
+    return (range){(int)t->param->group, t->kind == DT_GRADIENT ? DT_BUFFER_GRADIENT : t->buffer, t->param->unit};
+}
+
+static bool share_memory(const dt_tensor *a, const dt_tensor *b)
+{
+    if (!a || !b) return false;
+    a = memory_of(a), b = memory_of(b);
+    if (a == b) return true;
+    if (a->kind == DT_VALUE || b->kind == DT_VALUE || a->kind == DT_STATE || b->kind == DT_STATE) return false;
+    range x = range_of(a), y = range_of(b);
+    return x.group == y.group && x.buffer == y.buffer && (x.unit == y.unit || x.unit < 0 || y.unit < 0);
+}
+
+static bool touches(const dt_node *n, const dt_tensor *t)
+{
+    for (int i = 0; i < n->input_count; i++)
+        if (share_memory(n->in[i], t)) return true;
+    for (int k = 0; k < n->output_count; k++)
+        if (share_memory(n->out[k], t)) return true;
+    return false;
+}
+
+static bool meet(const dt_node *a, const dt_node *b)
+{
+    for (int i = 0; i < a->input_count; i++)
+        if (a->in[i] && touches(b, a->in[i])) return true;
+    for (int k = 0; k < a->output_count; k++)
+        if (a->out[k] && touches(b, a->out[k])) return true;
+    return false;
+}
+
+/* In front of `before` (NULL: at the end), in the scope of `like`. */
+static void join(walk *w, const dt_node *like, dt_node *before, dt_stream waiting, dt_stream awaited)
+{
+    dt_graph_like(w->graph, like);
+    dt_graph_insert_before(w->graph, before);
+    dt_join(w->graph, waiting, awaited);
+    dt_graph_insert_before(w->graph, NULL);
+    dt_graph_like(w->graph, NULL);
+}
+
+/* The compute stream has waited for `stream`. */
+static void forget(walk *w, dt_stream stream)
+{
+    int kept = 0;
+    for (int i = 0; i < w->count; i++)
+        if (w->pending[i]->stream != stream) w->pending[kept++] = w->pending[i];
+    w->count = kept;
+}
+
+/* NULL stands for the end of the program, which needs everything. */
+static void join_before_compute(walk *w, const dt_node *like, dt_node *n)
+{
+    for (int i = 0; i < w->count;) {
+        if (n && !meet(w->pending[i], n)) {
+            i++;
+            continue;
+        }
+        dt_stream stream = w->pending[i]->stream;
+        join(w, like, n, DT_STREAM_COMPUTE, stream);
+        forget(w, stream);
+        i = 0;
+    }
+}
+
+static void join_before_side(walk *w, dt_node *n)
+{
+    for (int s = 0; s < DT_STREAMS; s++) {
+        if (!w->behind[n->stream][s]) continue;
+        join(w, n, n, n->stream, (dt_stream)s);
+        w->behind[n->stream][s] = false;
+    }
+    w->pending[w->count++] = n;
+}
+
+static void visit(walk *w, dt_node *n)
+{
+    if (n->stream == DT_STREAM_COMPUTE) join_before_compute(w, n, n);
+    else join_before_side(w, n);
+    for (int s = 0; s < DT_STREAMS; s++) w->behind[s][n->stream] |= s != (int)n->stream;
+}
+
+dt_status dt_pass_streams(dt_graph *g)
+{
+    DT_TRY(dt_graph_status(g));
+    size_t room = (size_t)dt_graph_node_count(g) + 1;
+    walk w = {.graph = g, .pending = calloc(room, sizeof(dt_node *))};
+    if (!w.pending) return dt_fail_memory(room * sizeof(dt_node *), "the streams pass");
+    const dt_node *last = NULL;
+    for (dt_node *n = dt_graph_first(g); n; n = n->next) {
+        if (!(n->op->flags & DT_OP_VIEW)) visit(&w, n);
+        last = n;
+    }
+    join_before_compute(&w, last, NULL);
+    free(w.pending);
+    return dt_graph_status(g);
+}
