@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 static dt_random4 block_of(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index)
 {
@@ -20,13 +21,42 @@ double dt_random_uniform(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t
     return dt_random_word(seed, purpose, a, b, index) * 0x1p-32;
 }
 
-double dt_random_normal(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index)
+static void normal_pair(const uint32_t pair[2], double out[2])
 {
-    dt_random4 block = block_of(seed, purpose, a, b, index);
-    const uint32_t *pair = block.word + (index % 4 & 2);
     double radius = sqrt(-2 * log((pair[0] + 1.0) * 0x1p-32)); /* (0, 1]: the logarithm is finite */
     double angle = 2 * M_PI * (pair[1] * 0x1p-32);
-    return radius * (index & 1 ? sin(angle) : cos(angle));
+    out[0] = radius * cos(angle);
+    out[1] = radius * sin(angle);
+}
+
+double dt_random_normal(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t index)
+{
+    double pair[2];
+    dt_random4 block = block_of(seed, purpose, a, b, index);
+    normal_pair(block.word + (index % 4 & 2), pair);
+    return pair[index & 1];
+}
+
+/* Four numbers of one block, of which those from `first` on are wanted. Returns how many. */
+static int64_t normals_of_block(const dt_random4 *block, uint64_t first, int64_t count, double *out)
+{
+    double four[4];
+    int64_t there = 4 - (int64_t)first;
+    normal_pair(block->word, four);
+    normal_pair(block->word + 2, four + 2);
+    if (count > there) count = there;
+    memcpy(out, four + first, (size_t)count * sizeof *out);
+    return count;
+}
+
+void dt_random_normals(uint64_t seed, dt_purpose purpose, uint64_t a, uint64_t b, uint64_t first, int64_t count,
+                       double *out)
+{
+    while (count > 0) {
+        dt_random4 block = block_of(seed, purpose, a, b, first);
+        int64_t made = normals_of_block(&block, first % 4, count, out);
+        first += (uint64_t)made, count -= made, out += made;
+    }
 }
 
 enum { FEISTEL_ROUNDS = 8 };

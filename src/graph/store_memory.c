@@ -83,52 +83,120 @@ void *dt_store_address(const dt_store *store, const dt_tensor *t)
     return NULL;
 }
 
-/* --- initial values --- */
-
-static double draw(const dt_init *init, uint64_t seed, uint64_t name, int64_t index)
+/* To nearest, ties to even, as the GPU rounds; a NaN stays one. */
+static uint16_t round_bf16(float x)
 {
-    switch (init->kind) {
-    case DT_INIT_NORMAL: return init->value * dt_random_normal(seed, DT_PURPOSE_INIT, name, 0, (uint64_t)index);
-    case DT_INIT_UNIFORM:
-        return init->value * (2 * dt_random_uniform(seed, DT_PURPOSE_INIT, name, 0, (uint64_t)index) - 1);
-    case DT_INIT_CONSTANT: break;
-    }
-    return init->value;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-enum { DT_DRAWS = 1 << 14 }; /* values of one task */
+/* --- initial values --- */
 
+enum { DT_DRAWS = 1 << 12, DT_CHUNK = 1 << 22 }; /* values of one task, and at most between two copies to the device */
+
+/* A stretch of one parameter, drawn in host memory. */
 typedef struct draw_job {
     const dt_param *param;
     uint64_t seed, name;
-    double *host;
+    int64_t first, count;
+    dt_dtype type;
+    void *value;       /* [count] of the type */
+    uint16_t *rounded; /* [count] of bfloat16; NULL: there is no working copy */
 } draw_job;
+
+static void draw(const draw_job *job, int64_t first, int64_t count, double *out)
+{
+    const dt_init *init = &job->param->init;
+    if (init->kind == DT_INIT_NORMAL)
+        dt_random_normals(job->seed, DT_PURPOSE_INIT, job->name, 0, (uint64_t)first, count, out);
+    for (int64_t i = 0; i < count; i++) {
+        switch (init->kind) {
+        case DT_INIT_CONSTANT: out[i] = init->value; break;
+        case DT_INIT_NORMAL: out[i] *= init->value; break;
+        case DT_INIT_UNIFORM:
+            out[i] = 2 * dt_random_uniform(job->seed, DT_PURPOSE_INIT, job->name, 0, (uint64_t)(first + i)) - 1;
+            out[i] *= init->value;
+        }
+    }
+}
 
 /* Rounded to float32, so that float64 and float32 runs start from the same weights. */
 static void draw_some(void *arg, int64_t task, int worker)
 {
     const draw_job *job = arg;
-    int64_t end = (task + 1) * DT_DRAWS < job->param->count ? (task + 1) * DT_DRAWS : job->param->count;
-    for (int64_t i = task * DT_DRAWS; i < end; i++)
-        job->host[i] = (float)draw(&job->param->init, job->seed, job->name, i);
+    double drawn[DT_DRAWS];
+    int64_t first = task * DT_DRAWS, count = job->count - first < DT_DRAWS ? job->count - first : DT_DRAWS;
+    draw(job, job->first + first, count, drawn);
+    for (int64_t i = 0; i < count; i++) {
+        float value = (float)drawn[i];
+        if (job->type == DT_F64) ((double *)job->value)[first + i] = value;
+        else ((float *)job->value)[first + i] = value;
+        if (job->rounded) job->rounded[first + i] = round_bf16(value);
+    }
 }
 
-static dt_status initialise(dt_store *store, const dt_param *param, uint64_t seed)
+/* What was drawn, into its place in one buffer; a buffer without memory is left out. */
+static dt_status place_drawn(dt_store *store, const draw_job *job, dt_buffer buffer, const void *drawn)
 {
-    draw_job job = {param, seed, dt_hash_text(param->name), malloc((size_t)param->count * sizeof(double))};
-    if (!job.host) return dt_fail_memory((size_t)param->count * sizeof(double), "initial values");
-    dt_pool_run(dt_device_pool(store->device), (param->count + DT_DRAWS - 1) / DT_DRAWS, draw_some, &job);
-    dt_status status = dt_store_write(store, param, DT_BUFFER_VALUE, DT_F64, job.host);
-    if (!status && store->data[param->group][DT_BUFFER_EMA])
-        status = dt_store_write(store, param, DT_BUFFER_EMA, DT_F64, job.host);
-    free(job.host);
-    return status;
+    size_t size = dt_dtype_size(dt_store_buffer_type(store, buffer));
+    char *to = param_address(store, job->param, (int)buffer);
+    if (!to) return DT_OK;
+    return dt_device_upload(store->device, DT_STREAM_COMPUTE, to + (size_t)job->first * size, drawn,
+                            (size_t)job->count * size);
+}
+
+static dt_status initialise_some(dt_store *store, draw_job *job)
+{
+    dt_pool_run(dt_device_pool(store->device), (job->count + DT_DRAWS - 1) / DT_DRAWS, draw_some, job);
+    DT_TRY(place_drawn(store, job, DT_BUFFER_VALUE, job->value));
+    DT_TRY(place_drawn(store, job, DT_BUFFER_EMA, job->value));
+    if (job->rounded) DT_TRY(place_drawn(store, job, DT_BUFFER_WORKING, job->rounded));
+    return dt_device_sync(store->device, DT_STREAM_COMPUTE);
+}
+
+/* Host memory for `room` values and their rounded copies. */
+typedef struct draw_room {
+    int64_t room;
+    void *value;
+    uint16_t *rounded;
+} draw_room;
+
+static dt_status initialise(dt_store *store, const dt_param *param, uint64_t seed, const draw_room *host)
+{
+    bool working = store->data[param->group][DT_BUFFER_WORKING] != NULL;
+    draw_job job = {.param = param, .seed = seed, .name = dt_hash_text(param->name), .type = store->type,
+                    .value = host->value, .rounded = working ? host->rounded : NULL};
+    for (; job.first < param->count; job.first += host->room) {
+        job.count = param->count - job.first < host->room ? param->count - job.first : host->room;
+        DT_TRY(initialise_some(store, &job));
+    }
+    return DT_OK;
+}
+
+static int64_t largest_param(const dt_store *store)
+{
+    int64_t most = 0;
+    for (int i = 0; i < store->params.count; i++) {
+        const dt_param *param = store->params.at[i];
+        if (param->count > most) most = param->count;
+    }
+    return most;
 }
 
 dt_status dt_store_initialise(dt_store *store, uint64_t seed)
 {
-    for (int i = 0; i < store->params.count; i++) DT_TRY(initialise(store, store->params.at[i], seed));
-    return DT_OK;
+    int64_t largest = largest_param(store);
+    draw_room host = {.room = largest < DT_CHUNK ? largest : DT_CHUNK};
+    size_t values = (size_t)host.room * dt_dtype_size(store->type);
+    DT_TRY(dt_device_alloc_host(store->device, values + (size_t)host.room * sizeof *host.rounded, &host.value));
+    host.rounded = (uint16_t *)((char *)host.value + values);
+    dt_status status = DT_OK;
+    for (int i = 0; i < store->params.count && !status; i++)
+        status = initialise(store, store->params.at[i], seed, &host);
+    dt_device_free_host(store->device, host.value);
+    return status;
 }
 
 /* --- one parameter in and out --- */
@@ -154,15 +222,6 @@ dt_status dt_store_read(const dt_store *store, const dt_param *param, dt_buffer 
         free(staging);
     }
     return status;
-}
-
-/* To nearest, ties to even, as the GPU rounds; a NaN stays one. */
-static uint16_t round_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 static dt_status upload(dt_store *store, void *to, const void *from, size_t bytes)

@@ -75,6 +75,20 @@ static void normals_have_the_moments_of_a_normal(void **state)
     assert_true(fabs(neighbours) < error);
 }
 
+/* Whole ranges, wherever in a block of four they begin and end. */
+static void ranges_of_normals_are_the_single_ones(void **state)
+{
+    double many[40];
+    for (uint64_t first = 0; first < 9; first++)
+        for (int64_t count = 0; count <= 13; count++) {
+            many[count] = 77;
+            dt_random_normals(3, DT_PURPOSE_INIT, 11, 2, first, count, many);
+            for (int64_t i = 0; i < count; i++)
+                assert_true(many[i] == dt_random_normal(3, DT_PURPOSE_INIT, 11, 2, first + (uint64_t)i));
+            assert_true(many[count] == 77);
+        }
+}
+
 static void permutations_hit_every_position_once(void **state)
 {
     for (uint64_t count = 1; count < 3000; count = count < 40 ? count + 1 : count * 2 + 1) {
@@ -123,6 +137,7 @@ int main(void)
         cmocka_unit_test(every_argument_of_a_stream_matters),
         cmocka_unit_test(uniforms_stay_below_one),
         cmocka_unit_test(normals_have_the_moments_of_a_normal),
+        cmocka_unit_test(ranges_of_normals_are_the_single_ones),
         cmocka_unit_test(permutations_hit_every_position_once),
         cmocka_unit_test(permutations_are_evenly_spread),
         cmocka_unit_test(permutations_take_large_counts),

@@ -1,5 +1,6 @@
 /* The graph and its store: readers, parameters and their layout, sizes that no memory holds, plans, and states. */
 #include <limits.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "base/random.h"
 #include "graph/space.h"
 #include "ops/ops.h"
@@ -479,6 +481,39 @@ static void a_state_keeps_its_type(void **state)
     dt_device_close(device);
 }
 
+/* --- initial values --- */
+
+/* A parameter of more than one stretch, and its working copy: each value is that of its place, whatever the threads. */
+static void initial_values_depend_on_their_place(void **state)
+{
+    enum { ROWS = 5, COLUMNS = (1 << 20) + 3 };
+    static const int64_t places[] = {0, 1, 4095, 4096, (1 << 22) - 1, 1 << 22, (int64_t)ROWS * COLUMNS - 1};
+    fixture f = open_graph();
+    dt_device *device;
+    dt_param_options options = {.role = DT_ROLE_MATRIX, .init = {DT_INIT_NORMAL, 0.5}};
+    dt_unit_begin(f.g, "unit");
+    assert_non_null(dt_param_tensor(f.g, "w", DT_SHAPE(ROWS, COLUMNS), options));
+    dt_unit_end(f.g);
+    assert_int_equal(dt_store_layout(f.store, DT_F32), DT_OK);
+    assert_int_equal(dt_device_open(DT_CPU, 0, 2, &device), DT_OK);
+    assert_int_equal(dt_store_alloc(f.store, device, 1u << DT_BUFFER_VALUE | 1u << DT_BUFFER_WORKING), DT_OK);
+    assert_int_equal(dt_store_initialise(f.store, 9), DT_OK);
+    const float *value = dt_store_data(f.store, DT_GROUP_MATRIX, DT_BUFFER_VALUE);
+    const uint16_t *working = dt_store_data(f.store, DT_GROUP_MATRIX, DT_BUFFER_WORKING);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int64_t at = places[i];
+        uint32_t upper = (uint32_t)working[at] << 16;
+        float rounded;
+        memcpy(&rounded, &upper, sizeof rounded);
+        double want = 0.5 * dt_random_normal(9, DT_PURPOSE_INIT, dt_hash_text("unit.w"), 0, (uint64_t)at);
+        assert_true(value[at] == (float)want);
+        assert_true(fabsf(rounded - value[at]) <= fabsf(value[at]) / 256);
+    }
+    dt_graph_free(f.g);
+    dt_store_free(f.store);
+    dt_device_close(device);
+}
+
 /* --- values that are not finite --- */
 
 static void every_float_type_is_checked(void **state)
@@ -509,6 +544,7 @@ int main(void)
         cmocka_unit_test(only_readers_are_found),
         cmocka_unit_test(replacing_can_leave_one_reader_out),
         cmocka_unit_test(a_cast_takes_over_its_reader),
+        cmocka_unit_test(initial_values_depend_on_their_place),
         cmocka_unit_test(every_float_type_is_checked),
         cmocka_unit_test(parameters_are_found_and_laid_out),
         cmocka_unit_test(a_parameter_can_be_read_from_two_buffers),
