@@ -202,6 +202,14 @@ dt_status dt_program_run(dt_program *p, const dt_run *run)
     return dt_replays_run(&p->replays, p->exec.device, run, launch, p);
 }
 
+dt_status dt_program_queue_some(dt_program *p, const dt_run *run, dt_node_filter wanted)
+{
+    begin(p, run);
+    for (const dt_node *n = skip_views(p->graph->first); n; n = skip_views(n->next))
+        if (wanted(n)) DT_TRY(run_node(p, n));
+    return DT_OK;
+}
+
 void dt_program_run_direct(dt_program *p) { p->direct = true; }
 
 dt_status dt_program_profile(dt_program *p, const dt_run *run, dt_node_timing timing, void *context)

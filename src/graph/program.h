@@ -40,6 +40,10 @@ typedef struct dt_run {
 /* Where the device records (device.h), a combination of slot and flags is recorded when it comes for the second time
  * and replayed from then on. */
 DT_MUST_USE dt_status dt_program_run(dt_program *, const dt_run *);
+/* Queues the nodes that are wanted, in their order, on what lies in memory; recording them is the caller's affair. What
+ * they write makes no sense: for benchmarks of a part. */
+typedef bool (*dt_node_filter)(const dt_node *);
+DT_MUST_USE dt_status dt_program_queue_some(dt_program *, const dt_run *, dt_node_filter wanted);
 /* From now on node by node, never recorded. The host waits for each, so that a fault of the device, which otherwise is
  * reported by whatever call comes next, names the operator that it comes from. Profilers see a range for each. */
 void dt_program_run_direct(dt_program *);

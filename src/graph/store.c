@@ -218,7 +218,15 @@ dt_tensor *dt_param_joined(dt_graph *g, const dt_param_part *parts, int count, i
 
 dt_tensor *dt_param_gradient(dt_graph *g, const dt_tensor *of)
 {
-    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, dt_dtype_wide(of->dtype), &of->shape);
+    dt_dtype type = dt_param_gradient_type(g, of);
+    return tensor_of_param(g, of->param, DT_BUFFER_GRADIENT, DT_GRADIENT, type, &of->shape);
+}
+
+static bool is_narrow(const dt_store *store, int group) { return store->narrow_gradients && group == DT_GROUP_MATRIX; }
+
+dt_dtype dt_param_gradient_type(const dt_graph *g, const dt_tensor *of)
+{
+    return is_narrow(g->store, of->param->group) ? DT_BF16 : dt_dtype_wide(of->dtype);
 }
 
 static dt_state *state_declare(dt_graph *g, const char *name, dt_dtype dtype, const dt_shape *shape, bool saved)
@@ -255,7 +263,7 @@ dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
     const char *name = dt_arena_format(g->arena, "%s.%s", group == DT_GROUP_MATRIX ? "matrices" : "vectors",
                                        dt_buffer_name(buffer));
     dt_shape shape = DT_SHAPE(dt_store_count(g->store, group));
-    dt_dtype type = dt_store_buffer_type(g->store, buffer);
+    dt_dtype type = dt_store_buffer_type(g->store, (int)group, buffer);
     dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &shape, name) : NULL;
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     t->group = (int)group;
@@ -264,14 +272,15 @@ dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
     return t;
 }
 
-dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group, dt_dtype dtype)
+dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group, dt_dtype wide)
 {
     const dt_store_unit *of = dt_store_unit_at(g->store, unit);
     int64_t count = of->count[group];
     if (g->status || !count) return NULL;
     const char *name = dt_arena_format(g->arena, "%s.%s.gradient", of->name,
                                        group == DT_GROUP_MATRIX ? "matrices" : "vectors");
-    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, dtype, &DT_SHAPE(count), name) : NULL;
+    dt_dtype type = is_narrow(g->store, (int)group) ? DT_BF16 : wide;
+    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &DT_SHAPE(count), name) : NULL;
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
     t->group = (int)group;
     t->buffer = DT_BUFFER_GRADIENT;
@@ -325,15 +334,18 @@ int64_t dt_store_trainable(const dt_store *store)
     return count;
 }
 
-dt_dtype dt_store_buffer_type(const dt_store *store, dt_buffer buffer)
+void dt_store_narrow_gradients(dt_store *store) { store->narrow_gradients = true; }
+
+dt_dtype dt_store_buffer_type(const dt_store *store, int group, dt_buffer buffer)
 {
-    return buffer == DT_BUFFER_WORKING ? DT_BF16 : store->type;
+    bool narrow = buffer == DT_BUFFER_WORKING || (buffer == DT_BUFFER_GRADIENT && is_narrow(store, group));
+    return narrow ? DT_BF16 : store->type;
 }
 
 int64_t dt_store_group_bytes(const dt_store *store, int group, dt_buffer buffer)
 {
     if (buffer == DT_BUFFER_WORKING && group != DT_GROUP_MATRIX) return 0;
-    return store->count[group] * (int64_t)dt_dtype_size(dt_store_buffer_type(store, buffer));
+    return store->count[group] * (int64_t)dt_dtype_size(dt_store_buffer_type(store, group, buffer));
 }
 
 int64_t dt_store_bytes(const dt_store *store, dt_buffer buffer)

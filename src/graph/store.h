@@ -89,20 +89,23 @@ typedef struct dt_param_part {
 } dt_param_part;
 dt_tensor *dt_param_joined(dt_graph *, const dt_param_part *parts, int count, int64_t columns, dt_param_options);
 dt_tensor *dt_param_gradient(dt_graph *, const dt_tensor *param); /* the slot */
+dt_dtype dt_param_gradient_type(const dt_graph *, const dt_tensor *param);
 /* Graphs that name one state must agree on its shape and, once cast, on its type, which dt_program_bind checks. NULL as
  * name: there was no memory to write it. */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
 dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
-/* One unit's range of a group's gradients, gaps included, of the type that the slots have: what the unit's all-reduce
- * works on. NULL if it has none. */
-dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group, dt_dtype);
+/* One unit's range of a group's gradients, gaps included: what the unit's all-reduce works on. `wide` is the type that
+ * the slots have where they are not narrow. NULL if it has none. */
+dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group, dt_dtype wide);
 
 /* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
  * zero. `type` is the float type of all buffers but the working copy: DT_F32, or on the CPU DT_F64. */
 DT_MUST_USE dt_status dt_store_layout(dt_store *, dt_dtype type);
+/* Before a graph is differentiated: the gradients of matrices that are read in bfloat16 are kept in bfloat16 too. No
+ * optimizer takes such gradients: for benchmarks of passes alone. */
+void dt_store_narrow_gradients(dt_store *);
 DT_MUST_USE dt_status dt_store_alloc(dt_store *, dt_device *, unsigned buffers);
 int64_t dt_store_bytes(const dt_store *, dt_buffer); /* both groups */
-dt_dtype dt_store_buffer_type(const dt_store *, dt_buffer);
 DT_MUST_USE dt_status dt_store_initialise(dt_store *, uint64_t seed); /* draws every parameter by its init */
 
 dt_dtype dt_store_type(const dt_store *);
@@ -117,8 +120,8 @@ int dt_store_units(const dt_store *);
 int dt_store_states(const dt_store *);
 dt_state *dt_store_state(const dt_store *, int index);
 
-/* One parameter of one buffer, not the working copy, from and to host memory, in float32 or float64 whatever the
- * store's type. Writing a value writes its working copy too. */
+/* One parameter of one buffer, not the working copy or narrow gradients, from and to host memory, in float32 or float64
+ * whatever the store's type. Writing a value writes its working copy too. */
 DT_MUST_USE dt_status dt_store_read(const dt_store *, const dt_param *, dt_buffer, dt_dtype, void *host);
 DT_MUST_USE dt_status dt_store_write(dt_store *, const dt_param *, dt_buffer, dt_dtype, const void *host);
 

@@ -15,7 +15,7 @@ struct dt_store {
     dt_list params, states, units;
     const dt_param **hashed; /* parameters by name: open addressing in `hash_room` places, a power of two */
     size_t hash_room;
-    bool laid_out;
+    bool laid_out, narrow_gradients;
     dt_dtype type;
     int64_t count[DT_GROUPS];
     dt_device *device;
@@ -23,6 +23,7 @@ struct dt_store {
 };
 
 void dt_store_release_memory(dt_store *);
+dt_dtype dt_store_buffer_type(const dt_store *, int group, dt_buffer);
 int64_t dt_store_group_bytes(const dt_store *, int group, dt_buffer);
 dt_store_unit *dt_store_unit_at(const dt_store *, int unit);
 

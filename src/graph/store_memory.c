@@ -61,14 +61,15 @@ dt_device *dt_store_device(const dt_store *store) { return store->device; }
 static char *param_address(const dt_store *store, const dt_param *param, int buffer)
 {
     char *base = store->data[param->group][buffer];
-    return base ? base + param->offset * (int64_t)dt_dtype_size(dt_store_buffer_type(store, (dt_buffer)buffer)) : NULL;
+    size_t size = dt_dtype_size(dt_store_buffer_type(store, (int)param->group, (dt_buffer)buffer));
+    return base ? base + param->offset * (int64_t)size : NULL;
 }
 
 static char *buffer_address(const dt_store *store, const dt_tensor *t)
 {
     char *base = store->data[t->group][t->buffer];
     int64_t offset = t->unit >= 0 ? dt_store_unit_at(store, t->unit)->offset[t->group] : 0;
-    return base ? base + offset * (int64_t)dt_dtype_size(store->type) : NULL;
+    return base ? base + offset * (int64_t)dt_dtype_size(t->dtype) : NULL;
 }
 
 void *dt_store_address(const dt_store *store, const dt_tensor *t)
@@ -140,7 +141,7 @@ static void draw_some(void *arg, int64_t task, int worker)
 /* What was drawn, into its place in one buffer; a buffer without memory is left out. */
 static dt_status place_drawn(dt_store *store, const draw_job *job, dt_buffer buffer, const void *drawn)
 {
-    size_t size = dt_dtype_size(dt_store_buffer_type(store, buffer));
+    size_t size = dt_dtype_size(dt_store_buffer_type(store, (int)job->param->group, buffer));
     char *to = param_address(store, job->param, (int)buffer);
     if (!to) return DT_OK;
     return dt_device_upload(store->device, DT_STREAM_COMPUTE, to + (size_t)job->first * size, drawn,

@@ -47,8 +47,10 @@ static void embedding_backward(dt_graph *graph, const dt_node *node, dt_tensor *
         dt_graph_fail(graph, "embedding: its gradient needs the tokens' order");
         return;
     }
+    const dt_tensor *table = node->in[TABLE];
     dt_tensor *const in[GRAD_INPUTS] = {dout[0], node->in[TOKENS], node->in[ORDER]};
-    din[TABLE] = dt_apply(graph, &dt_op_embedding_grad, &node->in[TABLE]->shape.dim[0], in, GRAD_INPUTS);
+    dt_tensor *sum = dt_apply(graph, &dt_op_embedding_grad, &table->shape.dim[0], in, GRAD_INPUTS);
+    din[TABLE] = table->kind == DT_PARAM ? dt_cast(graph, sum, dt_param_gradient_type(graph, table)) : sum;
 }
 
 static bool embedding_grad_shape(dt_graph *graph, dt_node *node, unsigned wanted)

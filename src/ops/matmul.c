@@ -49,9 +49,10 @@ static bool matmul_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 }
 
 /* Of the product that makes the gradient of `x`; its transpositions are the caller's. */
-static dt_matmul_attr gradient_attr(const dt_matmul_attr *forward, const dt_tensor *x)
+static dt_matmul_attr gradient_attr(const dt_graph *graph, const dt_matmul_attr *forward, const dt_tensor *x)
 {
-    return (dt_matmul_attr){.wide = x->kind == DT_PARAM, .tf32 = forward->tf32};
+    bool wide = x->kind == DT_PARAM && dt_param_gradient_type(graph, x) == dt_dtype_wide(x->dtype);
+    return (dt_matmul_attr){.wide = wide, .tf32 = forward->tf32};
 }
 
 /* da = dc op(b)^T, stored the way that a is. */
@@ -59,7 +60,7 @@ static dt_tensor *gradient_of_a(dt_graph *graph, const dt_node *node, dt_tensor 
 {
     const dt_matmul_attr *attr = node->attr;
     dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
-    dt_matmul_attr transposed = gradient_attr(attr, a), plain = transposed;
+    dt_matmul_attr transposed = gradient_attr(graph, attr, a), plain = transposed;
     transposed.transpose_a = attr->transpose_b, transposed.transpose_b = true;
     plain.transpose_b = !attr->transpose_b;
     dt_tensor *da = attr->transpose_a ? dt_matmul(graph, b, dc, transposed) : dt_matmul(graph, dc, b, plain);
@@ -71,7 +72,7 @@ static dt_tensor *gradient_of_b(dt_graph *graph, const dt_node *node, dt_tensor 
 {
     const dt_matmul_attr *attr = node->attr;
     dt_tensor *a = node->in[DT_MATMUL_A], *b = node->in[DT_MATMUL_B];
-    dt_matmul_attr transposed = gradient_attr(attr, b), plain = transposed;
+    dt_matmul_attr transposed = gradient_attr(graph, attr, b), plain = transposed;
     transposed.transpose_a = true, transposed.transpose_b = attr->transpose_a;
     plain.transpose_a = !attr->transpose_a;
     dt_tensor *db = attr->transpose_b ? dt_matmul(graph, dc, a, transposed) : dt_matmul(graph, a, dc, plain);

@@ -10,7 +10,8 @@ enum { NORM, SCALE, FINITE, NORM_OUTPUTS };
 
 static bool grad_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
-    return dt_rule_types(graph, node, (1u << NORM_INPUTS) - 1) &&
+    bool narrow = node->in[DT_GROUP_MATRIX]->dtype == DT_BF16; /* as a store may keep them */
+    return dt_rule_types(graph, node, ((1u << NORM_INPUTS) - 1) & ~((unsigned)narrow << DT_GROUP_MATRIX)) &&
            dt_rule_count(graph, node, COUNT, "the count of samples", 1) &&
            dt_node_output(graph, node, NORM, DT_F64, &DT_SCALAR) &&
            dt_node_output(graph, node, SCALE, DT_F64, &DT_SCALAR) &&

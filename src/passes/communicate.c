@@ -20,7 +20,7 @@ static void reduce_unit(dt_graph *g, dt_node *last, const dt_tensor *slot)
     dt_graph_like(g, last);
     dt_graph_insert_before(g, last->next);
     for (int group = 0; group < DT_GROUPS; group++)
-        dt_all_reduce(g, dt_unit_gradients(g, slot->param->unit, (dt_group)group, slot->dtype));
+        dt_all_reduce(g, dt_unit_gradients(g, slot->param->unit, (dt_group)group, dt_dtype_wide(slot->dtype)));
     dt_graph_insert_before(g, NULL);
     dt_graph_like(g, NULL);
 }

@@ -75,7 +75,10 @@ dt_status dt_optimizer_create(const dt_settings *settings, dt_optimizer *out)
     return DT_OK;
 }
 
-unsigned dt_optimizer_buffers(const dt_optimizer *optimizer) { return optimizer->entry->buffers; }
+unsigned dt_optimizer_buffers(const dt_optimizer *optimizer)
+{
+    return optimizer->entry ? optimizer->entry->buffers : 0;
+}
 
 void dt_optimizer_free(dt_optimizer *optimizer)
 {
@@ -99,6 +102,7 @@ static dt_tensor *buffer(const dt_optimizer *optimizer, dt_graph *g, dt_group gr
 void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *scale, dt_tensor *finite,
                         bool working)
 {
+    if (!optimizer->entry) return;
     dt_update_inputs in = {.scale = scale, .finite = finite, .lr = dt_input(g, "lr", DT_F64, DT_SCALAR)};
     if (optimizer->entry->inputs) optimizer->entry->inputs(g, &in);
     for (int group = 0; group < DT_GROUPS; group++) {
@@ -114,6 +118,7 @@ void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *s
 
 void dt_optimizer_values(const dt_optimizer *optimizer, int64_t step, double lr, dt_optimizer_put put, void *context)
 {
+    if (!optimizer->entry) return;
     put(context, "lr", lr);
     if (optimizer->entry->values) optimizer->entry->values(&optimizer->attr[0], step, put, context);
 }

@@ -12,7 +12,7 @@ extern const char *const dt_optimizer_names[]; /* choices of optim.kind, NULL-te
 struct dt_optimizer_entry;
 
 typedef struct dt_optimizer {
-    const struct dt_optimizer_entry *entry;
+    const struct dt_optimizer_entry *entry; /* NULL: none; it keeps no buffers and updates nothing */
     dt_update_attr attr[DT_GROUPS]; /* with the span tables, once dt_optimizer_spans made them */
     double layer_decay;
     bool decays_all;   /* optim.decay: every parameter, and not matrices and embeddings alone */

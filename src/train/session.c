@@ -37,7 +37,8 @@ static dt_status make_training(dt_session *s)
     dt_tensor *loss = NULL;
     DT_TRY(dt_build_pass(&build, &g, &loss));
     dt_status status = dt_store_layout(s->store, s->recipe.type);
-    if (!status) status = dt_optimizer_spans(&s->optimizer, s->store, s->options.plan_only ? NULL : s->device);
+    if (!status && s->optimizer.entry)
+        status = dt_optimizer_spans(&s->optimizer, s->store, s->options.plan_only ? NULL : s->device);
     if (status) {
         dt_graph_free(g);
         return status;
@@ -205,6 +206,19 @@ static dt_status take_cudnn(dt_session *s, const dt_settings *settings)
     return always ? dt_setting_fail(settings, "cuda.attention", "cudnn cannot be used: %s", why) : DT_OK;
 }
 
+/* Evaluations take as many samples as a pass: both are to be compared. */
+static dt_status leave_out_update(dt_session *s, const dt_settings *settings)
+{
+    s->recipe.ema = 0;
+    s->recipe.eval_batch = s->recipe.micro;
+    if (!s->options.narrow_gradients) return DT_OK;
+    if (!s->recipe.working)
+        return dt_setting_fail(settings, "precision.mode", "gradients are bfloat16 only where matrices are: with "
+                               "precision.mode=bf16");
+    dt_store_narrow_gradients(s->store);
+    return DT_OK;
+}
+
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
     DT_TRY(open_device(s, settings, log));
@@ -213,7 +227,8 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     DT_TRY(dt_recipe_read(settings, s->backend, s->options.eval_only, dt_comm_size(s->comm), &s->recipe));
     if (!s->options.eval_only) dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
-    if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
+    if (s->options.no_update) DT_TRY(leave_out_update(s, settings));
+    else if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));
     dt_session_measure(s);
     return s->options.plan_only || s->options.bind_later ? DT_OK : dt_session_bind(s);

@@ -19,6 +19,8 @@ typedef struct dt_session_options {
     bool eval_only;   /* only the eval program; no gradients or moments */
     bool weights_only; /* with eval_only: memory for the weights alone, to be read and written, on the CPU whatever the
                           settings say; nothing can be run */
+    bool no_update;   /* gradients and their norm, but no optimizer, moments or averages: nothing moves */
+    bool narrow_gradients; /* with no_update, in bfloat16: the gradients of matrices are bfloat16 */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
     int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
                           eval; 0: not */
@@ -54,10 +56,15 @@ double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; 
  * libraries, and the algorithm of each product and attention. NULL: out of memory. */
 json_t *dt_session_numerics(const dt_session *);
 
-/* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot; from then on a step runs it and
- * an update, as in training or, with `timing`, node by node, each timed. It waits for the end. */
+/* For bench and for tests of the plan. Puts a made-up micro-batch into the first slot, and one for evaluation into the
+ * second; from then on a step runs the first and an update, as in training or, with `timing`, node by node, each timed.
+ * It waits for the end. */
 DT_MUST_USE dt_status dt_session_load_step(dt_session *);
 DT_MUST_USE dt_status dt_session_run_step(dt_session *, dt_node_timing timing, void *context);
+/* The program "pass" or "eval" alone, waiting for its end. */
+DT_MUST_USE dt_status dt_session_run_one(dt_session *, const char *program);
+/* Of "pass" or "eval" the nodes that are wanted, on what lies in memory; queued, so that it can be recorded. */
+DT_MUST_USE dt_status dt_session_queue_some(dt_session *, const char *program, dt_node_filter wanted);
 
 typedef struct dt_train_options {
     bool resume;

@@ -115,12 +115,60 @@ static void test_logits_exist_once(void **state)
     }
 }
 
+/* --- gradients in bfloat16 --- */
+
+static void check_slot(const dt_tensor *slot)
+{
+    assert_int_equal(slot->dtype, slot->param->group == DT_GROUP_MATRIX ? DT_BF16 : DT_F32);
+}
+
+/* Returns how many gradients are not made where they belong. */
+static int check_slots(const dt_graph *g)
+{
+    int apart = 0;
+    for (const dt_node *n = dt_graph_first(g); n; n = n->next) {
+        for (int k = 0; k < n->output_count; k++)
+            if (n->out[k] && n->out[k]->kind == DT_GRADIENT) check_slot(n->out[k]);
+        if (n->op != &dt_op_accumulate) continue;
+        check_slot(n->in[0]);
+        assert_int_equal(n->in[1]->dtype, n->in[0]->dtype);
+        apart++;
+    }
+    return apart;
+}
+
+/* Products write their slots; the table's gradient is added up in float32 and then rounded. */
+static void test_narrow_gradients(void **state)
+{
+    for (int i = 0; i < VARIANTS; i++) {
+        llama v = open_llama(i);
+        dt_store *store;
+        dt_graph *g;
+        OK(dt_store_create(&store));
+        dt_store_narrow_gradients(store);
+        OK(dt_graph_create(store, true, &g));
+        dt_tensor *loss = build(g, &v);
+        dt_graph_output(g, "loss", loss);
+        OK(dt_store_layout(store, DT_F32));
+        OK(dt_passes_run(g, loss, &(dt_pass_options){.precision = DT_PRECISION_BF16}));
+        assert_int_equal(check_slots(g), 1);
+        assert_int_equal(dt_buffer_tensor(g, DT_GROUP_MATRIX, DT_BUFFER_GRADIENT)->dtype, DT_BF16);
+        assert_int_equal(dt_buffer_tensor(g, DT_GROUP_VECTOR, DT_BUFFER_GRADIENT)->dtype, DT_F32);
+        assert_int_equal(dt_store_bytes(store, DT_BUFFER_GRADIENT), 2 * dt_store_count(store, DT_GROUP_MATRIX) +
+                                                                        4 * dt_store_count(store, DT_GROUP_VECTOR));
+        dt_graph_free(g);
+        dt_store_free(store);
+        close_llama(&v);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_rewrites),
         cmocka_unit_test(test_logits_exist_once),
+        cmocka_unit_test(test_narrow_gradients),
     };
     return cmocka_run_group_tests_name("llama", tests, NULL, NULL);
 }

@@ -132,6 +132,31 @@ static void test_plan(void **state)
     assert_plan_holds(WORDS("optim.kind=sgd", "train.recompute=block", "norm.kind=layernorm"));
 }
 
+/* Without an update there are no moments and nothing moves. A pass alone adds to the loss of the next step, and to no
+ * later one. */
+static void test_no_update(void **state)
+{
+    dt_settings *settings = tiny_settings(WORDS("train.ema=0.9", "eval.batch=3"));
+    dt_session *s = NULL;
+    double norm[4], loss[4];
+    OK(dt_session_create(settings, &(dt_session_options){.no_update = true}, NULL, &s));
+    assert_int_equal(dt_session_memory(s, DT_MEMORY_OPTIMIZER) + dt_session_memory(s, DT_MEMORY_EMA), 0);
+    assert_int_equal(s->recipe.eval_batch, s->recipe.micro);
+    OK(dt_store_initialise(s->store, 7));
+    OK(dt_session_load_step(s));
+    for (int i = 0; i < 4; i++) {
+        OK(dt_session_run_step(s, NULL, NULL));
+        OK(dt_program_read(s->program[DT_PROGRAM_UPDATE], "norm", &norm[i], sizeof norm[i]));
+        OK(dt_program_read(s->program[DT_PROGRAM_UPDATE], "loss", &loss[i], sizeof loss[i]));
+        OK(dt_session_run_one(s, "eval"));
+        if (i == 1) OK(dt_session_run_one(s, "pass"));
+    }
+    assert_true(norm[0] > 0 && norm[1] == norm[0] && norm[3] == norm[0]);
+    assert_true(loss[1] == loss[0] && loss[2] == 2 * loss[0] && loss[3] == loss[0]);
+    dt_session_free(s);
+    dt_settings_free(settings);
+}
+
 static void test_step_flops(void **state)
 {
     dt_session *once = NULL, *parts = NULL;
@@ -175,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accumulation_fp64), cmocka_unit_test(test_accumulation_fp32), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_no_update),
         cmocka_unit_test(test_step_flops), cmocka_unit_test(test_numerics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
