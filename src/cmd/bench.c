@@ -37,30 +37,55 @@ static dt_status bench_kernels(dt_settings *settings, bool configured, dt_log *l
     return dt_bench_kernels(backend, configured ? &shapes : NULL, (int)dt_setting_int(settings, "threads"));
 }
 
+static dt_bench_step_options step_options(const dt_arguments *args)
+{
+    const char *type = dt_arguments_value(args, "--grad-dtype");
+    return (dt_bench_step_options){.no_update = dt_arguments_has(args, "--no-update"),
+                                   .narrow_gradients = type && strcmp(type, "bf16") == 0};
+}
+
+/* Options that say nothing together. */
+static dt_status check_options(const dt_arguments *args, bool kernels)
+{
+    static const char *const of_configs[] = {"--profile", "--no-update"};
+    for (size_t i = 0; i < sizeof of_configs / sizeof *of_configs; i++)
+        if (kernels && dt_arguments_has(args, of_configs[i]))
+            return dt_fail(DT_ERR_USAGE, "%s is for the step of a config: leave out 'kernels'", of_configs[i]);
+    if (dt_arguments_has(args, "--profile") && dt_arguments_has(args, "--no-update"))
+        return dt_fail(DT_ERR_USAGE, "--profile times a whole step: leave out --no-update");
+    if (dt_arguments_has(args, "--grad-dtype") && !dt_arguments_has(args, "--no-update"))
+        return dt_fail(DT_ERR_USAGE, "--grad-dtype goes with --no-update: optimizers take float32 gradients");
+    return DT_OK;
+}
+
 static dt_status bench(const dt_arguments *args)
 {
     dt_status status;
     dt_log *log = NULL;
     dt_settings *settings = NULL;
     bool kernels = strcmp(args->words[0], "kernels") == 0;
+    dt_bench_step_options step = step_options(args);
     const char *config = kernels ? args->words[1] : args->words[0];
     if (!kernels && args->word_count > 1) return dt_fail(DT_ERR_USAGE, "one word too many: '%s'", args->words[1]);
-    if (kernels && dt_arguments_has(args, "--profile"))
-        return dt_fail(DT_ERR_USAGE, "--profile times the operators of a config's step: leave out 'kernels'");
+    DT_TRY(check_options(args, kernels));
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(settings, log);
     else if (kernels) status = bench_kernels(settings, config != NULL, log);
     else if (dt_arguments_has(args, "--profile")) status = dt_bench_profile(settings, log);
-    else status = dt_bench_step(settings, log);
+    else status = dt_bench_step(settings, &step, log);
 done:
     dt_settings_free(settings);
     dt_log_free(log);
     return status;
 }
 
+static const char *const gradient_types[] = {"f32", "bf16", NULL};
 static const dt_option options[] = {
     {"--profile", NULL, "time every operator of the step and sum by operator and place"},
+    {"--no-update", NULL, "time forward, and forward and backward, without an optimizer and its memory"},
+    {"--grad-dtype", "TYPE", "with --no-update: the type of matrices' gradients, f32 (as in training) or bf16",
+     gradient_types, true},
     {0},
 };
 

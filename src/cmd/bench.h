@@ -6,9 +6,13 @@
 #include "cmd/roof.h"
 #include "train/train.h"
 
-/* A whole training step on made-up input. A loss that another number of threads or float64 does not confirm is
- * DT_ERR_NUMERIC. */
-DT_MUST_USE dt_status dt_bench_step(dt_settings *, dt_log *);
+typedef struct dt_bench_step_options {
+    bool no_update;        /* forward alone, and forward and backward, without an optimizer and what it keeps */
+    bool narrow_gradients; /* then: the gradients of matrices are bfloat16 */
+} dt_bench_step_options;
+/* A whole training step on made-up input. A loss or a gradient norm that does not come again, or that float32, other
+ * threads or float64 do not confirm, is DT_ERR_NUMERIC. */
+DT_MUST_USE dt_status dt_bench_step(dt_settings *, const dt_bench_step_options *, dt_log *);
 /* The step's operators, each timed alone, summed by operator and place in the model. */
 DT_MUST_USE dt_status dt_bench_profile(dt_settings *, dt_log *);
 

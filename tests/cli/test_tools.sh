@@ -15,6 +15,19 @@ is 'bench kernels on a GPU, or why not'
 run bench tiny.yaml
 [ "$code" = 0 ] && has out 'images/s' && has out 'the same bits' && has out 'float64'
 is 'bench: the step agrees with other threads and with float64'
+run bench tiny.yaml --no-update
+[ "$code" = 0 ] && has out 'no update; gradients of matrices in float32' && has out 'and backward' &&
+    has out 'run again    the same bits'
+is 'bench --no-update: forward, and forward and backward'
+run bench tiny.yaml --no-update --grad-dtype bf16
+[ "$code" = 2 ] && has err 'with precision.mode=bf16'
+is 'bench --grad-dtype bf16 says what it needs'
+run bench tiny.yaml --grad-dtype bf16
+[ "$code" = 2 ] && has err '--grad-dtype goes with --no-update'
+is 'bench --grad-dtype without --no-update is refused'
+run bench tiny.yaml --profile --no-update
+[ "$code" = 2 ] && has err 'leave out --no-update'
+is 'bench --profile --no-update is refused'
 run bench tiny.yaml --profile
 [ "$code" = 0 ] && has out 'matmul' && has out 'blocks.*.attn' && has out 'adamw' && ! has out 'reshape'
 is 'bench --profile'
