@@ -77,8 +77,6 @@ void dt_cudnn_close(dt_cudnn *c)
 
 bool dt_cudnn_always(const dt_cudnn *c) { return c->always; }
 
-int dt_cudnn_version(const dt_cudnn *c) { return c->version; }
-
 const char *dt_cudnn_text(const dt_cudnn *c, char out[DT_CUDNN_TEXT])
 {
     if (!c) snprintf(out, DT_CUDNN_TEXT, "own kernels");

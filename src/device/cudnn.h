@@ -19,7 +19,6 @@ bool dt_cudnn_built(void);
 DT_MUST_USE dt_status dt_cudnn_open(int capability, bool always, dt_cudnn **out);
 void dt_cudnn_close(dt_cudnn *); /* NULL is allowed */
 bool dt_cudnn_always(const dt_cudnn *);
-int dt_cudnn_version(const dt_cudnn *); /* 91900 is 9.19.0 */
 enum { DT_CUDNN_TEXT = 32 };
 /* "cuDNN 9.19.0"; NULL has a text, too: "own kernels". Returns `out`. */
 const char *dt_cudnn_text(const dt_cudnn *, char out[DT_CUDNN_TEXT]);

@@ -14,7 +14,6 @@ dt_status dt_cudnn_open(int capability, bool always, dt_cudnn **out)
 /* None was ever opened. */
 void dt_cudnn_close(dt_cudnn *c) {}
 bool dt_cudnn_always(const dt_cudnn *c) { return false; }
-int dt_cudnn_version(const dt_cudnn *c) { return 0; }
 
 const char *dt_cudnn_text(const dt_cudnn *c, char out[DT_CUDNN_TEXT])
 {

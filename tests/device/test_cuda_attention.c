@@ -239,6 +239,16 @@ static void slices_are_put_together(void **state)
     }
 }
 
+/* Every work of a record names the library, so that another version of it decides again. */
+static void assert_names_library(const dt_device *device, const json_t *record)
+{
+    char library[DT_CUDNN_TEXT];
+    const char *work;
+    json_t *member;
+    dt_cudnn_text(dt_device_queue(device, DT_STREAM_COMPUTE)->cudnn, library);
+    json_object_foreach((json_t *)record, work, member) assert_non_null(strstr(work, library));
+}
+
 /* Where choices are kept, both are timed once; later runs and resumed ones take what was chosen. */
 static results chosen(json_t **record, bool timing)
 {
@@ -257,6 +267,7 @@ static results chosen(json_t **record, bool timing)
     json_decref(*record);
     *record = dt_choices_record(choices);
     assert_int_equal(json_object_size(*record), 2);
+    assert_names_library(t.device, *record);
     close_bench(&t);
     return r;
 }

@@ -1,7 +1,7 @@
 /* Who computes an attention: our own kernels, or cuDNN where the queue has it and it takes the shape. With `always` it
  * is then cuDNN. Otherwise the engine is the one that the table of choices has for the shape and direction, and where
  * it has none, the faster of the two that repeats its bits: ours unless the other is worth it, and ours where nothing
- * can be timed. Forward and backward choose apart: they meet in the results and in the logs of sums, which both
+ * can be timed. The shape goes by cuDNN's version, too: another one may be faster, and gives other bits. Forward and backward choose apart: they meet in the results and in the logs of sums, which both
  * have. */
 #include <algorithm>
 #include <cinttypes>
@@ -33,24 +33,24 @@ int64_t scratch_of(const dt_device_info *info, dt_dtype t, const dt_attention_ar
 
 #ifdef DT_HAVE_CUDNN
 
-enum { NAME_ROOM = 128 };
+enum { NAME_ROOM = 192 };
 
 /* What the table of choices holds. */
 struct engine {
-    char name[16];
-    int32_t version;
-    char rest[DT_ALGORITHM_BYTES - 20];
+    char name[DT_ALGORITHM_BYTES];
 };
-static_assert(sizeof(engine) == DT_ALGORITHM_BYTES, "the table of choices holds algorithms of this size");
 
-engine own_engine(void) { return {"own", 0, ""}; }
-engine library_engine(const dt_queue *q) { return {"cudnn", dt_cudnn_version(q->cudnn), ""}; }
+engine own_engine(void) { return {"own"}; }
+engine library_engine(void) { return {"cudnn"}; }
 bool is_same(const engine &a, const engine &b) { return memcmp(&a, &b, sizeof a) == 0; }
 
-void name_attention(char name[NAME_ROOM], const dt_attention_args *a, bool backward)
+/* "attention grad bf16 256x197x12:12x64 causal, cuDNN 9.19.0" */
+void name_attention(char name[NAME_ROOM], const dt_queue *q, const dt_attention_args *a, bool backward)
 {
-    snprintf(name, NAME_ROOM, "attention%s bf16 %" PRId64 "x%" PRId64 "x%" PRId64 ":%" PRId64 "x%" PRId64 "%s",
-             backward ? " grad" : "", a->batch, a->tokens, a->heads, a->kv_heads, a->size, a->causal ? " causal" : "");
+    char library[DT_CUDNN_TEXT];
+    snprintf(name, NAME_ROOM, "attention%s bf16 %" PRId64 "x%" PRId64 "x%" PRId64 ":%" PRId64 "x%" PRId64 "%s, %s",
+             backward ? " grad" : "", a->batch, a->tokens, a->heads, a->kv_heads, a->size, a->causal ? " causal" : "",
+             dt_cudnn_text(q->cudnn, library));
 }
 
 /* Reasons of the library are answers here. */
@@ -72,7 +72,7 @@ dt_status time_both(const dt_queue *q, dt_dtype t, const dt_attention_args *a, b
     };
     int winner = 0;
     DT_TRY(find_fastest(contest<decltype(run)>{q, 2, run, backward ? a->dqkv : a->out, bytes, a->scratch}, &winner));
-    *faster = winner == 1 ? library_engine(q) : own_engine();
+    *faster = winner == 1 ? library_engine() : own_engine();
     return DT_OK;
 }
 
@@ -93,13 +93,13 @@ bool is_accepted(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool
 {
     bool ready = false;
     if (is_same(e, own_engine())) return true;
-    return is_same(e, library_engine(q)) && !is_ready(q, t, a, backward, &ready) && ready;
+    return is_same(e, library_engine()) && !is_ready(q, t, a, backward, &ready) && ready;
 }
 
 dt_status choose(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward, engine *chosen)
 {
     char name[NAME_ROOM];
-    name_attention(name, a, backward);
+    name_attention(name, q, a, backward);
     const dt_choice known = find_choice(q, name, chosen, [&] { return is_accepted(q, t, a, backward, *chosen); });
     dt_status status = DT_OK;
     if (known == DT_CHOICE_NOTED) status = dt_choices_use(q->choices, name, chosen);
@@ -117,7 +117,7 @@ dt_status attend(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool
         DT_TRY(is_ready(q, t, a, backward, &library));
     } else {
         DT_TRY(choose(q, t, a, backward, &chosen));
-        library = is_same(chosen, library_engine(q));
+        library = is_same(chosen, library_engine());
     }
     return library ? dt_cudnn_attend(q, t, a, backward) : run_own(q, t, a, backward);
 }
