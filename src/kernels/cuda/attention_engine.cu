@@ -63,15 +63,17 @@ dt_status is_ready(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bo
 
 dt_status time_both(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward, engine *faster)
 {
-    const int64_t width = backward ? a->heads + 2 * a->kv_heads : a->heads;
-    const int64_t bytes = a->batch * a->tokens * width * a->size * (int64_t)sizeof(bf16);
+    const int64_t rows = a->batch * a->tokens, row = a->size * (int64_t)sizeof(bf16);
+    const tune_result made = {a->out, rows * a->heads * row}, logs = {a->lse, rows * a->heads * (int64_t)sizeof(float)};
+    const tune_result gradient = {a->dqkv, rows * (a->heads + 2 * a->kv_heads) * row}, none = {};
     const auto run = [&](int i) {
         const bool done = !(i ? dt_cudnn_attend(q, t, a, backward) : run_own(q, t, a, backward));
         if (!done) dt_error_clear();
         return done;
     };
     int winner = 0;
-    DT_TRY(find_fastest(contest<decltype(run)>{q, 2, run, backward ? a->dqkv : a->out, bytes, a->scratch}, &winner));
+    contest<decltype(run)> both = {q, 2, run, {backward ? gradient : made, backward ? none : logs}, a->scratch};
+    DT_TRY(find_fastest(both, &winner));
     *faster = winner == 1 ? library_engine() : own_engine();
     return DT_OK;
 }

@@ -263,7 +263,7 @@ dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_ar
 {
     const auto product = [&](int i) { return multiply(d, q, x, r, &d.offers[i].algo) == CUBLAS_STATUS_SUCCESS; };
     const int64_t bytes = x->m * x->n * (int64_t)dt_dtype_size(r.to_type);
-    DT_TRY(find_fastest(contest<decltype(product)>{q, d.offer_count, product, r.to, bytes, x->scratch}, index));
+    DT_TRY(find_fastest(contest<decltype(product)>{q, d.offer_count, product, {{r.to, bytes}}, x->scratch}, index));
     if (*index >= 0) return DT_OK;
     return dt_fail(DT_ERR_DEVICE, "no algorithm of cuBLASLt repeats its bits for %s products [%" PRId64 ", %" PRId64
                    "] of depth %" PRId64 "; cuda.tune=false takes its first choice unseen", dt_dtype_name(t), x->m,
