@@ -87,6 +87,11 @@ dt_status dt_loaded_open_texts(const dt_arguments *args, int64_t texts, dt_loade
     return open_or_close(args, (dt_session_options){.sequences = texts}, out);
 }
 
+dt_status dt_loaded_open_scores(const dt_arguments *args, dt_loaded *out)
+{
+    return open_or_close(args, (dt_session_options){.scores = true}, out);
+}
+
 dt_status dt_loaded_open_weights(const dt_arguments *args, dt_loaded *out)
 {
     return open_or_close(args, (dt_session_options){.weights_only = true}, out);

@@ -21,6 +21,8 @@ DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path
 DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_loaded *out);
 /* The same to go on with texts, so many or as many as generate.batch side by side. */
 DT_MUST_USE dt_status dt_loaded_open_texts(const dt_arguments *, int64_t texts, dt_loaded *out);
+/* The same to score texts. */
+DT_MUST_USE dt_status dt_loaded_open_scores(const dt_arguments *, dt_loaded *out);
 /* The same for weights that are only to be written: nothing can be computed with them. */
 DT_MUST_USE dt_status dt_loaded_open_weights(const dt_arguments *, dt_loaded *out);
 void dt_loaded_close(dt_loaded *); /* one that is all zero is allowed */

@@ -46,23 +46,10 @@ static dt_status read_files(const dt_arguments *args, tasks *t)
     return DT_OK;
 }
 
-/* The model, with the batch that a scorer needs. */
-static dt_status open_model(const dt_arguments *args, dt_loaded *out)
-{
-    dt_arguments own = *args;
-    own.settings = malloc((args->setting_count + 1) * sizeof *own.settings);
-    if (!own.settings) return dt_fail_memory((args->setting_count + 1) * sizeof *own.settings, "the settings");
-    memcpy(own.settings, args->settings, args->setting_count * sizeof *own.settings);
-    own.settings[own.setting_count++] = "eval.batch=1";
-    dt_status status = dt_loaded_open(&own, out);
-    free(own.settings);
-    return status;
-}
-
 static dt_status open_all(const dt_arguments *args, tasks *t)
 {
     DT_TRY(read_files(args, t));
-    DT_TRY(open_model(args, &t->loaded));
+    DT_TRY(dt_loaded_open_scores(args, &t->loaded));
     DT_TRY(dt_run_tokenizer_open(t->loaded.settings, dt_arguments_value(args, "--tokenizer"), &t->tokenizer));
     return dt_scorer_create(t->loaded.session, t->tokenizer, &t->scorer);
 }
@@ -78,17 +65,51 @@ static void close_all(tasks *t)
 
 /* --- scoring --- */
 
+static int64_t count_choices(const task *t)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < t->questions.count; i++) count += t->questions.question[i].choices;
+    return count;
+}
+
+static dt_status name_line(dt_status status, const task *t, const dt_question *q)
+{
+    return status ? dt_fail_in(status, "%s:%lld", t->path, (long long)q->line) : DT_OK;
+}
+
+/* The log-probability of every choice, one question behind the other. */
+static dt_status score_choices(dt_scorer *scorer, const task *t, double *sums)
+{
+    for (int64_t i = 0; i < t->questions.count; i++) {
+        const dt_question *q = &t->questions.question[i];
+        for (int c = 0; c < q->choices; c++)
+            DT_TRY(name_line(dt_scorer_add(scorer, q->context, dt_question_choice(q, c), sums++), t, q));
+    }
+    return dt_scorer_finish(scorer);
+}
+
 /* Of equal choices the first is taken. */
-static dt_status answer(dt_scorer *scorer, const dt_question *q, int *likeliest, int *normalised)
+static dt_status answer(const dt_question *q, const double *sums, int *likeliest, int *normalised)
 {
     double best = -INFINITY, best_normalised = -INFINITY;
     for (int c = 0; c < q->choices; c++) {
-        double sum = 0;
-        const char *choice = dt_question_choice(q, c);
-        DT_TRY(dt_scorer_run(scorer, q->context, choice, &sum));
-        double each = sum / (double)strlen(choice);
-        if (sum > best) best = sum, *likeliest = c;
+        double each = sums[c] / (double)strlen(dt_question_choice(q, c));
+        if (!isfinite(sums[c])) return dt_fail(DT_ERR_NUMERIC, "the loss of choice %d is not finite", c);
+        if (sums[c] > best) best = sums[c], *likeliest = c;
         if (each > best_normalised) best_normalised = each, *normalised = c;
+    }
+    return DT_OK;
+}
+
+static dt_status mark_answers(task *t, const double *sums)
+{
+    for (int64_t i = 0; i < t->questions.count; i++) {
+        const dt_question *q = &t->questions.question[i];
+        int likeliest = -1, normalised = -1;
+        DT_TRY(name_line(answer(q, sums, &likeliest, &normalised), t, q));
+        t->right += likeliest == q->answer;
+        t->right_normalised += normalised == q->answer;
+        sums += q->choices;
     }
     return DT_OK;
 }
@@ -96,16 +117,14 @@ static dt_status answer(dt_scorer *scorer, const dt_question *q, int *likeliest,
 static dt_status score(dt_scorer *scorer, task *t)
 {
     double start = dt_clock();
-    for (int64_t i = 0; i < t->questions.count; i++) {
-        const dt_question *q = &t->questions.question[i];
-        int likeliest = -1, normalised = -1;
-        dt_status status = answer(scorer, q, &likeliest, &normalised);
-        if (status) return dt_fail_in(status, "%s:%lld", t->path, (long long)q->line);
-        t->right += likeliest == q->answer;
-        t->right_normalised += normalised == q->answer;
-    }
+    size_t bytes = (size_t)count_choices(t) * sizeof(double);
+    double *sums = malloc(bytes);
+    if (!sums) return dt_fail_memory(bytes, "the choices");
+    dt_status status = score_choices(scorer, t, sums);
+    if (!status) status = mark_answers(t, sums);
+    free(sums);
     t->seconds = dt_clock() - start;
-    return DT_OK;
+    return status;
 }
 
 /* --- what comes of it --- */

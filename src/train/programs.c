@@ -1,4 +1,4 @@
-/* Builds the graphs `pass`, `update`, `eval`, and those that generate text. */
+/* Builds the graphs `pass`, `update`, `eval`, and those that score and generate text. */
 #include "train/programs.h"
 
 enum { DT_HITS = 2 }; /* top 1 and top 5 */
@@ -185,6 +185,24 @@ dt_status dt_build_eval(const dt_build *b, dt_buffer buffer, dt_graph **out)
     dt_graph_output(g, "loss", sums.loss);
     dt_graph_output(g, "count", sums.count);
     if (sums.hits) dt_graph_output(g, "hits", sums.hits);
+    return built(g, out);
+}
+
+/* --- scores --- */
+
+/* Rows without a target cost next to nothing, so each text's loss is taken over all of the logits. */
+dt_status dt_build_scores(const dt_build *b, int64_t texts, int64_t tokens, dt_graph **out)
+{
+    dt_graph *g = NULL;
+    DT_TRY(dt_graph_create(b->store, false, &g));
+    dt_arena *arena = dt_graph_arena(g);
+    dt_shape shape = DT_SHAPE(texts, tokens);
+    dt_tensor *logits = dt_model_build(b->model, g, &(dt_model_feed){.tokens = dt_input(g, "tokens", DT_I32, shape)});
+    for (int64_t i = 0; i < texts; i++) {
+        dt_tensor *targets = dt_input(g, dt_arena_format(arena, "targets.%lld", (long long)i), DT_I32, shape);
+        dt_token_loss_out of = dt_token_loss(g, logits, targets, dt_model_dims_of(b->model).classes);
+        dt_graph_output(g, dt_arena_format(arena, "loss.%lld", (long long)i), dt_cast(g, of.loss, DT_F64));
+    }
     return built(g, out);
 }
 

@@ -29,6 +29,9 @@ DT_MUST_USE dt_status dt_build_update(const dt_build *, dt_graph **out);
 /* Feed: images, labels, weight, or tokens, targets. Weights from `buffer`, which is DT_BUFFER_VALUE or DT_BUFFER_EMA.
  * Outputs: loss, count, of images hits, summed over the batches since the states eval.* were last cleared. */
 DT_MUST_USE dt_status dt_build_eval(const dt_build *, dt_buffer buffer, dt_graph **out);
+/* Feed: tokens i32[texts, tokens]; for each text i (0 and on) targets.i i32[texts, tokens], -1 but for its own that
+ * count. Outputs: loss.i f64, summed over those. */
+DT_MUST_USE dt_status dt_build_scores(const dt_build *, int64_t texts, int64_t tokens, dt_graph **out);
 /* Adds `tokens` tokens to each of `sequences` texts whose keys and values are in states `*.cache`. Feed: tokens
  * i32[sequences, tokens]; position i32[sequences], how many tokens each cache holds; for more than one token wanted
  * i32[sequences, 1], the number of one of all the tokens for each text. Output: logits [sequences, 1, classes and

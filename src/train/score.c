@@ -1,31 +1,51 @@
-/* Log-probabilities of texts. */
+/* Log-probabilities of texts. Lanes of several lengths keep a short text from costing as much as a whole context. */
 #include "train/score.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/evaluate.h"
+#include "train/session.h"
+
+/* The texts that wait for one program. */
+typedef struct lane {
+    dt_program *program;
+    int64_t length, texts; /* tokens of a text, texts of a batch */
+    int64_t waiting;
+    double *out[DT_SCORE_TEXTS];
+    char *image; /* host memory of the batch */
+} lane;
 
 struct dt_scorer {
     dt_session *session;
     const dt_tokenizer *tokenizer;
     dt_encoder *encoder;
-    void *image; /* host memory of a batch */
-    size_t bytes;
+    lane lane[DT_SCORE_LENGTHS]; /* the longest first */
+    int lanes;
     dt_text text;
     dt_tokens context, whole;
 };
 
 static dt_status check(const dt_session *s, const dt_tokenizer *tokenizer)
 {
-    if (s->info.form != DT_FORM_TOKENS)
-        return dt_fail(DT_ERR_USAGE, "%s is not a language model: it has no probabilities of texts",
-                       dt_model_arch(s->model));
     int64_t known = dt_model_dims_of(s->model).classes, vocabulary = dt_tokenizer_vocabulary(tokenizer);
     if (vocabulary <= known) return DT_OK;
     return dt_fail(DT_ERR_USAGE, "the tokenizer has %lld tokens and the model %lld: it was trained with another one",
                    (long long)vocabulary, (long long)known);
+}
+
+static dt_status open_lanes(dt_scorer *s)
+{
+    for (int i = 0; i < DT_SCORE_LENGTHS && s->session->program[DT_PROGRAM_SCORE + i]; i++) {
+        lane *l = &s->lane[s->lanes++];
+        l->program = s->session->program[DT_PROGRAM_SCORE + i];
+        const dt_shape *shape = &dt_program_feed(l->program, "tokens")->shape;
+        l->texts = shape->dim[0];
+        l->length = shape->dim[1];
+        DT_TRY(dt_device_alloc_host(s->session->device, (size_t)dt_program_feed_bytes(l->program),
+                                    (void **)&l->image));
+    }
+    return DT_OK;
 }
 
 dt_status dt_scorer_create(dt_session *session, const dt_tokenizer *tokenizer, dt_scorer **out)
@@ -34,8 +54,7 @@ dt_status dt_scorer_create(dt_session *session, const dt_tokenizer *tokenizer, d
     dt_scorer *s = calloc(1, sizeof *s);
     if (!s) return dt_fail_memory(sizeof *s, "the scorer");
     *s = (dt_scorer){.session = session, .tokenizer = tokenizer};
-    s->bytes = (size_t)dt_session_slot_bytes(session, DT_PROGRAM_EVAL);
-    dt_status status = dt_device_alloc_host(session->device, s->bytes, &s->image);
+    dt_status status = open_lanes(s);
     if (!status) status = dt_encoder_create(tokenizer, true, &s->encoder);
     if (status) dt_scorer_free(s);
     else *out = s;
@@ -45,7 +64,7 @@ dt_status dt_scorer_create(dt_session *session, const dt_tokenizer *tokenizer, d
 void dt_scorer_free(dt_scorer *s)
 {
     if (!s) return;
-    if (s->image) dt_device_free_host(s->session->device, s->image);
+    for (int i = 0; i < s->lanes; i++) dt_device_free_host(s->session->device, s->lane[i].image);
     dt_encoder_free(s->encoder);
     dt_text_free(&s->text);
     free(s->context.token);
@@ -94,45 +113,83 @@ static dt_status encode(dt_scorer *s, const char *context, const char *choice, i
 
 /* --- the model --- */
 
-/* The batch: the end of the text, of which the tokens from `first` on are counted. */
-static dt_status fill(dt_scorer *s, int64_t first)
+static int32_t *field(const lane *l, const char *name)
 {
-    int64_t T = s->session->info.context, own = s->whole.count - first;
-    if (own > T)
-        return dt_fail(DT_ERR_DATA, "the choice has %lld tokens, and the model's context %lld", (long long)own,
-                       (long long)T);
-    dt_batch_fields fields = dt_session_fields(s->session, DT_PROGRAM_EVAL);
-    int32_t *tokens = (int32_t *)((char *)s->image + fields.at[DT_FIELD_TOKENS]);
-    int32_t *targets = (int32_t *)((char *)s->image + fields.at[DT_FIELD_TARGETS]);
-    int64_t from = s->whole.count - 1 > T ? s->whole.count - 1 - T : 0;
-    for (int64_t t = 0; t < T; t++) {
-        int64_t next = from + t + 1;
-        tokens[t] = next < s->whole.count ? s->whole.token[next - 1] : 0;
-        targets[t] = next >= first && next < s->whole.count ? s->whole.token[next] : -1;
-    }
-    return DT_OK;
+    return (int32_t *)(l->image + dt_program_feed(l->program, name)->offset);
 }
 
-/* The loss of the batch, summed over the targets that count. */
-static dt_status run_batch(dt_scorer *s, double *loss)
+static int32_t *targets_of(const lane *l, int64_t text)
+{
+    char name[32];
+    snprintf(name, sizeof name, "targets.%lld", (long long)text);
+    return field(l, name);
+}
+
+static void clear_lane(lane *l)
+{
+    int64_t all = l->texts * l->length;
+    l->waiting = 0;
+    memset(field(l, "tokens"), 0, (size_t)all * sizeof(int32_t));
+    for (int64_t i = 0; i < l->texts; i++) memset(targets_of(l, i), -1, (size_t)all * sizeof(int32_t));
+}
+
+/* Of the text the end, of which the tokens from `first` on are counted. */
+static void put_text(const dt_scorer *s, lane *l, int64_t first)
+{
+    if (!l->waiting) clear_lane(l);
+    int64_t place = l->waiting * l->length, count = s->whole.count - 1; /* a token for each but the first */
+    int64_t from = count > l->length ? count - l->length : 0;
+    int32_t *tokens = field(l, "tokens") + place, *targets = targets_of(l, l->waiting) + place;
+    memcpy(tokens, s->whole.token + from, (size_t)(count - from) * sizeof *tokens);
+    for (int64_t i = first; i <= count; i++) targets[i - 1 - from] = s->whole.token[i];
+}
+
+static dt_status run_batch(const dt_scorer *s, const lane *l)
 {
     dt_session *session = s->session;
-    dt_program *program = session->program[DT_PROGRAM_EVAL];
-    DT_TRY(dt_eval_clear(session));
-    DT_TRY(dt_device_upload(session->device, DT_STREAM_COMPUTE, session->slot[0], s->image, s->bytes));
-    DT_TRY(dt_program_run(program, &(dt_run){session->slot[0], .last = true}));
-    DT_TRY(dt_program_read(program, "loss", loss, sizeof *loss));
+    size_t bytes = (size_t)dt_program_feed_bytes(l->program);
+    DT_TRY(dt_device_upload(session->device, DT_STREAM_COMPUTE, session->slot[0], l->image, bytes));
+    DT_TRY(dt_program_run(l->program, &(dt_run){session->slot[0], .last = true}));
+    for (int64_t i = 0; i < l->waiting; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "loss.%lld", (long long)i);
+        DT_TRY(dt_program_read(l->program, name, l->out[i], sizeof *l->out[i]));
+    }
     return dt_device_sync(session->device, DT_STREAM_COMPUTE);
 }
 
-dt_status dt_scorer_run(dt_scorer *s, const char *context, const char *choice, double *out)
+static dt_status finish_lane(dt_scorer *s, lane *l)
+{
+    DT_TRY(dt_session_explain(s->session, run_batch(s, l)));
+    for (int64_t i = 0; i < l->waiting; i++) *l->out[i] = -*l->out[i];
+    l->waiting = 0;
+    return DT_OK;
+}
+
+/* The shortest that has room for all of the text, or the longest. */
+static lane *find_lane(dt_scorer *s)
+{
+    int i = s->lanes - 1;
+    while (i > 0 && s->lane[i].length < s->whole.count - 1) i--;
+    return &s->lane[i];
+}
+
+dt_status dt_scorer_add(dt_scorer *s, const char *context, const char *choice, double *out)
 {
     int64_t first = 0;
-    double loss = 0;
     DT_TRY(encode(s, context, choice, &first));
-    DT_TRY(fill(s, first));
-    DT_TRY(dt_session_explain(s->session, run_batch(s, &loss)));
-    if (!isfinite(loss)) return dt_fail(DT_ERR_NUMERIC, "the loss of the choice is not finite");
-    *out = -loss;
+    lane *l = find_lane(s);
+    if (s->whole.count - first > l->length)
+        return dt_fail(DT_ERR_DATA, "the choice has %lld tokens, and the model's context %lld",
+                       (long long)(s->whole.count - first), (long long)l->length);
+    put_text(s, l, first);
+    l->out[l->waiting++] = out;
+    return l->waiting < l->texts ? DT_OK : finish_lane(s, l);
+}
+
+dt_status dt_scorer_finish(dt_scorer *s)
+{
+    for (int i = 0; i < s->lanes; i++)
+        if (s->lane[i].waiting) DT_TRY(finish_lane(s, &s->lane[i]));
     return DT_OK;
 }

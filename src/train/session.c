@@ -73,12 +73,32 @@ static dt_status make_next(dt_session *s, dt_program_id id, const char *name, in
     return finish_forward(s, id, name, g);
 }
 
+static dt_status check_text(const dt_session *s, const char *what)
+{
+    if (s->info.form == DT_FORM_TOKENS) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "%s is not a language model: there is no text to %s", dt_model_arch(s->model), what);
+}
+
+static dt_status make_scores(dt_session *s)
+{
+    dt_build build = build_of(s);
+    int64_t context = s->info.context, tokens = context;
+    DT_TRY(check_text(s, "score"));
+    for (int i = 0; i < DT_SCORE_LENGTHS && (!i || tokens >= DT_SCORE_LEAST); i++, tokens = (tokens + 1) / 2) {
+        char name[32];
+        dt_graph *g = NULL;
+        int64_t texts = context / tokens < DT_SCORE_TEXTS ? context / tokens : DT_SCORE_TEXTS;
+        snprintf(name, sizeof name, "score.%lld", (long long)tokens);
+        DT_TRY(dt_build_scores(&build, texts, tokens, &g));
+        DT_TRY(finish_forward(s, (dt_program_id)(DT_PROGRAM_SCORE + i), name, g));
+    }
+    return DT_OK;
+}
+
 static dt_status make_generation(dt_session *s)
 {
     int64_t context = s->info.context;
-    if (s->info.form != DT_FORM_TOKENS)
-        return dt_fail(DT_ERR_USAGE, "%s is not a language model: there is no text to generate",
-                       dt_model_arch(s->model));
+    DT_TRY(check_text(s, "generate"));
     DT_TRY(make_next(s, DT_PROGRAM_PREFILL, "prefill", context < DT_PREFILL_TOKENS ? context : DT_PREFILL_TOKENS));
     return make_next(s, DT_PROGRAM_DECODE, "decode", 1);
 }
@@ -86,6 +106,7 @@ static dt_status make_generation(dt_session *s)
 static dt_status make_programs(dt_session *s)
 {
     if (s->options.sequences) return make_generation(s);
+    if (s->options.scores) return make_scores(s);
     if (!s->options.eval_only) DT_TRY(make_training(s));
     DT_TRY(make_eval(s, DT_PROGRAM_EVAL, "eval", DT_BUFFER_VALUE));
     if (dt_session_keeps_average(s)) DT_TRY(make_eval(s, DT_PROGRAM_EVAL_EMA, "eval_ema", DT_BUFFER_EMA));

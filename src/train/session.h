@@ -6,6 +6,8 @@
 #include "train/train.h"
 
 enum { DT_PREFILL_TOKENS = 128 };
+/* Texts are scored by programs of the model's context, half of it, and so on, down to the least that is worth it. */
+enum { DT_SCORE_LENGTHS = 8, DT_SCORE_LEAST = 32, DT_SCORE_TEXTS = 8 };
 enum { DT_SLOTS = 2 }; /* batches in device memory: one being computed with, one being copied */
 
 typedef enum dt_program_id {
@@ -15,7 +17,9 @@ typedef enum dt_program_id {
     DT_PROGRAM_EVAL_EMA, /* the same with the averaged weights; while training with train.ema */
     DT_PROGRAM_PREFILL,  /* DT_PREFILL_TOKENS of a prompt, or as many as the context has; to generate text */
     DT_PROGRAM_DECODE,   /* one token */
-    DT_PROGRAMS
+    DT_PROGRAM_SCORE,    /* this and those behind it, the longest first, for as many texts as make up the context but
+                            DT_SCORE_TEXTS at most; to score texts */
+    DT_PROGRAMS = DT_PROGRAM_SCORE + DT_SCORE_LENGTHS
 } dt_program_id;
 
 struct dt_session {

@@ -22,6 +22,7 @@ typedef struct dt_session_options {
     bool no_update;   /* gradients and their norm, but no optimizer, moments or averages: nothing moves */
     bool narrow_gradients; /* with no_update, in bfloat16: the gradients of matrices are bfloat16 */
     bool eval_ema;    /* with eval_only: a store without training buffers, filled from EMA weights by the caller */
+    bool scores;      /* with eval_only: programs that score texts instead of eval */
     int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
                           eval; 0: not */
 } dt_session_options;
@@ -37,7 +38,7 @@ dt_store *dt_session_store(const dt_session *);
 dt_device *dt_session_device(const dt_session *);
 dt_backend dt_session_backend(const dt_session *); /* what the programs are for */
 const dt_model *dt_session_model(const dt_session *);
-/* "pass", "update", "eval", "prefill", "decode"; NULL when the session does not have it. */
+/* "pass", "update", "eval", "prefill", "decode", "score.TOKENS"; NULL when the session does not have it. */
 dt_program *dt_session_program(const dt_session *, const char *name);
 int64_t dt_session_arena_bytes(const dt_session *);
 int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */

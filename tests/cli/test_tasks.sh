@@ -70,6 +70,10 @@ echo '{"context": "a", "choices": ["b", "0123456789 0123456789 0123456789 012345
 run eval runs/text --tasks bad.jsonl
 [ "$code" = 1 ] && has err 'bad.jsonl:1: ' && has err "43 tokens, and the model's context 32"
 is 'a choice that does not fit'
+run text.yaml run.name=wild train.steps=1 optim.lr=1e30 schedule.kind=constant
+run eval runs/wild --tasks easy.jsonl
+[ "$code" != 0 ] && has err 'easy.jsonl:1: the loss of choice 0 is not finite'
+is 'a model without numbers'
 run eval runs/text easy.jsonl
 [ "$code" = 2 ] && has err '--tasks'
 is 'files without --tasks'

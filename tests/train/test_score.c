@@ -1,5 +1,5 @@
-/* Scores of texts: what a model without any preference gives, the chain rule of probabilities, and texts longer than
- * the context. Words on the command line are settings, such as device=cuda. */
+/* Scores of texts: what a model without any preference gives, the chain rule of probabilities, texts longer than
+ * the context, and that none depends on its neighbours. Words on the command line are settings, such as device=cuda. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@
         if (call) fail_msg("%s", dt_error_message());       \
     } while (0)
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define MODEL "model.arch=llama", "norm.bias=false", "data.kind=synthetic_text", "data.context=16", "eval.batch=1"
+#define MODEL "model.arch=llama", "norm.bias=false", "data.kind=synthetic_text", "data.context=16"
 
 typedef struct scene {
     dt_settings *settings;
@@ -30,15 +30,17 @@ typedef struct scene {
 } scene;
 
 /* A model of bytes with drawn weights. */
-static scene open_scene(void)
+static scene open_scene_of(const char *context)
 {
-    scene s = {.settings = tiny_settings(WORDS(MODEL, "data.vocabulary=256", "model.embedding_scale=true"))};
-    OK(dt_session_create(s.settings, &(dt_session_options){.eval_only = true}, NULL, &s.session));
+    scene s = {.settings = tiny_settings(WORDS(MODEL, "data.vocabulary=256", "model.embedding_scale=true", context))};
+    OK(dt_session_create(s.settings, &(dt_session_options){.eval_only = true, .scores = true}, NULL, &s.session));
     OK(dt_store_initialise(s.session->store, 7));
     OK(dt_tokenizer_open("bytes", &s.tokenizer));
     OK(dt_scorer_create(s.session, s.tokenizer, &s.scorer));
     return s;
 }
+
+static scene open_scene(void) { return open_scene_of("data.context=16"); }
 
 static void close_scene(scene *s)
 {
@@ -51,7 +53,8 @@ static void close_scene(scene *s)
 static double score(const scene *s, const char *context, const char *choice)
 {
     double out = NAN;
-    OK(dt_scorer_run(s->scorer, context, choice, &out));
+    OK(dt_scorer_add(s->scorer, context, choice, &out));
+    OK(dt_scorer_finish(s->scorer));
     return out;
 }
 
@@ -98,9 +101,49 @@ static void test_long_texts(void **state)
     assert_near(score(&s, "some more 0123456789abc", "defg"), score(&s, "0123456789abc", "defg"));
     assert_true(fabs(score(&s, "0123456789abc", "defg") - score(&s, "x123456789abc", "defg")) > 1e-6);
     assert_near(score(&s, "so much and more", "0123456789abcdef"), score(&s, "e", "0123456789abcdef"));
-    assert_int_equal(dt_scorer_run(s.scorer, "context", "0123456789abcdefg", &out), DT_ERR_DATA);
+    assert_int_equal(dt_scorer_add(s.scorer, "context", "0123456789abcdefg", &out), DT_ERR_DATA);
     assert_non_null(strstr(dt_error_message(), "17 tokens"));
     close_scene(&s);
+}
+
+/* A text of `bytes` letters. */
+static void draw_text(char *text, int64_t text_number, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i++) text[i] = (char)('a' + (text_number * 7 + i * i + i / 3) % 26);
+    text[bytes] = 0;
+}
+
+/* With a context of 300 there are programs of 300, 150, 75 and 38 tokens, the shorter for several texts. */
+static void test_texts_stand_alone(void **state)
+{
+    enum { TEXTS = 40 };
+    char context[TEXTS][400], choice[TEXTS][12];
+    double together[TEXTS];
+    scene s = open_scene_of("data.context=300");
+    for (int i = 0; i < TEXTS; i++) {
+        together[i] = NAN;
+        draw_text(context[i], i, 1 + i * 37 % 390);
+        draw_text(choice[i], i + 1, 1 + i % 11);
+        OK(dt_scorer_add(s.scorer, context[i], choice[i], &together[i]));
+    }
+    OK(dt_scorer_finish(s.scorer));
+    for (int i = 0; i < TEXTS; i++)
+        if (!(fabs(score(&s, context[i], choice[i]) - together[i]) <= (tiny_on_cuda() ? 1e-5 : 0)))
+            fail_msg("text %d depends on its neighbours", i);
+    close_scene(&s);
+}
+
+/* Nor does it matter by which program a text is scored: where the context is shorter, by another one. */
+static void test_lengths_agree(void **state)
+{
+    char context[100];
+    scene s = open_scene_of("data.context=300"), t = open_scene_of("data.context=97");
+    for (int64_t bytes = 1; bytes < 90; bytes += 11) {
+        draw_text(context, bytes, bytes);
+        assert_near(score(&s, context, "choice"), score(&t, context, "choice"));
+    }
+    close_scene(&s);
+    close_scene(&t);
 }
 
 static void test_refusals(void **state)
@@ -110,17 +153,16 @@ static void test_refusals(void **state)
     dt_scorer *scorer = NULL;
     OK(dt_tokenizer_open("bytes", &tokenizer));
     dt_settings *settings = tiny_settings(WORDS(MODEL, "data.vocabulary=70"));
-    OK(dt_session_create(settings, &(dt_session_options){.eval_only = true}, NULL, &session));
+    OK(dt_session_create(settings, &(dt_session_options){.eval_only = true, .scores = true}, NULL, &session));
     assert_int_equal(dt_scorer_create(session, tokenizer, &scorer), DT_ERR_USAGE);
     assert_non_null(strstr(dt_error_message(), "256 tokens and the model 70"));
     dt_session_free(session);
     dt_settings_free(settings);
 
     settings = tiny_settings(NULL);
-    OK(dt_session_create(settings, &(dt_session_options){.eval_only = true}, NULL, &session));
-    assert_int_equal(dt_scorer_create(session, tokenizer, &scorer), DT_ERR_USAGE);
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){.eval_only = true, .scores = true}, NULL,
+                                       &session), DT_ERR_USAGE);
     assert_non_null(strstr(dt_error_message(), "not a language model"));
-    dt_session_free(session);
     dt_settings_free(settings);
     dt_tokenizer_close(tokenizer);
 }
@@ -131,6 +173,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_uniform),
         cmocka_unit_test(test_chain_rule),
         cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_texts_stand_alone),
+        cmocka_unit_test(test_lengths_agree),
         cmocka_unit_test(test_refusals),
     };
     if (!tiny_begin(argc, argv)) return 0;
