@@ -10,6 +10,7 @@ static double linear(double at) { return 1 - at; }
 static double cosine(double at) { return 0.5 * (1 + cos(M_PI * at)); }
 
 const char *const dt_warmup_names[] = {"linear", "eased", NULL};
+const char *const dt_schedule_begin_names[] = {"warmup", "start", NULL};
 enum { CONSTANT, LINEAR, COSINE, SCHEDULES };
 const char *const dt_schedule_names[] = {
     [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", [SCHEDULES] = NULL};
@@ -17,17 +18,19 @@ static const dt_schedule_curve curves[SCHEDULES] = {[CONSTANT] = constant, [LINE
 
 static double warmup_share(const dt_schedule *s, int64_t step)
 {
-    if (s->warmup <= 1) return 0;
-    if (!s->eased) return (double)step / (double)(s->warmup - 1);
-    double left = 1 - (double)step / (double)(s->warmup - 1);
+    if (step >= s->warmup) return 1;
+    if (!s->eased) return s->warmup > 1 ? (double)step / (double)(s->warmup - 1) : 0;
+    double left = 1 - (double)step / (double)s->warmup;
     return 1 - left * left;
 }
 
 double dt_schedule_lr(const dt_schedule *s, int64_t step)
 {
-    if (step < s->warmup) return s->lr * warmup_share(s, step);
-    double at = (double)(step - s->warmup) / (double)(s->steps - s->warmup);
-    return s->min_lr + (s->lr - s->min_lr) * s->curve(at);
+    double most = s->lr * warmup_share(s, step);
+    int64_t from = s->from_start ? 0 : s->warmup;
+    if (step < from) return most;
+    double at = (double)(step - from) / (double)(s->steps - from);
+    return fmin(most, s->min_lr + (s->lr - s->min_lr) * s->curve(at));
 }
 
 double dt_schedule_epoch(const dt_schedule *s, int64_t samples) { return (double)samples / (double)s->epoch_samples; }
@@ -60,7 +63,10 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
                      .lr = dt_setting_real(settings, "optim.lr"),
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
     s.eased = dt_setting_choice(settings, "schedule.warmup_kind") == 1;
-    if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
+    if (s.curve != constant) {
+        s.min_lr = dt_setting_real(settings, "schedule.min_lr");
+        s.from_start = dt_setting_choice(settings, "schedule.begin") == 1;
+    }
     if (s.min_lr > s.lr)
         return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g",
                                s.min_lr, s.lr);

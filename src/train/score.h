@@ -9,8 +9,8 @@
 
 typedef struct dt_scorer dt_scorer;
 
-/* The session was made with options.scores; it and the tokenizer outlive the scorer. DT_ERR_USAGE where the tokenizer has
- * tokens that the model does not know. */
+/* The session was made with options.scores; it and the tokenizer outlive the scorer. DT_ERR_USAGE where the tokenizer
+ * has tokens that the model does not know. */
 DT_MUST_USE dt_status dt_scorer_create(dt_session *, const dt_tokenizer *, dt_scorer **out);
 void dt_scorer_free(dt_scorer *); /* NULL is allowed */
 /* `*out` will be, once dt_scorer_finish has returned, the sum of the log-probabilities of the tokens that `choice`, not

@@ -66,6 +66,9 @@ static const dt_setting_row rows[] = {
 
     {"schedule.kind", DT_SETTING_CHOICE, "cosine", .choices = dt_schedule_names,
      .help = "learning rate after the warmup: constant, or down to schedule.min_lr in a line or half a cosine"},
+    {"schedule.begin", DT_SETTING_CHOICE, "warmup", .choices = dt_schedule_begin_names,
+     .help = "where the line or cosine begins: behind the warmup, at the full rate; or at the run's start, the lower "
+             "of it and the warmup counting, as LLaMA's recipe has it"},
     {"schedule.warmup_steps", DT_SETTING_INT, NULL, 0, 1e12, .replaces = "schedule.warmup_epochs",
      .help = "updates of linear warmup from 0"},
     {"schedule.warmup_epochs", DT_SETTING_REAL, "0", 0, 1e6, .help = "epochs of linear warmup from 0"},

@@ -51,12 +51,27 @@ static void test_paper_cosine(void **state)
 
 static void test_eased_warmup(void **state)
 {
-    dt_schedule s = schedule_of(80, WORDS("train.steps=20", "optim.lr=2", "schedule.warmup_steps=11",
+    dt_schedule s = schedule_of(80, WORDS("train.steps=20", "optim.lr=2", "schedule.warmup_steps=10",
                                           "schedule.warmup_kind=eased"));
     assert_near(dt_schedule_lr(&s, 0), 0, 0);
     assert_near(dt_schedule_lr(&s, 5), 2 * 0.75, 1e-15);
     assert_near(dt_schedule_lr(&s, 9), 2 * 0.99, 1e-15);
     assert_near(dt_schedule_lr(&s, 10), 2, 0);
+}
+
+/* min(1 - (1 - min(s, w) / w)^2, 0.1 + 0.5 (1 - 0.1) (1 + cos(pi s / n))), as in the authors' code for LLaMA. */
+static void test_paper_llama(void **state)
+{
+    enum { STEPS = 47700, WARMUP = 2000 };
+    dt_schedule s = schedule_of(80, WORDS("train.steps=47700", "optim.lr=3e-4", "schedule.min_lr=3e-5",
+                                          "schedule.warmup_steps=2000", "schedule.warmup_kind=eased",
+                                          "schedule.begin=start"));
+    for (int64_t step = 0; step < STEPS; step++) {
+        double left = 1 - fmin((double)step, WARMUP) / WARMUP;
+        double cosine = 0.1 + 0.5 * (1 - 0.1) * (1 + cos(M_PI * (double)step / STEPS));
+        assert_near(dt_schedule_lr(&s, step), 3e-4 * fmin(1 - left * left, cosine), 1e-17);
+    }
+    assert_true(dt_schedule_lr(&s, WARMUP) < 3e-4); /* the cosine has begun */
 }
 
 static void test_linear_and_constant(void **state)
@@ -102,7 +117,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_paper_cosine), cmocka_unit_test(test_eased_warmup),
-                                       cmocka_unit_test(test_linear_and_constant),
+                                       cmocka_unit_test(test_paper_llama), cmocka_unit_test(test_linear_and_constant),
                                        cmocka_unit_test(test_epochs), cmocka_unit_test(test_long_warmup),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
