@@ -1,4 +1,5 @@
-/* dyttrain bench: the command; what it measures is in bench_step.c, bench_profile.c and bench_kernels.c. */
+/* dyttrain bench: the command; what it measures is in bench_step.c, bench_profile.c, bench_norms.c and
+ * bench_kernels.c. */
 #include "cmd/bench.h"
 
 #include <string.h>
@@ -37,6 +38,22 @@ static dt_status bench_kernels(dt_settings *settings, bool configured, dt_log *l
     return dt_bench_kernels(backend, configured ? &shapes : NULL, (int)dt_setting_int(settings, "threads"));
 }
 
+/* What the paper's table 7 times. */
+static const char seven_billion[] =
+    "model: {arch: llama, width: 4096, depth: 32, heads: 32, ffn: 11008, vocabulary: 32000}\n"
+    "norm: {bias: false, epsilon: 1e-5}\n"
+    "data: {kind: synthetic_text, context: 4096, batch: 1}\n"
+    "precision: {mode: bf16}\n";
+
+static dt_status bench_norms(const dt_settings *settings, bool configured, dt_log *log)
+{
+    dt_backend backend;
+    DT_TRY(dt_device_choose(settings, log, &backend));
+    if (!configured && backend == DT_CPU)
+        return dt_fail(DT_ERR_USAGE, "LLaMA 7B is for a GPU: bench --norms CONFIG.yaml takes another model");
+    return dt_bench_norms(settings);
+}
+
 static dt_bench_step_options step_options(const dt_arguments *args)
 {
     const char *type = dt_arguments_value(args, "--grad-dtype");
@@ -47,12 +64,15 @@ static dt_bench_step_options step_options(const dt_arguments *args)
 /* Options that say nothing together. */
 static dt_status check_options(const dt_arguments *args, bool kernels)
 {
-    static const char *const of_configs[] = {"--profile", "--no-update"};
+    static const char *const of_configs[] = {"--profile", "--no-update", "--norms"};
     for (size_t i = 0; i < sizeof of_configs / sizeof *of_configs; i++)
         if (kernels && dt_arguments_has(args, of_configs[i]))
-            return dt_fail(DT_ERR_USAGE, "%s is for the step of a config: leave out 'kernels'", of_configs[i]);
+            return dt_fail(DT_ERR_USAGE, "%s is for the model of a config: leave out 'kernels'", of_configs[i]);
     if (dt_arguments_has(args, "--profile") && dt_arguments_has(args, "--no-update"))
         return dt_fail(DT_ERR_USAGE, "--profile times a whole step: leave out --no-update");
+    if (dt_arguments_has(args, "--norms") &&
+        (dt_arguments_has(args, "--profile") || dt_arguments_has(args, "--no-update")))
+        return dt_fail(DT_ERR_USAGE, "--norms is a benchmark of its own: leave out --profile and --no-update");
     if (dt_arguments_has(args, "--grad-dtype") && !dt_arguments_has(args, "--no-update"))
         return dt_fail(DT_ERR_USAGE, "--grad-dtype goes with --no-update: optimizers take float32 gradients");
     return DT_OK;
@@ -63,14 +83,19 @@ static dt_status bench(const dt_arguments *args)
     dt_status status;
     dt_log *log = NULL;
     dt_settings *settings = NULL;
-    bool kernels = strcmp(args->words[0], "kernels") == 0;
+    bool norms = dt_arguments_has(args, "--norms");
+    bool kernels = args->word_count && strcmp(args->words[0], "kernels") == 0;
     dt_bench_step_options step = step_options(args);
-    const char *config = kernels ? args->words[1] : args->words[0];
+    const char *config = args->word_count > kernels ? args->words[kernels] : NULL;
+    if (!args->word_count && !norms)
+        return dt_fail(DT_ERR_USAGE, "a word is missing: what to measure, CONFIG.yaml or 'kernels'");
     if (!kernels && args->word_count > 1) return dt_fail(DT_ERR_USAGE, "one word too many: '%s'", args->words[1]);
     DT_TRY(check_options(args, kernels));
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
-    DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
+    if (norms && !config) DT_TRY_GOTO(dt_table_parse(args, seven_billion, "LLaMA 7B", &settings), done);
+    else DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(settings, log);
+    else if (norms) status = bench_norms(settings, config != NULL, log);
     else if (kernels) status = bench_kernels(settings, config != NULL, log);
     else if (dt_arguments_has(args, "--profile")) status = dt_bench_profile(settings, log);
     else status = dt_bench_step(settings, &step, log);
@@ -84,6 +109,7 @@ static const char *const gradient_types[] = {"f32", "bf16", NULL};
 static const dt_option options[] = {
     {"--profile", NULL, "time every operator of the step and sum by operator and place"},
     {"--no-update", NULL, "time forward, and forward and backward, without an optimizer and its memory"},
+    {"--norms", NULL, "time the norms of a model alone and the model around them, RMSNorm, DyT and others"},
     {"--grad-dtype", "TYPE", "with --no-update: the type of matrices' gradients, f32 (as in training) or bf16",
      gradient_types, true},
     {0},
@@ -91,15 +117,17 @@ static const dt_option options[] = {
 
 const dt_command dt_command_bench = {
     .name = "bench",
-    .usage = "bench CONFIG.yaml|kernels [CONFIG.yaml] [path=value ...]",
+    .usage = "bench CONFIG.yaml|kernels [CONFIG.yaml]|--norms [CONFIG.yaml] [path=value ...]",
     .summary = "measure a training step, its operators, or the kernels, and check what they compute",
     .help = "'bench CONFIG.yaml' times whole training steps on made-up input, 'bench --profile CONFIG.yaml' their\n"
             "operators one by one, 'bench kernels' the device's kernels at the config's shapes (or at ViT-S/16's on\n"
             "the CPU, ViT-B/16's and wide norms' on a GPU). Speeds stand beside what this machine reaches in a large\n"
-            "matrix product and a large copy, measured in the same call. Data files are not needed.",
+            "matrix product and a large copy, measured in the same call. Data files are not needed.\n"
+            "'bench --norms' takes LLaMA 7B and one sequence of 4096 tokens in bfloat16, for a GPU of 128 GiB, or the\n"
+            "config's model and micro-batch.",
     .options = options,
     .settings = true,
-    .least_words = 1,
+    .least_words = 0,
     .most_words = 2,
     .run = bench,
 };

@@ -1,4 +1,4 @@
-/* The three kinds of `dyttrain bench`; each prints to standard output. Speed is told beside what this machine can do at
+/* The kinds of `dyttrain bench`; each prints to standard output. Speed is told beside what this machine can do at
  * most, measured in the same call, and every result is checked before its speed is told. */
 #ifndef DT_CMD_BENCH_H
 #define DT_CMD_BENCH_H
@@ -15,6 +15,10 @@ typedef struct dt_bench_step_options {
 DT_MUST_USE dt_status dt_bench_step(dt_settings *, const dt_bench_step_options *, dt_log *);
 /* The step's operators, each timed alone, summed by operator and place in the model. */
 DT_MUST_USE dt_status dt_bench_profile(dt_settings *, dt_log *);
+
+/* Norms of several kinds at the sites of a model: the time of their operators alone and of the whole model, forward and
+ * with the backward pass. Speed alone: what the operators compute is checked by the others. */
+DT_MUST_USE dt_status dt_bench_norms(const dt_settings *);
 
 typedef struct dt_bench_shapes { /* letters as in graph/graph.h */
     int64_t batch, tokens, channels, heads, hidden, classes; /* without heads: norms alone */

@@ -78,19 +78,14 @@ static void add_most(words *w, const dt_settings *settings, const char *path, in
 /* The first step under other settings; what there is to log was logged for the timed one. */
 static dt_status other_step(const dt_bench_timed *timed, words *w, dt_bench_outcome *out)
 {
-    dt_text yaml = {0};
     dt_settings *other = NULL;
     dt_session *session = NULL;
-    const dt_arguments args = {.settings = w->word, .setting_count = w->count};
     dt_session_options options = {.no_update = timed->options.no_update};
-    dt_settings_print(timed->settings, &yaml);
-    dt_status status = dt_text_status(&yaml);
-    if (!status) status = dt_table_parse(&args, yaml.data, "the benchmark's settings", &other);
+    dt_status status = dt_table_vary(timed->settings, w->word, w->count, &other);
     if (!status) status = dt_session_create(other, &options, NULL, &session);
     if (!status) status = dt_bench_first_step(session, other, out);
     dt_session_free(session);
     dt_settings_free(other);
-    dt_text_free(&yaml);
     return status;
 }
 

@@ -4,40 +4,14 @@
 #include <stdio.h>
 
 #include "cmd/bench_check.h"
+#include "cmd/bench_time.h"
 
-enum { LEAST_REPEATS = 5, MOST_REPEATS = 500 };
-static const double target_seconds = 3;
+static const double least_seconds = 3; /* of each that is timed */
 
-typedef struct times {
-    double seconds[MOST_REPEATS]; /* sorted */
-    int count;
-    double median;
-} times;
-
-/* One of the programs "pass" and "eval", or with NULL a step. */
-static dt_status run_once(dt_session *session, const char *program)
+static void print_times(const char *label, const dt_bench_times *t)
 {
-    return program ? dt_session_run_one(session, program) : dt_session_run_step(session, NULL, NULL);
-}
-
-/* The first two runs load and record; they do not count. */
-static dt_status time_runs(dt_session *session, const char *program, times *out)
-{
-    double total = 0;
-    for (int i = 0; i < 2; i++) DT_TRY(run_once(session, program));
-    for (out->count = 0; out->count < MOST_REPEATS && (out->count < LEAST_REPEATS || total < target_seconds);) {
-        double start = dt_clock();
-        DT_TRY(run_once(session, program));
-        total += out->seconds[out->count++] = dt_clock() - start;
-    }
-    out->median = dt_median(out->seconds, out->count);
-    return DT_OK;
-}
-
-static void print_times(const char *label, const times *t)
-{
-    printf("%-14s %.2f ms, the median of %d (%.2f to %.2f)\n", label, 1e3 * t->median, t->count,
-           1e3 * t->seconds[0], 1e3 * t->seconds[t->count - 1]);
+    printf("%-14s %.2f ms, the median of %d (%.2f to %.2f)\n", label, 1e3 * t->median, t->count, 1e3 * t->least,
+           1e3 * t->most);
 }
 
 /* Of one pass, without the recomputation. */
@@ -91,12 +65,12 @@ static void print_head(const dt_session *session, const dt_bench_step_options *o
 /* Prints the times and returns that of the step, or without an update of both passes. */
 static dt_status time_all(dt_session *session, const dt_bench_step_options *options, double *seconds)
 {
-    times t;
+    dt_bench_times t;
     if (options->no_update) {
-        DT_TRY(time_runs(session, "eval", &t));
+        DT_TRY(dt_bench_time_program(session, "eval", least_seconds, &t));
         print_times("forward", &t);
     }
-    DT_TRY(time_runs(session, options->no_update ? "pass" : NULL, &t));
+    DT_TRY(dt_bench_time_program(session, options->no_update ? "pass" : NULL, least_seconds, &t));
     print_times(options->no_update ? "and backward" : "time", &t);
     *seconds = t.median;
     return DT_OK;

@@ -32,6 +32,17 @@ dt_status dt_table_parse(const dt_arguments *args, const char *yaml, const char 
     return dt_settings_parse(yaml, strlen(yaml), name, args->settings, args->setting_count, tables, TABLES, out);
 }
 
+dt_status dt_table_vary(const dt_settings *settings, const char *const *words, size_t count, dt_settings **out)
+{
+    dt_text yaml = {0};
+    const dt_arguments args = {.settings = (const char **)words, .setting_count = count};
+    dt_settings_print(settings, &yaml);
+    dt_status status = dt_text_status(&yaml);
+    if (!status) status = dt_table_parse(&args, yaml.data, "settings that were printed", out);
+    dt_text_free(&yaml);
+    return status;
+}
+
 static dt_status print(dt_text *text)
 {
     dt_status status = dt_text_status(text);

@@ -9,6 +9,8 @@
 DT_MUST_USE dt_status dt_table_load(const dt_arguments *, const char *config, dt_settings **out);
 /* The same from YAML in memory, as a checkpoint keeps it; `name` stands for it in messages. */
 DT_MUST_USE dt_status dt_table_parse(const dt_arguments *, const char *yaml, const char *name, dt_settings **out);
+/* The same settings under other path=value words. */
+DT_MUST_USE dt_status dt_table_vary(const dt_settings *, const char *const *words, size_t count, dt_settings **out);
 /* All rows for people, grouped by section. */
 DT_MUST_USE dt_status dt_table_print_help(void);
 /* Resolves what follows from other settings (as a run would) and prints all of them as YAML. */

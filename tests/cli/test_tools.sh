@@ -25,6 +25,24 @@ is 'bench --grad-dtype bf16 says what it needs'
 run bench tiny.yaml --grad-dtype bf16
 [ "$code" = 2 ] && has err '--grad-dtype goes with --no-update'
 is 'bench --grad-dtype without --no-update is refused'
+run bench --norms tiny.yaml
+[ "$code" = 0 ] && has out 'rmsnorm' && has out 'identity' && has out 'DyT / RMSNorm' && has out 'large copy'
+is 'bench --norms: the norms of a model and the model'
+run bench --norms tiny.yaml precision.mode=fp64
+[ "$code" = 2 ] && has err 'not in fp64'
+is 'bench --norms in fp64 is refused'
+run bench --norms --device cpu
+[ "$code" = 2 ] && has err 'LLaMA 7B is for a GPU'
+is 'bench --norms of the CPU needs a config'
+run bench --norms tiny.yaml --profile
+[ "$code" = 2 ] && has err 'leave out --profile'
+is 'bench --norms --profile is refused'
+run bench kernels --norms
+[ "$code" = 2 ] && has err 'leave out'
+is 'bench kernels --norms is refused'
+run bench
+[ "$code" = 2 ] && has err 'a word is missing'
+is 'bench of nothing is refused'
 run bench tiny.yaml --profile --no-update
 [ "$code" = 2 ] && has err 'leave out --no-update'
 is 'bench --profile --no-update is refused'
