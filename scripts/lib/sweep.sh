@@ -158,9 +158,21 @@ check_points() {
     done <"$work/points"
 }
 
-read_config() {
+# What the table gives; where no checkpoint is kept for it, what would be by default.
+read_metric() {
+    metric=$(setting checkpoint.best_metric)
+    [ "$metric" = none ] || return 0
+    given=$settings
+    settings="$settings checkpoint.best_metric=null"
     resolve
     metric=$(setting checkpoint.best_metric)
+    settings=$given
+    resolve
+}
+
+read_config() {
+    resolve
+    read_metric
     seed=$(setting seed)
     threads=$(setting threads)
     device=$(setting device)

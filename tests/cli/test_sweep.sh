@@ -52,6 +52,13 @@ is 'a second call finds it finished'
 sweep lr tiny.yaml 1e-3 seed=1 train.epochs=1
 [ $code = 0 ] && [ "$(column 2 lr0.001-seed1)" = 1 ] && [ "$(column 3 lr0.003-seed0)" = done ]
 is 'another rate and seed go into the same table'
+folder=runs/unkept
+sweep lr -o $folder tiny.yaml 3e-3 train.epochs=1 checkpoint.best_metric=none checkpoint.at_end=false \
+    checkpoint.every_steps=0
+[ $code = 0 ] && [ "$(column 5 lr0.003-seed0)" = eval.top1 ] && [ -n "$(column 6 lr0.003-seed0)" ] &&
+    ! ls $folder/lr0.003-seed0/checkpoints/step-* >.ls 2>&1
+is 'a sweep that keeps no weights has its table all the same'
+folder=runs/sweep-lr-tiny
 sweep lr tiny.yaml 1e-3 train.epochs=2
 [ $code = 2 ] && has err 'other settings' && has err 'epochs: 2'
 is 'other settings do not'
