@@ -4,8 +4,8 @@
 #     scripts/plot_run.sh RUN [RUN ...] [-o OUT.png]
 #
 # RUN is a run folder (or its metrics.jsonl). Without -o the picture is curves.png in the first run's folder. Left: loss,
-# thin while training and bold with dots on the evaluation split; right: top-1 of the evaluation split, and dashed that
-# of the averaged weights where a run keeps them. Needs gnuplot (Debian: gnuplot-nox) and awk.
+# thin while training and bold with dots on the evaluation split; right, for images: top-1 of the evaluation split, and
+# dashed that of the averaged weights where a run keeps them. Needs gnuplot (Debian: gnuplot-nox) and awk.
 set -eu
 . "$(dirname "$0")/lib/plot.sh"
 
@@ -97,17 +97,18 @@ for run; do
 done
 [ -s "$work/loss" ] || [ -s "$work/top1" ] || fail "nothing to draw yet: no line of metrics with a loss"
 
+# One that would be empty is left out.
 panel() { # NAME TITLE KEY-POSITION LABEL
-    if [ -s "$work/$1" ]; then
-        printf 'set title "%s"\nset ylabel "%s"\nset key %s\nplot %s\n' "$2" "$4" "$3" "$(sed '$s/, \\$//' "$work/$1")"
-    else
-        printf 'set multiplot next\n'
-    fi
+    [ -s "$work/$1" ] || return 0
+    printf 'set title "%s"\nset ylabel "%s"\nset key %s\nplot %s\n' "$2" "$4" "$3" "$(sed '$s/, \\$//' "$work/$1")"
 }
 
+panels=1
+if [ -s "$work/loss" ] && [ -s "$work/top1" ]; then panels=2; fi
+
 {
+    echo "set terminal pngcairo noenhanced size $((750 * panels)),620 font \"sans,12\" background \"#ffffff\""
     cat <<'END'
-set terminal pngcairo noenhanced size 1500,620 font "sans,12" background "#ffffff"
 set border 3 lc rgb "#808080"
 set tics nomirror out scale 0.6 textcolor rgb "#404040"
 set grid lc rgb "#e4e4e4" lt 1 lw 1
@@ -119,7 +120,7 @@ set rmargin 3
 set title font "sans,14"
 END
     printf 'set output "%s"\n' "$(quoted "$work/out.png")"
-    echo 'set multiplot layout 1,2'
+    echo "set multiplot layout 1,$panels"
     panel loss 'Loss (thin: training, dots: evaluation)' 'top right' 'cross-entropy'
     panel top1 'Accuracy on the evaluation split' 'bottom right' 'top-1, percent'
     echo 'unset multiplot'

@@ -71,6 +71,12 @@ if command -v gnuplot >.out; then
     plot runs/tiny 'runs/a "quoted" $name' -o two.png
     [ $code = 0 ] && [ -s two.png ]
     is 'plot_run.sh draws two runs, a torn line and a strange name'
+    width() { od -A n -t u1 -j 16 -N 4 "$1" | awk '{ print $3 * 256 + $4 }'; } # of a PNG
+    mkdir runs/text
+    printf '{"step":1,"loss":3}\n{"step":2,"eval":{"loss":2.5}}\n' >runs/text/metrics.jsonl
+    plot runs/text
+    [ $code = 0 ] && [ "$(width two.png)" = 1500 ] && [ "$(width runs/text/curves.png)" = 750 ]
+    is 'plot_run.sh draws a run without accuracies in one panel'
 fi
 plot
 [ $code = 2 ] && has err 'usage:'
