@@ -45,13 +45,13 @@ static const char seven_billion[] =
     "data: {kind: synthetic_text, context: 4096, batch: 1}\n"
     "precision: {mode: bf16}\n";
 
-static dt_status bench_norms(const dt_settings *settings, bool configured, dt_log *log)
+static dt_status bench_norms(const dt_settings *settings, bool configured, bool narrow, dt_log *log)
 {
     dt_backend backend;
     DT_TRY(dt_device_choose(settings, log, &backend));
     if (!configured && backend == DT_CPU)
         return dt_fail(DT_ERR_USAGE, "LLaMA 7B is for a GPU: bench --norms CONFIG.yaml takes another model");
-    return dt_bench_norms(settings);
+    return dt_bench_norms(settings, narrow);
 }
 
 static dt_bench_step_options step_options(const dt_arguments *args)
@@ -73,8 +73,9 @@ static dt_status check_options(const dt_arguments *args, bool kernels)
     if (dt_arguments_has(args, "--norms") &&
         (dt_arguments_has(args, "--profile") || dt_arguments_has(args, "--no-update")))
         return dt_fail(DT_ERR_USAGE, "--norms is a benchmark of its own: leave out --profile and --no-update");
-    if (dt_arguments_has(args, "--grad-dtype") && !dt_arguments_has(args, "--no-update"))
-        return dt_fail(DT_ERR_USAGE, "--grad-dtype goes with --no-update: optimizers take float32 gradients");
+    if (dt_arguments_has(args, "--grad-dtype") && !dt_arguments_has(args, "--no-update") &&
+        !dt_arguments_has(args, "--norms"))
+        return dt_fail(DT_ERR_USAGE, "--grad-dtype goes with --no-update or --norms: optimizers take float32 ones");
     return DT_OK;
 }
 
@@ -95,7 +96,7 @@ static dt_status bench(const dt_arguments *args)
     if (norms && !config) DT_TRY_GOTO(dt_table_parse(args, seven_billion, "LLaMA 7B", &settings), done);
     else DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(settings, log);
-    else if (norms) status = bench_norms(settings, config != NULL, log);
+    else if (norms) status = bench_norms(settings, config != NULL, step.narrow_gradients, log);
     else if (kernels) status = bench_kernels(settings, config != NULL, log);
     else if (dt_arguments_has(args, "--profile")) status = dt_bench_profile(settings, log);
     else status = dt_bench_step(settings, &step, log);
@@ -110,7 +111,7 @@ static const dt_option options[] = {
     {"--profile", NULL, "time every operator of the step and sum by operator and place"},
     {"--no-update", NULL, "time forward, and forward and backward, without an optimizer and its memory"},
     {"--norms", NULL, "time the norms of a model alone and the model around them, RMSNorm, DyT and others"},
-    {"--grad-dtype", "TYPE", "with --no-update: the type of matrices' gradients, f32 (as in training) or bf16",
+    {"--grad-dtype", "TYPE", "with --no-update or --norms: type of matrices' gradients, f32 (as in training) or bf16",
      gradient_types, true},
     {0},
 };

@@ -17,8 +17,9 @@ DT_MUST_USE dt_status dt_bench_step(dt_settings *, const dt_bench_step_options *
 DT_MUST_USE dt_status dt_bench_profile(dt_settings *, dt_log *);
 
 /* Norms of several kinds at the sites of a model: the time of their operators alone and of the whole model, forward and
- * with the backward pass. Speed alone: what the operators compute is checked by the others. */
-DT_MUST_USE dt_status dt_bench_norms(const dt_settings *);
+ * with the backward pass, whose gradients of matrices may be bfloat16. Speed alone: the others check what operators
+ * compute. */
+DT_MUST_USE dt_status dt_bench_norms(const dt_settings *, bool narrow_gradients);
 
 typedef struct dt_bench_shapes { /* letters as in graph/graph.h */
     int64_t batch, tokens, channels, heads, hidden, classes; /* without heads: norms alone */

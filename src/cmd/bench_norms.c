@@ -102,7 +102,7 @@ static dt_status queue_norms(const work *w)
     return DT_OK;
 }
 
-/* Of the gradients, which nobody needs. */
+/* Of the gradients, which nobody needs and of which the matrices' have two bytes a number at least. */
 static dt_status queue_copy(const work *w)
 {
     char *data = dt_store_data(dt_session_store(w->session), DT_GROUP_MATRIX, DT_BUFFER_GRADIENT);
@@ -163,7 +163,7 @@ static dt_status measure_way(dt_session *session, const char *program, cost *out
 static dt_status measure_copy(dt_session *session, double *rate)
 {
     double seconds = 0;
-    size_t half = (size_t)dt_store_count(dt_session_store(session), DT_GROUP_MATRIX) * sizeof(float) / 2 / 256 * 256;
+    size_t half = (size_t)dt_store_bytes(dt_session_store(session), DT_BUFFER_WORKING) / 2 / 256 * 256;
     work copy = {.queue = queue_copy, .session = session, .bytes = half < COPY_BYTES ? half : COPY_BYTES};
     DT_TRY(time_work(&copy, &seconds));
     *rate = 2.0 * (double)copy.bytes / seconds;
@@ -215,15 +215,16 @@ static void print_ratio(const char *label, const cost a[WAYS], const cost b[WAYS
     printf("\n");
 }
 
-static dt_status bench_kind(const dt_settings *settings, int kind, cost out[WAYS], double *rate)
+static dt_status bench_kind(const dt_settings *settings, bool narrow, int kind, cost out[WAYS], double *rate)
 {
     char word[32];
     dt_settings *of = NULL;
     dt_session *session = NULL;
+    dt_session_options options = {.no_update = true, .narrow_gradients = narrow};
     const char *const words[] = {word};
     snprintf(word, sizeof word, "norm.kind=%s", kinds[kind]);
     dt_status status = dt_table_vary(settings, words, 1, &of);
-    if (!status) status = dt_session_create(of, &(dt_session_options){.no_update = true}, NULL, &session);
+    if (!status) status = dt_session_create(of, &options, NULL, &session);
     if (!status && dt_store_type(dt_session_store(session)) != DT_F32)
         status = dt_setting_fail(settings, "precision.mode", "norms are timed beside float32 weights, not in fp64");
     if (!status && kind == 0) print_head(session);
@@ -234,11 +235,11 @@ static dt_status bench_kind(const dt_settings *settings, int kind, cost out[WAYS
     return status;
 }
 
-dt_status dt_bench_norms(const dt_settings *settings)
+dt_status dt_bench_norms(const dt_settings *settings, bool narrow)
 {
     cost costs[KINDS][WAYS] = {0};
     double rate = 0;
-    for (int kind = 0; kind < KINDS; kind++) DT_TRY(bench_kind(settings, kind, costs[kind], &rate));
+    for (int kind = 0; kind < KINDS; kind++) DT_TRY(bench_kind(settings, narrow, kind, costs[kind], &rate));
     print_ratio("DyT / RMSNorm", costs[DYT], costs[RMSNORM]);
     print_ratio("DyT / LayerNorm", costs[DYT], costs[LAYERNORM]);
     printf("large copy: %.1f GB/s, read and written\n", 1e-9 * rate);

@@ -28,6 +28,9 @@ is 'bench --grad-dtype without --no-update is refused'
 run bench --norms tiny.yaml
 [ "$code" = 0 ] && has out 'rmsnorm' && has out 'identity' && has out 'DyT / RMSNorm' && has out 'large copy'
 is 'bench --norms: the norms of a model and the model'
+run bench --norms tiny.yaml --grad-dtype bf16
+[ "$code" = 2 ] && has err 'with precision.mode=bf16'
+is 'bench --norms takes the gradients of --grad-dtype'
 run bench --norms tiny.yaml precision.mode=fp64
 [ "$code" = 2 ] && has err 'not in fp64'
 is 'bench --norms in fp64 is refused'
