@@ -76,4 +76,5 @@ def main():
         out.write("#version: 0.2\n" + "\n".join(m if isinstance(m, str) else " ".join(m) for m in model["merges"]) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
