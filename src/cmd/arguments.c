@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cmd/command.h"
@@ -126,14 +127,29 @@ static dt_status parse_option(dt_arguments *args, int count, char *const *words,
         return name ? fail_unknown(args->command, name) : DT_ERR_MEMORY;
     }
     DT_TRY(parse_value(option, equals, *at + 1 < count ? words[*at + 1] : NULL, &value, &took));
+    if (option->choices && !equals && !took) {
+        args->left_out = option;
+        args->behind = *at + 1 < count ? words[*at + 1] : NULL;
+    }
     *at += took;
     return add_option(args, option, value);
+}
+
+/* Was the plain word behind an option without a value meant to be its value? Then it is one word too many, or has
+ * neither a file nor the letters of a path. */
+static bool is_no_choice(const dt_arguments *args)
+{
+    bool plain = false;
+    for (int i = 0; i < args->word_count && args->behind; i++) plain |= strcmp(args->words[i], args->behind) == 0;
+    return plain && (args->word_count > args->command->most_words ||
+                     (!strpbrk(args->behind, "./") && access(args->behind, F_OK) != 0));
 }
 
 static dt_status check_counts(const dt_arguments *args)
 {
     const dt_command *command = args->command;
     if (dt_arguments_has(args, "--help") || dt_arguments_has(args, "--version")) return DT_OK;
+    if (is_no_choice(args)) return fail_choice(args->left_out, args->behind);
     if (!command->settings && args->setting_count)
         return dt_fail(DT_ERR_USAGE, "'%s' takes no settings, but '%s' looks like one", command->name,
                        args->settings[0]);

@@ -33,6 +33,8 @@ typedef struct dt_arguments {
     size_t setting_count;
     dt_given_option options[DT_MAX_OPTIONS];
     int option_count;
+    const dt_option *left_out; /* an option without the value that it may have, */
+    const char *behind;        /* and the word behind it, which is none */
     dt_arena *arena; /* what the arrays lie in */
 } dt_arguments;
 

@@ -9,7 +9,7 @@
 #include "train/inactive.h"
 #include "train/train.h"
 
-static const char *const programs[] = {"pass", "update", "eval", "eval_ema", NULL};
+static const char *const programs[] = {"pass", "update", "eval", "eval_ema", "prefill", "decode", NULL};
 /* Of other settings, a plan reads some and the run that it is of more. */
 static const char *const planned_sections[] = {"model", "norm", "precision", "cuda", NULL};
 enum { LARGEST = 6, MOST_TENSORS = 1024 };
@@ -186,6 +186,13 @@ static dt_status print_graph(const dt_session *session, const char *name)
     return status;
 }
 
+/* Programs that generate text come in a session of their own. */
+static dt_session_options options_for(const char *graph)
+{
+    bool generates = graph && (strcmp(graph, "prefill") == 0 || strcmp(graph, "decode") == 0);
+    return (dt_session_options){.plan_only = true, .eval_only = generates, .sequences = generates};
+}
+
 static dt_status plan(const dt_arguments *args)
 {
     dt_status status;
@@ -193,13 +200,14 @@ static dt_status plan(const dt_arguments *args)
     dt_settings *settings = NULL;
     dt_session *session = NULL;
     const char *graph = dt_arguments_value(args, "--graph");
+    dt_session_options session_options = options_for(graph);
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
     if (dt_arguments_has(args, "--print-config")) {
         DT_TRY_GOTO(dt_table_print_config(settings, log), done);
         goto done;
     }
-    DT_TRY_GOTO(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session), done);
+    DT_TRY_GOTO(dt_session_create(settings, &session_options, log, &session), done);
     dt_inactive_log(settings, &(dt_inactive_options){.sections = planned_sections}, "run", log);
     if (graph) status = print_graph(session, graph);
     else status = print_plan(session, settings);
@@ -211,7 +219,8 @@ done:
 }
 
 static const dt_option options[] = {
-    {"--graph", "PROGRAM", "print the graph of a program as text: pass (default), update, eval or eval_ema", programs},
+    {"--graph", "PROGRAM", "print a program's graph as text: pass (default), update, eval, eval_ema, prefill, decode",
+     programs},
     {0},
 };
 

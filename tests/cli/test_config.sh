@@ -86,6 +86,28 @@ is 'plan --graph update'
 run plan tiny.yaml --graph=eval
 [ "$code" = 0 ] && has out 'attention('
 is 'plan --graph=eval'
+run plan tiny.yaml --graph foo
+[ "$code" = 2 ] && has err 'takes one of pass, update, eval, eval_ema, prefill, decode' && has err "'foo'"
+is 'plan --graph of no program names the programs'
+run plan --graph foo
+[ "$code" = 2 ] && has err 'takes one of pass, update'
+is 'plan --graph of no program, without a config'
+run plan --graph missing.yaml
+[ "$code" = 2 ] && has err "cannot open 'missing.yaml'"
+is 'plan --graph of a config that is not there'
+run plan tiny.yaml --graph decode
+[ "$code" = 2 ] && has err 'not a language model'
+is 'plan --graph decode of images'
+cat >text.yaml <<'END'
+model: {arch: llama, width: 16, depth: 1, heads: 2}
+data: {kind: synthetic_text, context: 8, batch: 2}
+END
+run plan text.yaml --graph decode
+[ "$code" = 0 ] && has out 'attention_cached' && has out 'cache_append'
+is 'plan --graph decode'
+run plan text.yaml --graph prefill
+[ "$code" = 0 ] && has out 'i32[1, 8] = input()' && has out 'attention_cached'
+is 'plan --graph prefill'
 run plan tiny.yaml --graph eval_ema
 [ "$code" = 2 ] && has err 'train.ema'
 is 'plan --graph eval_ema without averaged weights'

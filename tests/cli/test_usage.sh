@@ -24,7 +24,8 @@ refuses 'option twice' "option '--resume' is given twice" tiny.yaml --resume --r
 refuses 'wrong device' "did you mean 'cuda'?" tiny.yaml --device cude
 refuses 'wrong log level' "--log-level must be debug, info, warn or error, not 'loud'" plan tiny.yaml --log-level loud
 refuses 'wrong log level of a command without a log' "not 'loud'" doctor --log-level=loud
-refuses 'wrong program of plan --graph' "takes one of pass, update, eval, eval_ema, not 'foo'" plan tiny.yaml --graph=foo
+refuses 'wrong program of plan --graph' "takes one of pass, update, eval, eval_ema, prefill, decode, not 'foo'" \
+    plan tiny.yaml --graph=foo
 refuses 'one word too many' "one word too many: 'other.yaml'" plan tiny.yaml other.yaml
 refuses 'settings where none are taken' "takes no settings" doctor seed=1
 refuses 'unknown setting on the command line' "did you mean 'optim.lr'?" plan tiny.yaml optim.l=1
