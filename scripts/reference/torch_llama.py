@@ -132,7 +132,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     def __init__(self, settings):
         super().__init__()
-        self.input_layernorm, self.post_attention_layernorm = make_norm(settings, SITES[0]), make_norm(settings, SITES[1])
+        self.input_layernorm = make_norm(settings, SITES[0])
+        self.post_attention_layernorm = make_norm(settings, SITES[1])
         self.self_attn, self.mlp = Attention(settings), FeedForward(settings)
 
     def forward(self, x, cos, sin):
@@ -251,7 +252,8 @@ def learning_rate(settings, step):
 
 
 def make_optimizer(settings, model, device):
-    groups = [{"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": settings.real("optim.weight_decay")},
+    decay = settings.real("optim.weight_decay")
+    groups = [{"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
               {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0}]
     betas = tuple(float(b) for b in settings("optim.betas"))
     return torch.optim.AdamW(groups, betas=betas, eps=settings.real("optim.epsilon"), fused=device == "cuda" or None)
