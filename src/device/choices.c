@@ -16,7 +16,9 @@
 #include "base/json.h"
 
 #define FORMAT "dyttrain choices 1"
-enum { DIGITS = 2 * DT_ALGORITHM_BYTES, MOST_FILE_BYTES = 4 << 20, LOCK_POLL_MS = 20, LOCK_POLLS = 3000 };
+enum { DIGITS = 2 * DT_ALGORITHM_BYTES, MOST_FILE_BYTES = 4 << 20 };
+/* A turn takes a few seconds. */
+enum { LOCK_SECONDS = 15, LOCK_POLLS_PER_SECOND = 50, LOCK_TOLD_SECONDS = 1 };
 
 struct dt_choices {
     json_t *used;     /* in this run */
@@ -27,6 +29,7 @@ struct dt_choices {
     dt_log *log;      /* for what goes wrong with it; NULL: nothing is said */
     dt_lock *claim;   /* since dt_choices_claim */
     bool in_vain;     /* the lock was waited for and not given: the next one is not waited for */
+    bool told;        /* that it is waited for */
 };
 
 dt_status dt_choices_create(dt_choices **out)
@@ -203,14 +206,24 @@ static void warn(const dt_choices *c, const char *consequence)
     if (c->log) dt_log_warn(c->log, "%s; %s", dt_error_message(), consequence);
 }
 
+/* Once: whoever holds the lock may have been stopped. */
+static void tell_of_waiting(dt_choices *c)
+{
+    if (c->log && !c->told)
+        dt_log_info(c->log, "%s, which is choosing algorithms: waits for its turn, at most %d s", dt_error_message(),
+                    LOCK_SECONDS);
+    c->told = true;
+}
+
 static dt_status take_lock(dt_choices *c)
 {
-    const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+    const struct timespec pause = {.tv_nsec = 1000000000L / LOCK_POLLS_PER_SECOND};
     dt_text path = {0};
     dt_text_add(&path, "%s.lock", c->path);
     dt_status status = dt_text_status(&path);
     if (!status) status = dt_lock_take(path.data, &c->claim);
-    for (int i = 0; i < LOCK_POLLS && status == DT_ERR_USAGE && !c->in_vain; i++) {
+    for (int i = 0; i < LOCK_SECONDS * LOCK_POLLS_PER_SECOND && status == DT_ERR_USAGE && !c->in_vain; i++) {
+        if (i == LOCK_TOLD_SECONDS * LOCK_POLLS_PER_SECOND) tell_of_waiting(c);
         nanosleep(&pause, NULL);
         status = dt_lock_take(path.data, &c->claim);
     }

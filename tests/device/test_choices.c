@@ -191,6 +191,34 @@ static void who_comes_second_waits(void **state)
     dt_choices_free(b);
 }
 
+/* Who has the turn may have been stopped: the log names the process before the wait is over. */
+static void waiting_is_told(void **state)
+{
+    pthread_t second;
+    void *found;
+    char *text, holder[64];
+    size_t size;
+    dt_log *log;
+    algorithm have, mine = make(1);
+    FILE *stream = open_memstream(&text, &size);
+    OK(dt_log_create(stream, DT_LOG_INFO, &log));
+    dt_choices *a = open_kept("gpu", NULL), *b = open_kept("gpu", log);
+    assert_int_equal(dt_choices_claim(a, "work", &have), DT_CHOICE_NONE);
+    assert_int_equal(pthread_create(&second, NULL, claim_in_turn, b), 0);
+    usleep(1500000);
+    OK(dt_choices_decide(a, "work", &mine));
+    dt_choices_release(a);
+    assert_int_equal(pthread_join(second, &found), 0);
+    assert_non_null(found);
+    dt_choices_free(a);
+    dt_choices_free(b);
+    dt_log_free(log);
+    assert_int_equal(fclose(stream), 0);
+    snprintf(holder, sizeof holder, "is locked by process %ld, which is choosing", (long)getpid());
+    if (!strstr(text, holder)) fail_msg("%s", text);
+    free(text);
+}
+
 static void *open_in_turn(void *arg)
 {
     return dt_choices_open(arg, "gpu", NULL) ? NULL : arg;
@@ -321,6 +349,7 @@ int main(void)
         WITH_FOLDER(what_is_decided_is_kept),
         WITH_FOLDER(the_first_of_two_runs_decides),
         WITH_FOLDER(who_comes_second_waits),
+        WITH_FOLDER(waiting_is_told),
         WITH_FOLDER(a_new_file_is_written_in_turn),
         WITH_FOLDER(a_file_that_cannot_be_written_is_a_warning),
         WITH_FOLDER(a_record_comes_before_the_file),
