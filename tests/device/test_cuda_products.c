@@ -1,6 +1,7 @@
 /* Matrix products on CUDA with the table of choices: timing leaves what is added alone, and what was chosen is
  * repeated, bit for bit, from a record. Factors are small integers where results are compared with sums on the host:
  * those are exact in any order. */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <cublasLt.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -159,6 +161,55 @@ static void what_is_recorded_is_not_timed(void **state)
     close_bench(&first);
 }
 
+/* Stands before the library's search, which is counted, and while it has nothing finds nothing. */
+static int searches;
+static bool nothing_is_offered;
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int most,
+                                              cublasLtMatmulHeuristicResult_t results[], int *count)
+{
+    __typeof__(&cublasLtMatmulAlgoGetHeuristic) search;
+    searches++;
+    if (nothing_is_offered) return CUBLAS_STATUS_NOT_SUPPORTED;
+    *(void **)&search = dlsym(RTLD_NEXT, "cublasLtMatmulAlgoGetHeuristic");
+    return search(handle, product, a, b, c, d, preference, most, results, count);
+}
+
+/* Twice the same product, by our own kernel; returns the record. */
+static json_t *multiply_without_library(bool timing, json_t *record, int most_searches)
+{
+    bench t;
+    open_bench(&t, whole_number);
+    dt_choices *choices = dt_device_choices(t.device);
+    if (timing) OK(dt_choices_open(choices, "a GPU without algorithms", NULL));
+    OK(dt_choices_recall(choices, record));
+    dt_matmul_args args = args_of(&t);
+    searches = 0;
+    for (int i = 0; i < 2; i++) {
+        multiply(&t, &args);
+        assert_exact(&t, 0);
+    }
+    assert_int_equal(searches, most_searches);
+    assert_int_equal(products(&t), 1);
+    json_decref(record);
+    record = dt_choices_record(choices);
+    close_bench(&t);
+    return record;
+}
+
+static void that_there_is_no_algorithm_is_remembered(void **state)
+{
+    nothing_is_offered = true;
+    json_decref(multiply_without_library(false, NULL, 1));
+    json_t *record = multiply_without_library(true, NULL, 1);
+    nothing_is_offered = false;
+    json_decref(multiply_without_library(true, NULL, 0)); /* from the file */
+    json_decref(multiply_without_library(false, record, 0));
+}
+
 /* Products of several forms, one behind the other in `out`. */
 static void run_forms(bench *t, float *out)
 {
@@ -216,7 +267,8 @@ static void choices_are_repeated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(timing_leaves_what_is_added_alone), TEST(what_is_recorded_is_not_timed),
-                                       TEST(choices_are_repeated)};
+                                       TEST(choices_are_repeated),
+                                       TEST(that_there_is_no_algorithm_is_remembered)};
     const char *why;
     if (!dt_backend_count(DT_CUDA, &why)) return printf("1..0 # SKIP %s\n", why) < 0;
     return cmocka_run_group_tests_name("device/products", tests, NULL, NULL);

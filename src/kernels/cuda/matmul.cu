@@ -15,10 +15,12 @@
  *
  * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
  * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
- * from the addresses; or, where choices are kept for later runs, the fastest of the first TUNE_MOST. Split sums meet in
+ * from the addresses; or, where choices are kept for later runs, the fastest of the first TUNE_MOST. That the library
+ * has no algorithm is in the table, too. Split sums meet in
  * float32 in the workspace, in a fixed order. */
 #include <cinttypes>
 #include <cstdio>
+#include <cstring>
 #include <cublasLt.h>
 
 #include "kernels/cuda/matmul_own.cuh"
@@ -206,9 +208,15 @@ cublasStatus_t search(description &d, const dt_queue *q, int most)
     return status;
 }
 
+/* Stands in the table for products that the library has no algorithm for. */
+constexpr cublasLtMatmulAlgo_t NO_ALGORITHM = {};
+
+bool is_algorithm(const cublasLtMatmulAlgo_t *a) { return memcmp(a, &NO_ALGORITHM, sizeof *a) != 0; }
+
 /* Does the library take an algorithm that a file or a record holds? */
 bool is_accepted(const description &d, const dt_queue *q, const cublasLtMatmulAlgo_t *algorithm)
 {
+    if (!is_algorithm(algorithm)) return true;
     cublasLtMatmulHeuristicResult_t result = {};
     const cublasStatus_t status = cublasLtMatmulAlgoCheck((cublasLtHandle_t)q->blas, d.product, d.b, d.a, d.c, d.d,
                                                           algorithm, &result);
@@ -270,32 +278,29 @@ dt_status pick(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_ar
                    x->n, x->k);
 }
 
-/* A new choice, for this run or, where choices are kept, for all. *found is false when the library offers nothing. */
+/* A new choice, for this run or, where choices are kept, for all. */
 dt_status decide(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
-                 const char *name, cublasLtMatmulAlgo_t *algorithm, bool *found)
+                 const char *name, cublasLtMatmulAlgo_t *algorithm)
 {
     const bool timed = may_time(q, r);
     int index = 0;
     DT_TRY(check_product(search(d, q, timed ? TUNE_MOST : 1), t, x));
-    *found = d.offer_count;
-    if (!*found) return DT_OK;
-    if (timed) DT_TRY(pick(d, q, t, x, r, &index));
-    *algorithm = d.offers[index].algo;
+    if (timed && d.offer_count) DT_TRY(pick(d, q, t, x, r, &index));
+    *algorithm = d.offer_count ? d.offers[index].algo : NO_ALGORITHM;
     return dt_choices_kept(q->choices) ? dt_choices_decide(q->choices, name, algorithm)
                                        : dt_choices_use(q->choices, name, algorithm);
 }
 
 /* An algorithm from the table, or else one that the table has from now on. */
 dt_status choose(description &d, const dt_queue *q, dt_dtype t, const dt_matmul_args *x, const route &r,
-                 cublasLtMatmulAlgo_t *algorithm, bool *found)
+                 cublasLtMatmulAlgo_t *algorithm)
 {
     char name[NAME_ROOM];
     name_product(name, t, x, r);
     const dt_choice known = find_choice(q, name, algorithm, [&] { return is_accepted(d, q, algorithm); });
     dt_status status = DT_OK;
-    *found = true;
     if (known == DT_CHOICE_NOTED) status = dt_choices_use(q->choices, name, algorithm);
-    else if (known == DT_CHOICE_NONE) status = decide(d, q, t, x, r, name, algorithm, found);
+    else if (known == DT_CHOICE_NONE) status = decide(d, q, t, x, r, name, algorithm);
     dt_choices_release(q->choices);
     return status;
 }
@@ -309,8 +314,8 @@ dt_status try_route(const dt_queue *q, dt_dtype t, const dt_matmul_args *x, rout
     if (r.overlaps) return DT_OK;
     DT_TRY(ready_bias(q, x, &r));
     DT_TRY(check_product(describe(d, t, x, r), t, x));
-    DT_TRY(choose(d, q, t, x, r, &algorithm, done));
-    if (!*done) return DT_OK;
+    DT_TRY(choose(d, q, t, x, r, &algorithm));
+    if (!(*done = is_algorithm(&algorithm))) return DT_OK;
     DT_TRY(check_product(multiply(d, q, x, r, &algorithm), t, x));
     return r.finishes ? run_finish(q, t, x, r.finishes_add) : DT_OK;
 }
