@@ -32,7 +32,8 @@ static const struct {
     [DT_MEMORY_OPTIMIZER] = {"optimizer", "optim.kind=sgd or a smaller model.size"},
     [DT_MEMORY_EMA] = {"ema", "train.ema=0"},
     [DT_MEMORY_STATE] = {"state", "a smaller model.size"},
-    [DT_MEMORY_ARENA] = {"arena", "a smaller train.micro_batch or a larger train.accumulate, or train.recompute"},
+    [DT_MEMORY_ARENA] = {"arena", "a smaller train.micro_batch or a larger train.accumulate, train.recompute=block, or "
+                                  "a smaller data.batch"},
     [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or train.micro_batch"},
 };
 
@@ -183,10 +184,19 @@ static void add_free(dt_text *out, const dt_device *device, const dt_device_info
                     dt_text_bytes(held, (double)others));
 }
 
+/* cuDNN's workspace is part of the arena: a large part of a small one. */
+static const char *help_without_cudnn(const dt_device *device, int largest)
+{
+    if (largest != DT_MEMORY_ARENA || !device->queue[DT_STREAM_COMPUTE].cudnn) return "";
+    return "; cuda.attention=own does without cuDNN's workspace, which may be 1 GiB";
+}
+
 static dt_status fail_with_help(const dt_device *device, dt_text *message, const dt_memory_use *wanted)
 {
-    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: %s; what helps: %s", device->backend->name,
-                               message->data ? message->data : "", categories[largest_category(wanted)].help);
+    int largest = largest_category(wanted);
+    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: %s; what helps: %s%s", device->backend->name,
+                               message->data ? message->data : "", categories[largest].help,
+                               help_without_cudnn(device, largest));
     dt_text_free(message);
     return status;
 }

@@ -299,6 +299,17 @@ static void nothing_is_timed_unasked(void **state)
     json_decref(record);
 }
 
+static void running_out_names_what_does_without_the_library(void **state)
+{
+    dt_device *device;
+    void *wanted;
+    OK(dt_device_open(DT_CUDA, 0, 1, &device));
+    OK(dt_device_use_cudnn(device, true));
+    assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, (size_t)1 << 50, &wanted), DT_ERR_MEMORY);
+    assert_non_null(strstr(dt_error_message(), "cuda.attention=own does without cuDNN's workspace"));
+    dt_device_close(device);
+}
+
 static bool has_cudnn(void)
 {
     dt_device *device;
@@ -313,7 +324,8 @@ static bool has_cudnn(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(cudnn_agrees_and_repeats), TEST(slices_are_put_together),
-                                       TEST(choices_are_kept), TEST(nothing_is_timed_unasked)};
+                                       TEST(choices_are_kept), TEST(nothing_is_timed_unasked),
+                                       TEST(running_out_names_what_does_without_the_library)};
     if (!has_cudnn()) return printf("1..0 # SKIP %s\n", dt_error_message()) < 0;
     return cmocka_run_group_tests_name("device/attention", tests, NULL, NULL);
 }

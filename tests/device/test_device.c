@@ -57,6 +57,8 @@ static void running_out_names_the_holders_and_a_remedy(void **state)
     assert_non_null(strstr(dt_error_message(), "for arena"));
     assert_non_null(strstr(dt_error_message(), "optimizer 3.00 MiB"));
     assert_non_null(strstr(dt_error_message(), "train.accumulate"));
+    assert_non_null(strstr(dt_error_message(), "train.recompute=block, or a smaller data.batch"));
+    assert_null(strstr(dt_error_message(), "cuda.attention")); /* nobody took cuDNN */
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, SIZE_MAX, &wanted), DT_ERR_MEMORY);
     dt_memory_use use;
     dt_device_memory(device, &use);
