@@ -77,7 +77,8 @@ static void print_counts(const char *out, const dt_prepare_counts *counts)
            (long long)counts->tokens, dt_text_bytes(text, (double)counts->bytes), (long long)counts->shards);
     if (counts->held_out_tokens) printf(", %lld tokens held out", (long long)counts->held_out_tokens);
     if (counts->skipped) printf(", %lld documents left out", (long long)counts->skipped);
-    printf("; train with data.kind=tokens data.path=%s\n", out);
+    printf("; train with data.kind=tokens data.path=%s and a model.vocabulary of %lld or more\n", out,
+           (long long)counts->vocabulary);
 }
 
 static dt_status prepare(const dt_arguments *args)

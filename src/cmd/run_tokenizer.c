@@ -1,6 +1,8 @@
 /* Which tokenizer goes with a run. */
 #include "cmd/run_tokenizer.h"
 
+#include <string.h>
+
 #include "base/file.h"
 #include "data/data.h"
 
@@ -17,7 +19,7 @@ static dt_status open_copy(const char *folder, dt_tokenizer **out)
     return status;
 }
 
-dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, dt_tokenizer **out)
+static dt_status open_named(const dt_settings *settings, const char *named, dt_tokenizer **out)
 {
     dt_data_info info;
     if (named) return dt_tokenizer_open(named, out);
@@ -25,4 +27,17 @@ dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, 
     if (dt_setting_has(settings, "data.tokenizer")) info.tokenizer = dt_setting_text(settings, "data.tokenizer");
     if (info.tokenizer) return dt_tokenizer_open(info.tokenizer, out);
     return open_copy(dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : ".", out);
+}
+
+dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, dt_tokenizer **out)
+{
+    char hash[DT_TOKENIZER_HASH_ROOM];
+    DT_TRY(open_named(settings, named, out));
+    if (!dt_setting_has(settings, "data.token_hash")) return DT_OK;
+    dt_tokenizer_hash_text(dt_tokenizer_hash(*out), hash);
+    if (!strcmp(dt_setting_text(settings, "data.token_hash"), hash)) return DT_OK;
+    dt_tokenizer_close(*out);
+    *out = NULL;
+    return dt_fail(DT_ERR_USAGE, "%s%sthe tokenizer is not the one that the run's tokens were made with "
+                   "(data.token_hash)", named ? named : "", named ? ": " : "");
 }

@@ -391,6 +391,7 @@ dt_status dt_prepare_tokens(const dt_prepare_options *options, dt_prepare_counts
     preparation p = {.options = options};
     dt_status status = prepare(&p);
     *out = p.state.counts;
+    if (p.tokenizer) out->vocabulary = dt_tokenizer_vocabulary(p.tokenizer);
     dt_log_status_line(options->log, NULL);
     release(&p);
     return status;

@@ -35,6 +35,7 @@ typedef struct dt_prepare_counts { /* of the whole preparation */
     int64_t documents, tokens, bytes; /* written; an end token counts as a token and no byte */
     int64_t held_out_tokens, skipped; /* of the tokens; documents or parts */
     int64_t shards;
+    int64_t vocabulary; /* of the tokenizer */
 } dt_prepare_counts;
 
 /* DT_ERR_STOPPED when a signal ended it; DT_ERR_USAGE where the folder holds another preparation. */

@@ -175,6 +175,7 @@ static dt_status open_tokens(dt_dataset *dataset, const dt_settings *settings, c
     if (mix) DT_TRY(open_mix(dataset, settings, folder, weights));
     else DT_TRY(open_set(dataset, settings, folder));
     DT_TRY(check_tokenizer(dataset, settings));
+    dataset->info.token_hash = dataset->windows.row[0].shard[0]->tokenizer;
     return dt_windows_count(&dataset->windows, mix ? weights : NULL, &dataset->info);
 }
 

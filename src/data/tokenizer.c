@@ -123,6 +123,12 @@ uint64_t dt_tokenizer_hash(const dt_tokenizer *t)
     return hash ? hash : 1;
 }
 
+char *dt_tokenizer_hash_text(uint64_t hash, char out[DT_TOKENIZER_HASH_ROOM])
+{
+    snprintf(out, DT_TOKENIZER_HASH_ROOM, "%016llx", (unsigned long long)hash);
+    return out;
+}
+
 int32_t dt_tokenizer_end(const dt_tokenizer *t) { return t->bytes ? 0 : t->bpe.end; }
 int32_t dt_tokenizer_begin(const dt_tokenizer *t) { return t->bytes ? -1 : t->bpe.begin; }
 

@@ -24,6 +24,8 @@ DT_MUST_USE dt_status dt_tokenizer_copy(const char *spec, const char *out);
 
 int64_t dt_tokenizer_vocabulary(const dt_tokenizer *); /* every token is below it */
 uint64_t dt_tokenizer_hash(const dt_tokenizer *);      /* of all that decides on the result; never 0 */
+enum { DT_TOKENIZER_HASH_ROOM = 17 };
+char *dt_tokenizer_hash_text(uint64_t hash, char out[DT_TOKENIZER_HASH_ROOM]); /* as settings have it; returns `out` */
 int32_t dt_tokenizer_end(const dt_tokenizer *);        /* the token that ends a document; -1: there is none */
 int32_t dt_tokenizer_begin(const dt_tokenizer *);      /* the token that begins one, where the kind has such; -1 */
 int32_t dt_tokenizer_special(const dt_tokenizer *, const char *name); /* such as <|endoftext|>; -1: not known */

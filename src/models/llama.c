@@ -160,7 +160,7 @@ static dt_status read_text(dt_settings *settings, const dt_model_input *input, l
     if (input->vocabulary) DT_TRY(dt_model_derive(settings, "model.vocabulary", input->vocabulary));
     if (!dt_setting_has(settings, "model.vocabulary"))
         return dt_setting_fail(settings, "model.vocabulary", "has no value, and the data set does not tell it before "
-                               "it is opened");
+                               "it is opened: set it to the tokenizer's number of tokens, or more");
     m->vocabulary = dt_setting_int(settings, "model.vocabulary");
     if (m->vocabulary < input->vocabulary)
         return dt_setting_fail(settings, "model.vocabulary", "is %lld, but the data set has tokens up to %lld",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/tokenizer.h"
 #include "device/peaks.h"
 #include "kernels/kernels.h"
 #include "train/device_choice.h"
@@ -352,11 +353,30 @@ static dt_status check_shapes(const dt_data_info *planned, const dt_data_info *f
                    (long long)planned->height, (long long)planned->width, (long long)planned->classes);
 }
 
+/* Are the tokens made with what the run's were? Where files do not tell, nobody knows. */
+static dt_status check_tokenizer(const dt_settings *settings, const dt_data_info *found)
+{
+    char hash[DT_TOKENIZER_HASH_ROOM];
+    if (!found->token_hash || !dt_setting_has(settings, "data.token_hash")) return DT_OK;
+    dt_tokenizer_hash_text(found->token_hash, hash);
+    if (!strcmp(dt_setting_text(settings, "data.token_hash"), hash)) return DT_OK;
+    return dt_setting_fail(settings, "data.token_hash", "the tokens of the data set were made with another tokenizer, "
+                           "%s", hash);
+}
+
+dt_status dt_session_keep_tokenizer(dt_settings *settings, const dt_data_info *found)
+{
+    char hash[DT_TOKENIZER_HASH_ROOM];
+    if (!found->token_hash) return DT_OK;
+    return dt_setting_derive_text(settings, "data.token_hash", dt_tokenizer_hash_text(found->token_hash, hash));
+}
+
 dt_status dt_session_open_data(const dt_session *s, const dt_settings *settings, dt_split split, dt_dataset **out)
 {
     dt_dataset *data = NULL;
     DT_TRY(dt_dataset_open(settings, split, &data));
     dt_status status = check_shapes(&s->info, dt_dataset_info(data));
+    if (!status) status = check_tokenizer(settings, dt_dataset_info(data));
     if (status) dt_dataset_close(data);
     else *out = data;
     return status;

@@ -42,8 +42,11 @@ struct dt_session {
     int64_t slot_bytes, update_offset;
 };
 
-/* Opens a split and holds its shapes against those the session was planned for. */
+/* Opens a split and holds its shapes against those the session was planned for, and the tokenizer of its tokens against
+ * data.token_hash. */
 DT_MUST_USE dt_status dt_session_open_data(const dt_session *, const dt_settings *, dt_split, dt_dataset **out);
+/* Gives data.token_hash, where it has none, the value of the run's data, for the resolved settings. */
+DT_MUST_USE dt_status dt_session_keep_tokenizer(dt_settings *, const dt_data_info *);
 
 /* While programs are replayed, a fault of the GPU is reported by whatever call comes next: says how to learn where it
  * comes from. Returns `status`; the session may be NULL. */

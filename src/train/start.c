@@ -55,8 +55,20 @@ static void forget_other_best(dt_trainer *t, const char *before)
     t->progress.best_step = 0;
 }
 
+/* Tokens of another tokenizer would pass for the run's. */
+static dt_status check_tokens(const dt_trainer *t, const char *before)
+{
+    static const char path[] = "data.token_hash";
+    const char *now = t->yaml.data;
+    bool told = !dt_settings_agree(before, "", path) && !dt_settings_agree(now, "", path);
+    if (!told || dt_settings_agree(before, now, path)) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "cannot resume with tokens of another tokenizer than the checkpoint's "
+                   "(data.token_hash)");
+}
+
 static dt_status load_with_changes(dt_trainer *t, const char *path, const char *before, const char *changes)
 {
+    DT_TRY(check_tokens(t, before));
     dt_status status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
     if (status == DT_ERR_DATA && changes)
         return dt_fail_in(DT_ERR_USAGE, "cannot resume with other settings than those of the checkpoint (%s)", changes);

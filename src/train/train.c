@@ -17,6 +17,7 @@ static dt_status print_settings(dt_trainer *t)
 static dt_status open_data(dt_trainer *t)
 {
     DT_TRY(dt_session_open_data(t->session, t->settings, DT_SPLIT_TRAIN, &t->data));
+    DT_TRY(dt_session_keep_tokenizer(t->settings, dt_dataset_info(t->data)));
     DT_TRY(dt_schedule_create(t->settings, dt_dataset_info(t->data)->count, &t->schedule));
     DT_TRY(dt_policy_read(t->settings, &t->schedule, &t->policy));
     if (t->options->dry_run || (!t->policy.eval_every && !t->policy.eval_at_end)) return DT_OK;

@@ -49,16 +49,40 @@ norm: {kind: dyt, bias: false, alpha0: 1}
 data: {kind: tokens, path: set, context: 32, batch: 4}
 train: {steps: 4}
 END
-run tiny.yaml model.vocabulary=320 --device cpu
+run tiny.yaml model.vocabulary=400 --device cpu
 [ "$code" = 0 ] && grep -q '"eval"' runs/tiny/metrics.jsonl
 is 'training on shards, with room for more tokens than they have'
-run tiny.yaml model.vocabulary=320 data.path=packed data.tokenizer=bytes run.name=other --device cpu
+run tiny.yaml model.vocabulary=400 data.path=packed data.tokenizer=bytes run.name=other --device cpu
 [ "$code" = 2 ] && has err 'made with another tokenizer'
 is 'shards of another tokenizer'
+cp -r set copy
+run prepare tokens --tokenizer "$root/tests/data/tokenizers/gpt2" --out words text.txt
+[ "$code" = 0 ] && has out 'data.path=words and a model.vocabulary of 360 or more'
+is 'prepare says what to train with'
+grep -q 'token_hash: [0-9a-f]\{16\}$' runs/tiny/config.yaml
+is 'a run writes down the tokenizer of its tokens'
+run eval runs/tiny data.path=copy
+[ "$code" = 0 ]
+is 'eval takes other shards of that tokenizer'
+run eval runs/tiny data.path=words
+[ "$code" = 2 ] && has err 'data.token_hash' && has err 'made with another tokenizer'
+is 'eval refuses shards of another tokenizer'
+run tiny.yaml model.vocabulary=400 train.steps=6 --resume --device cpu data.path=copy
+[ "$code" = 0 ]
+is 'resuming takes other shards of the tokenizer'
+run tiny.yaml model.vocabulary=400 train.steps=8 --resume --device cpu data.path=words
+[ "$code" = 2 ] && has err 'tokens of another tokenizer than the checkpoint'
+is 'resuming refuses shards of another tokenizer'
+run generate runs/tiny --tokenizer bytes --prompt a --tokens 2
+[ "$code" = 0 ]
+is 'generate takes the tokenizer of the tokens'
+run generate runs/tiny --tokenizer "$root/tests/data/tokenizers/gpt2" --prompt a --tokens 2
+[ "$code" = 2 ] && has err 'is not the one that the run'
+is 'generate refuses another tokenizer'
 run tiny.yaml model.vocabulary=100 run.name=small --device cpu
 [ "$code" = 1 ] && has err 'holds tokens of a vocabulary of 256'
 is 'tokens beyond the vocabulary'
-run tiny.yaml model.vocabulary=320 data.context=100000 run.name=long --device cpu
+run tiny.yaml model.vocabulary=400 data.context=100000 run.name=long --device cpu
 [ "$code" = 1 ] && has err 'a sample takes 100001'
 is 'a context longer than the text'
 
