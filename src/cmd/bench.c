@@ -15,11 +15,14 @@ static dt_status read_shapes(dt_settings *settings, dt_backend backend, dt_log *
     dt_session *session;
     DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
     dt_model_dims dims = dt_model_dims_of(dt_session_model(session));
+    bool shares = dt_setting_has(settings, "model.kv_heads");
     *out = (dt_bench_shapes){
+        .of = dt_model_reads_tokens(dt_session_model(session)) ? DT_BENCH_TEXT : DT_BENCH_IMAGES,
         .batch = dt_session_micro_batch(session),
         .tokens = dims.tokens,
         .channels = dims.width,
         .heads = dims.heads,
+        .kv_heads = shares ? dt_setting_int(settings, "model.kv_heads") : dims.heads,
         .hidden = dims.hidden,
         .classes = dims.classes,
         .parameters = 4 * dims.width * dims.width + 2 * dims.width * dims.hidden,
@@ -121,11 +124,11 @@ const dt_command dt_command_bench = {
     .usage = "bench CONFIG.yaml|kernels [CONFIG.yaml]|--norms [CONFIG.yaml] [path=value ...]",
     .summary = "measure a training step, its operators, or the kernels, and check what they compute",
     .help = "'bench CONFIG.yaml' times whole training steps on made-up input, 'bench --profile CONFIG.yaml' their\n"
-            "operators one by one, 'bench kernels' the device's kernels at the config's shapes (or at ViT-S/16's on\n"
-            "the CPU, ViT-B/16's and wide norms' on a GPU). Speeds stand beside what this machine reaches in a large\n"
-            "matrix product and a large copy, measured in the same call. Data files are not needed.\n"
-            "'bench --norms' takes LLaMA 7B and one sequence of 4096 tokens in bfloat16, for a GPU of 128 GiB, or the\n"
-            "config's model and micro-batch.",
+            "operators one by one, 'bench kernels' the device's kernels at the config's shapes (or at ViT-S/16's\n"
+            "on the CPU, ViT-B/16's, wide norms' and a language model's on a GPU). Speeds stand beside what this\n"
+            "machine reaches in a large matrix product and a large copy, measured in the same call. Data files\n"
+            "are not needed. 'bench --norms' takes LLaMA 7B and one sequence of 4096 tokens in bfloat16, for a\n"
+            "GPU of 128 GiB, or the config's model and micro-batch.",
     .options = options,
     .settings = true,
     .least_words = 0,

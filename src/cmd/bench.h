@@ -21,11 +21,15 @@ DT_MUST_USE dt_status dt_bench_profile(dt_settings *, dt_log *);
  * compute. */
 DT_MUST_USE dt_status dt_bench_norms(const dt_settings *, bool narrow_gradients);
 
+/* What shapes are of: bits, as a kernel may serve several. Heads: causal attention alone. */
+enum { DT_BENCH_ROWS = 1, DT_BENCH_IMAGES = 2, DT_BENCH_TEXT = 4, DT_BENCH_HEADS = 8 };
+
 typedef struct dt_bench_shapes { /* letters as in graph/graph.h */
-    int64_t batch, tokens, channels, heads, hidden, classes; /* without heads: norms alone */
+    unsigned of; /* one of these */
+    int64_t batch, tokens, channels, heads, kv_heads, hidden, classes; /* rows: batch, tokens and channels alone */
     int64_t parameters;                                      /* that AdamW updates */
 } dt_bench_shapes;
-/* The kernels of a back end at these shapes, or with NULL at those of ViTs, each checked against the CPU's in float64:
+/* The kernels of a back end at these shapes, or with NULL at usual ones, each checked against the CPU's in float64:
  * on the CPU in float32, on CUDA in float32 and in bfloat16. */
 DT_MUST_USE dt_status dt_bench_kernels(dt_backend, const dt_bench_shapes *, int threads);
 

@@ -3,16 +3,11 @@
 
 #include "cmd/bench_trial.h"
 
-static int64_t rows(const dt_bench_trial *t) { return t->shape.batch * t->shape.tokens; }
-static double size(const dt_bench_trial *t) { return (double)dt_dtype_size(t->type); }
-static double wide_size(const dt_bench_trial *t) { return (double)dt_dtype_size(dt_dtype_wide(t->type)); }
-static const dt_queue *queue(const dt_bench_trial *t) { return dt_device_queue(t->device, DT_STREAM_COMPUTE); }
-
 /* --- matrix products --- */
 
 static void product(dt_bench_trial *t, int64_t n, int64_t k, bool transpose_b, dt_activation act)
 {
-    int64_t m = rows(t);
+    int64_t m = dt_bench_rows(t);
     dt_matmul_args p = {.m = m, .n = n, .k = k, .transpose_b = transpose_b, .act = act, .c_type = t->type};
     p.a = dt_bench_in(t, m * k);
     p.b = dt_bench_in(t, k * n);
@@ -20,8 +15,8 @@ static void product(dt_bench_trial *t, int64_t n, int64_t k, bool transpose_b, d
     if (act) p.bias = dt_bench_wide_in(t, n), p.pre = dt_bench_out(t, m * n);
     p.scratch = dt_bench_scratch(t, t->kernels->matmul_scratch(&t->info, t->type, &p));
     double elements = (double)(m * k + k * n + m * n * (act ? 2 : 1));
-    if (dt_bench_work(t, 2.0 * (double)m * (double)n * (double)k, size(t) * elements))
-        t->status = t->kernels->matmul(queue(t), t->type, &p);
+    if (dt_bench_work(t, 2.0 * (double)m * (double)n * (double)k, dt_bench_size(t) * elements))
+        t->status = t->kernels->matmul(dt_bench_queue(t), t->type, &p);
 }
 
 static void linear(dt_bench_trial *t) { product(t, t->shape.hidden, t->shape.channels, true, DT_ACT_NONE); }
@@ -33,25 +28,25 @@ static void linear_input_grad(dt_bench_trial *t)
 
 static void linear_weight_grad(dt_bench_trial *t)
 {
-    int64_t m = t->shape.channels, n = t->shape.hidden, k = rows(t);
+    int64_t m = t->shape.channels, n = t->shape.hidden, k = dt_bench_rows(t);
     dt_matmul_args p = {.m = m, .n = n, .k = k, .transpose_a = true, .c_type = dt_dtype_wide(t->type)};
     p.a = dt_bench_in(t, m * k);
     p.b = dt_bench_in(t, k * n);
     p.c = dt_bench_wide_out(t, m * n);
     p.scratch = dt_bench_scratch(t, t->kernels->matmul_scratch(&t->info, t->type, &p));
-    double bytes = size(t) * (double)(m * k + k * n) + wide_size(t) * (double)(m * n);
+    double bytes = dt_bench_size(t) * (double)(m * k + k * n) + dt_bench_wide_size(t) * (double)(m * n);
     if (dt_bench_work(t, 2.0 * (double)m * (double)n * (double)k, bytes))
-        t->status = t->kernels->matmul(queue(t), t->type, &p);
+        t->status = t->kernels->matmul(dt_bench_queue(t), t->type, &p);
 }
 
 static void column_sum(dt_bench_trial *t)
 {
-    int64_t n = t->shape.hidden;
-    const void *x = dt_bench_in(t, rows(t) * n);
+    int64_t n = t->shape.hidden, all = dt_bench_rows(t) * n;
+    const void *x = dt_bench_in(t, all);
     void *y = dt_bench_wide_out(t, n);
-    void *room = dt_bench_scratch(t, t->kernels->column_sum_scratch(&t->info, t->type, rows(t), n));
-    if (dt_bench_work(t, (double)(rows(t) * n), size(t) * (double)(rows(t) * n) + wide_size(t) * (double)n))
-        t->status = t->kernels->column_sum(queue(t), t->type, rows(t), n, x, y, false, room);
+    void *room = dt_bench_scratch(t, t->kernels->column_sum_scratch(&t->info, t->type, dt_bench_rows(t), n));
+    if (dt_bench_work(t, (double)all, dt_bench_size(t) * (double)all + dt_bench_wide_size(t) * (double)n))
+        t->status = t->kernels->column_sum(dt_bench_queue(t), t->type, dt_bench_rows(t), n, x, y, false, room);
 }
 
 /* --- element by element --- */
@@ -61,50 +56,50 @@ static void copy(dt_bench_trial *t)
     int64_t n = t->shape.parameters;
     const void *x = dt_bench_in(t, n);
     void *y = dt_bench_out(t, n);
-    if (dt_bench_work(t, 0, 2 * size(t) * (double)n))
-        t->status = t->kernels->copy(queue(t), n * (int64_t)dt_dtype_size(t->type), x, y);
+    if (dt_bench_work(t, 0, 2 * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->copy(dt_bench_queue(t), n * (int64_t)dt_dtype_size(t->type), x, y);
 }
 
 static void add(dt_bench_trial *t)
 {
-    int64_t n = rows(t) * t->shape.channels;
+    int64_t n = dt_bench_rows(t) * t->shape.channels;
     const void *a = dt_bench_in(t, n), *b = dt_bench_in(t, n);
     void *y = dt_bench_out(t, n);
-    if (dt_bench_work(t, (double)n, 3 * size(t) * (double)n))
-        t->status = t->kernels->add(queue(t), t->type, false, n, a, b, y);
+    if (dt_bench_work(t, (double)n, 3 * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->add(dt_bench_queue(t), t->type, false, n, a, b, y);
 }
 
 static void gelu(dt_bench_trial *t)
 {
-    int64_t n = rows(t) * t->shape.hidden;
+    int64_t n = dt_bench_rows(t) * t->shape.hidden;
     const void *x = dt_bench_in(t, n);
     void *y = dt_bench_out(t, n);
-    if (dt_bench_work(t, 12.0 * (double)n, 2 * size(t) * (double)n))
-        t->status = t->kernels->gelu(queue(t), t->type, DT_ACT_GELU, n, x, y);
+    if (dt_bench_work(t, 12.0 * (double)n, 2 * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->gelu(dt_bench_queue(t), t->type, DT_ACT_GELU, n, x, y);
 }
 
 static void gelu_grad(dt_bench_trial *t)
 {
-    int64_t n = rows(t) * t->shape.hidden;
+    int64_t n = dt_bench_rows(t) * t->shape.hidden;
     const void *x = dt_bench_in(t, n), *dy = dt_bench_in(t, n);
     void *dx = dt_bench_out(t, n);
-    if (dt_bench_work(t, 20.0 * (double)n, 3 * size(t) * (double)n))
-        t->status = t->kernels->gelu_grad(queue(t), t->type, DT_ACT_GELU, n, x, dy, dx);
+    if (dt_bench_work(t, 20.0 * (double)n, 3 * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->gelu_grad(dt_bench_queue(t), t->type, DT_ACT_GELU, n, x, dy, dx);
 }
 
 /* --- norms: x and y forward; x, dy and dx backward; with a residual as many and two more, or one more --- */
 
 static void row_norm(dt_bench_trial *t, bool center, bool adds)
 {
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_row_norm_args p = {.rows = rows(t), .channels = c, .center = center, .epsilon = 1e-6};
+    int64_t c = t->shape.channels, n = dt_bench_rows(t) * c;
+    dt_row_norm_args p = {.rows = dt_bench_rows(t), .channels = c, .center = center, .epsilon = 1e-6};
     p.x = dt_bench_in(t, n);
     if (adds) p.residual = dt_bench_in(t, n), p.sum = dt_bench_out(t, n);
     p.gamma = dt_bench_wide_in(t, c), p.beta = center ? dt_bench_wide_in(t, c) : NULL;
     p.y = dt_bench_out(t, n);
-    p.mean = center ? dt_bench_wide_out(t, rows(t)) : NULL, p.rstd = dt_bench_wide_out(t, rows(t));
-    if (dt_bench_work(t, 9.0 * (double)n, (adds ? 4 : 2) * size(t) * (double)n))
-        t->status = t->kernels->row_norm(queue(t), t->type, &p);
+    p.mean = center ? dt_bench_wide_out(t, dt_bench_rows(t)) : NULL, p.rstd = dt_bench_wide_out(t, dt_bench_rows(t));
+    if (dt_bench_work(t, 9.0 * (double)n, (adds ? 4 : 2) * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->row_norm(dt_bench_queue(t), t->type, &p);
 }
 static void layer_norm(dt_bench_trial *t) { row_norm(t, true, false); }
 static void layer_norm_add(dt_bench_trial *t) { row_norm(t, true, true); }
@@ -113,16 +108,16 @@ static void rms_norm_add(dt_bench_trial *t) { row_norm(t, false, true); }
 
 static void row_norm_grad(dt_bench_trial *t, bool center, bool adds)
 {
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_row_norm_grad_args p = {.rows = rows(t), .channels = c, .center = center};
+    int64_t c = t->shape.channels, n = dt_bench_rows(t) * c;
+    dt_row_norm_grad_args p = {.rows = dt_bench_rows(t), .channels = c, .center = center};
     p.x = dt_bench_in(t, n), p.gamma = dt_bench_wide_in(t, c);
-    p.mean = center ? dt_bench_wide_in(t, rows(t)) : NULL, p.rstd = dt_bench_wide_positive(t, rows(t));
+    p.mean = center ? dt_bench_wide_in(t, p.rows) : NULL, p.rstd = dt_bench_wide_positive(t, p.rows);
     p.dy = dt_bench_in(t, n), p.dsum = adds ? dt_bench_in(t, n) : NULL;
     p.dx = dt_bench_out(t, n), p.dgamma = dt_bench_wide_out(t, c);
     p.dbeta = center ? dt_bench_wide_out(t, c) : NULL;
-    p.scratch = dt_bench_scratch(t, t->kernels->row_norm_grad_scratch(&t->info, t->type, rows(t), c));
-    if (dt_bench_work(t, 14.0 * (double)n, (adds ? 4 : 3) * size(t) * (double)n))
-        t->status = t->kernels->row_norm_grad(queue(t), t->type, &p);
+    p.scratch = dt_bench_scratch(t, t->kernels->row_norm_grad_scratch(&t->info, t->type, dt_bench_rows(t), c));
+    if (dt_bench_work(t, 14.0 * (double)n, (adds ? 4 : 3) * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->row_norm_grad(dt_bench_queue(t), t->type, &p);
 }
 static void layer_norm_grad(dt_bench_trial *t) { row_norm_grad(t, true, false); }
 static void layer_norm_grad_add(dt_bench_trial *t) { row_norm_grad(t, true, true); }
@@ -131,58 +126,68 @@ static void rms_norm_grad_add(dt_bench_trial *t) { row_norm_grad(t, false, true)
 
 static void point_norm(dt_bench_trial *t, bool adds)
 {
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_point_norm_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
+    int64_t c = t->shape.channels, n = dt_bench_rows(t) * c;
+    dt_point_norm_args p = {.rows = dt_bench_rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
     p.x = dt_bench_in(t, n);
     if (adds) p.residual = dt_bench_in(t, n), p.sum = dt_bench_out(t, n);
     p.alpha = dt_bench_wide_positive(t, 1), p.gamma = dt_bench_wide_in(t, c), p.beta = dt_bench_wide_in(t, c);
     p.y = dt_bench_out(t, n);
-    if (dt_bench_work(t, 16.0 * (double)n, (adds ? 4 : 2) * size(t) * (double)n))
-        t->status = t->kernels->point_norm(queue(t), t->type, &p);
+    if (dt_bench_work(t, 16.0 * (double)n, (adds ? 4 : 2) * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->point_norm(dt_bench_queue(t), t->type, &p);
 }
 static void dyt(dt_bench_trial *t) { point_norm(t, false); }
 static void dyt_add(dt_bench_trial *t) { point_norm(t, true); }
 
 static void point_norm_grad(dt_bench_trial *t, bool adds)
 {
-    int64_t c = t->shape.channels, n = rows(t) * c;
-    dt_point_norm_grad_args p = {.rows = rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
+    int64_t c = t->shape.channels, n = dt_bench_rows(t) * c;
+    dt_point_norm_grad_args p = {.rows = dt_bench_rows(t), .channels = c, .kind = DT_POINTWISE_dyt};
     p.x = dt_bench_in(t, n), p.alpha = dt_bench_wide_positive(t, 1), p.gamma = dt_bench_wide_in(t, c);
     p.dy = dt_bench_in(t, n), p.dsum = adds ? dt_bench_in(t, n) : NULL;
     p.dx = dt_bench_out(t, n), p.dalpha = dt_bench_wide_out(t, 1);
     p.dgamma = dt_bench_wide_out(t, c), p.dbeta = dt_bench_wide_out(t, c);
-    p.scratch = dt_bench_scratch(t, t->kernels->point_norm_grad_scratch(&t->info, t->type, rows(t), c));
-    if (dt_bench_work(t, 22.0 * (double)n, (adds ? 4 : 3) * size(t) * (double)n))
-        t->status = t->kernels->point_norm_grad(queue(t), t->type, &p);
+    p.scratch = dt_bench_scratch(t, t->kernels->point_norm_grad_scratch(&t->info, t->type, dt_bench_rows(t), c));
+    if (dt_bench_work(t, 22.0 * (double)n, (adds ? 4 : 3) * dt_bench_size(t) * (double)n))
+        t->status = t->kernels->point_norm_grad(dt_bench_queue(t), t->type, &p);
 }
 static void dyt_grad(dt_bench_trial *t) { point_norm_grad(t, false); }
 static void dyt_grad_add(dt_bench_trial *t) { point_norm_grad(t, true); }
 
 /* --- attention --- */
 
+/* Elements of queries, keys and values. */
+static int64_t packed(const dt_bench_trial *t)
+{
+    const dt_bench_shapes *s = &t->shape;
+    return dt_bench_rows(t) * (s->heads + 2 * s->kv_heads) * (s->channels / s->heads);
+}
+
 static dt_attention_args attention_arrays(dt_bench_trial *t)
 {
     const dt_bench_shapes *s = &t->shape;
-    int64_t n = rows(t) * s->channels, head = s->channels / s->heads;
-    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .kv_heads = s->heads,
-                           .size = head, .scale = 1 / sqrt((double)head)};
-    p.qkv = dt_bench_in(t, 3 * n), p.out = dt_bench_out(t, n);
+    int64_t head = s->channels / s->heads;
+    dt_attention_args p = {.batch = s->batch, .tokens = s->tokens, .heads = s->heads, .kv_heads = s->kv_heads,
+                           .size = head, .causal = s->of != DT_BENCH_IMAGES, .scale = 1 / sqrt((double)head)};
+    p.qkv = dt_bench_in(t, packed(t)), p.out = dt_bench_out(t, dt_bench_rows(t) * s->channels);
     p.lse = dt_bench_wide_out(t, s->batch * s->heads * s->tokens);
     return p;
 }
 
-/* Of `products` such as q k^T and p v, and as many bytes as `arrays` of the size of q. */
-static bool attention_work(dt_bench_trial *t, int products, int arrays)
+/* Of `products` such as q k^T and p v, half of each where attention is causal, and as many bytes as `packs` arrays of
+ * the size of qkv and `arrays` of that of q. */
+static bool attention_work(dt_bench_trial *t, int products, int packs, int arrays)
 {
-    double elements = (double)rows(t) * (double)t->shape.channels;
-    return dt_bench_work(t, 2.0 * products * elements * (double)t->shape.tokens, arrays * size(t) * elements);
+    double elements = (double)dt_bench_rows(t) * (double)t->shape.channels;
+    double flops = 2.0 * products * elements * (double)t->shape.tokens;
+    return dt_bench_work(t, t->shape.of == DT_BENCH_IMAGES ? flops : flops / 2,
+                         dt_bench_size(t) * (packs * (double)packed(t) + arrays * elements));
 }
 
 static void attention(dt_bench_trial *t)
 {
     dt_attention_args p = attention_arrays(t);
     p.scratch = dt_bench_scratch(t, t->kernels->attention_scratch(&t->info, t->type, &p));
-    if (attention_work(t, 2, 4)) t->status = t->kernels->attention(queue(t), t->type, &p);
+    if (attention_work(t, 2, 1, 1)) t->status = t->kernels->attention(dt_bench_queue(t), t->type, &p);
 }
 
 /* The backward pass reads what the forward pass puts into out and lse: the first call runs that one too. */
@@ -190,13 +195,13 @@ static void attention_grad(dt_bench_trial *t)
 {
     bool first = !t->made;
     dt_attention_args p = attention_arrays(t);
-    p.dout = dt_bench_in(t, rows(t) * t->shape.channels), p.dqkv = dt_bench_out(t, 3 * rows(t) * t->shape.channels);
+    p.dout = dt_bench_in(t, dt_bench_rows(t) * t->shape.channels), p.dqkv = dt_bench_out(t, packed(t));
     int64_t forward = t->kernels->attention_scratch(&t->info, t->type, &p);
     int64_t backward = t->kernels->attention_grad_scratch(&t->info, t->type, &p);
     p.scratch = dt_bench_scratch(t, forward > backward ? forward : backward);
-    if (!attention_work(t, 5, 8)) return;
-    if (first) t->status = t->kernels->attention(queue(t), t->type, &p);
-    if (!t->status) t->status = t->kernels->attention_grad(queue(t), t->type, &p);
+    if (!attention_work(t, 5, 2, 2)) return;
+    if (first) t->status = t->kernels->attention(dt_bench_queue(t), t->type, &p);
+    if (!t->status) t->status = t->kernels->attention_grad(dt_bench_queue(t), t->type, &p);
 }
 
 /* --- the loss and the update --- */
@@ -207,8 +212,8 @@ static void softmax_xent(dt_bench_trial *t)
     const void *x = dt_bench_in(t, n), *target = dt_bench_wide_positive(t, n), *weight = dt_bench_wide_positive(t, b);
     void *prob = dt_bench_out(t, n), *loss = dt_bench_wide_out(t, 1);
     void *room = dt_bench_scratch(t, t->kernels->reduce_scratch(&t->info, b));
-    if (dt_bench_work(t, 12.0 * (double)n, (2 * size(t) + wide_size(t)) * (double)n))
-        t->status = t->kernels->softmax_xent(queue(t), t->type, b, v, x, target, weight, prob, loss, room);
+    if (dt_bench_work(t, 12.0 * (double)n, (2 * dt_bench_size(t) + dt_bench_wide_size(t)) * (double)n))
+        t->status = t->kernels->softmax_xent(dt_bench_queue(t), t->type, b, v, x, target, weight, prob, loss, room);
 }
 
 /* On bfloat16's side with the working copy, which no other type has. */
@@ -227,37 +232,38 @@ static void adamw(dt_bench_trial *t)
     p.grad = dt_bench_wide_in(t, n), p.value = dt_bench_wide_update(t, n, -1, 1);
     p.moment1 = dt_bench_wide_update(t, n, -1, 1), p.moment2 = dt_bench_wide_update(t, n, 0.5, 1.5);
     p.working = copies ? dt_bench_scratch(t, n * (int64_t)dt_dtype_size(t->type)) : NULL;
-    if (dt_bench_work(t, 14.0 * (double)n, (7 * wide_size(t) + (copies ? size(t) : 0)) * (double)n))
-        t->status = t->kernels->adamw(queue(t), dt_dtype_wide(t->type), &p);
+    if (dt_bench_work(t, 14.0 * (double)n, (7 * dt_bench_wide_size(t) + (copies ? dt_bench_size(t) : 0)) * (double)n))
+        t->status = t->kernels->adamw(dt_bench_queue(t), dt_dtype_wide(t->type), &p);
 }
 
+enum { MODELS = DT_BENCH_IMAGES | DT_BENCH_TEXT };
 const dt_bench_case dt_bench_cases[] = {
-    {"product", linear, false},
-    {"product, bias, GELU", linear_gelu, false},
-    {"product, input's gradient", linear_input_grad, false},
-    {"product, weight's gradient", linear_weight_grad, false},
-    {"column sum (bias gradient)", column_sum, false},
-    {"add", add, false},
-    {"GELU", gelu, false},
-    {"GELU, gradient", gelu_grad, false},
-    {"LayerNorm", layer_norm, true},
-    {"LayerNorm, gradient", layer_norm_grad, true},
-    {"RMSNorm", rms_norm, true},
-    {"RMSNorm, gradient", rms_norm_grad, true},
-    {"DyT", dyt, true},
-    {"DyT, gradient", dyt_grad, true},
-    {"add, LayerNorm", layer_norm_add, true},
-    {"add, LayerNorm, gradient", layer_norm_grad_add, true},
-    {"add, RMSNorm", rms_norm_add, true},
-    {"add, RMSNorm, gradient", rms_norm_grad_add, true},
-    {"add, DyT", dyt_add, true},
-    {"add, DyT, gradient", dyt_grad_add, true},
-    {"attention", attention, false},
-    {"attention, gradient", attention_grad, false},
-    {"softmax, cross-entropy", softmax_xent, false},
-    {"AdamW", adamw, false},
+    {"product", linear, MODELS},
+    {"product, bias, GELU", linear_gelu, DT_BENCH_IMAGES},
+    {"product, input's gradient", linear_input_grad, MODELS},
+    {"product, weight's gradient", linear_weight_grad, MODELS},
+    {"column sum (bias gradient)", column_sum, DT_BENCH_IMAGES},
+    {"add", add, MODELS},
+    {"GELU", gelu, DT_BENCH_IMAGES},
+    {"GELU, gradient", gelu_grad, DT_BENCH_IMAGES},
+    {"LayerNorm", layer_norm, MODELS | DT_BENCH_ROWS},
+    {"LayerNorm, gradient", layer_norm_grad, MODELS | DT_BENCH_ROWS},
+    {"RMSNorm", rms_norm, MODELS | DT_BENCH_ROWS},
+    {"RMSNorm, gradient", rms_norm_grad, MODELS | DT_BENCH_ROWS},
+    {"DyT", dyt, MODELS | DT_BENCH_ROWS},
+    {"DyT, gradient", dyt_grad, MODELS | DT_BENCH_ROWS},
+    {"add, LayerNorm", layer_norm_add, MODELS | DT_BENCH_ROWS},
+    {"add, LayerNorm, gradient", layer_norm_grad_add, MODELS | DT_BENCH_ROWS},
+    {"add, RMSNorm", rms_norm_add, MODELS | DT_BENCH_ROWS},
+    {"add, RMSNorm, gradient", rms_norm_grad_add, MODELS | DT_BENCH_ROWS},
+    {"add, DyT", dyt_add, MODELS | DT_BENCH_ROWS},
+    {"add, DyT, gradient", dyt_grad_add, MODELS | DT_BENCH_ROWS},
+    {"attention", attention, MODELS | DT_BENCH_HEADS},
+    {"attention, gradient", attention_grad, MODELS | DT_BENCH_HEADS},
+    {"softmax, cross-entropy", softmax_xent, DT_BENCH_IMAGES},
+    {"AdamW", adamw, MODELS},
     {0},
 };
 
-const dt_bench_case dt_bench_copy = {"copy", copy, false};
+const dt_bench_case dt_bench_copy = {"copy", copy, 0};
 const dt_bench_case *const dt_bench_product = &dt_bench_cases[0];

@@ -25,12 +25,21 @@ typedef struct precision {
 static const precision single = {DT_F32, "float32", 2e-5, false}, narrow = {DT_BF16, "bfloat16", 2e-2, true};
 
 /* ViT-S/16 at 224 x 224, 16 images, and AdamW over a block's matrices; ViT-B/16 with 256 images, and AdamW over 100
- * million parameters; rows of 4096 channels, which norms take alone. */
-static const dt_bench_shapes vit_s = {.batch = 16, .tokens = 196, .channels = 384, .heads = 6, .hidden = 1536,
-                                      .classes = 1000, .parameters = 4 * 384 * 384 + 2 * 384 * 1536};
-static const dt_bench_shapes vit_b = {.batch = 256, .tokens = 197, .channels = 768, .heads = 12, .hidden = 3072,
-                                      .classes = 1000, .parameters = 100000000};
-static const dt_bench_shapes wide_rows = {.batch = 65536, .tokens = 1, .channels = 4096};
+ * million parameters; rows of 4096 channels, which norms take alone; a language model of GPT-2's size; the attention of
+ * one of seven billion parameters, with a head of keys and values for each head and for each four. */
+static const dt_bench_shapes vit_s = {.of = DT_BENCH_IMAGES, .batch = 16, .tokens = 196, .channels = 384, .heads = 6,
+                                      .kv_heads = 6, .hidden = 1536, .classes = 1000,
+                                      .parameters = 4 * 384 * 384 + 2 * 384 * 1536};
+static const dt_bench_shapes vit_b = {.of = DT_BENCH_IMAGES, .batch = 256, .tokens = 197, .channels = 768,
+                                      .heads = 12, .kv_heads = 12, .hidden = 3072, .classes = 1000,
+                                      .parameters = 100000000};
+static const dt_bench_shapes wide_rows = {.of = DT_BENCH_ROWS, .batch = 65536, .tokens = 1, .channels = 4096};
+static const dt_bench_shapes text = {.of = DT_BENCH_TEXT, .batch = 32, .tokens = 1024, .channels = 768, .heads = 12,
+                                     .kv_heads = 12, .hidden = 2048, .classes = 50304, .parameters = 162000000};
+static const dt_bench_shapes wide_heads = {.of = DT_BENCH_HEADS, .batch = 4, .tokens = 4096, .channels = 4096,
+                                           .heads = 32, .kv_heads = 32};
+static const dt_bench_shapes shared_heads = {.of = DT_BENCH_HEADS, .batch = 4, .tokens = 4096, .channels = 4096,
+                                             .heads = 32, .kv_heads = 8};
 
 typedef struct bench {
     dt_device *device, *cpu; /* the same one on the CPU */
@@ -47,6 +56,7 @@ static dt_bench_shapes checked_shapes(const bench *b, const dt_bench_shapes *tim
 {
     dt_bench_shapes s = *timed;
     if (on_cpu(b)) return s;
+    if (s.of != DT_BENCH_IMAGES) s.tokens = at_most(s.tokens, CHECKED_ROWS);
     int64_t samples = CHECKED_ROWS / s.tokens;
     s.batch = at_most(s.batch, samples ? samples : 1);
     s.parameters = at_most(s.parameters, CHECKED_PARAMETERS);
@@ -203,20 +213,28 @@ static dt_status bench_case(const bench *b, const dt_bench_case *c, const dt_ben
 
 static void print_shapes(const dt_bench_shapes *s)
 {
-    if (s->heads)
-        printf("\nbatch %lld, tokens %lld, channels %lld, heads %lld, hidden %lld, classes %lld; AdamW over %lld "
-               "parameters\n", (long long)s->batch, (long long)s->tokens, (long long)s->channels, (long long)s->heads,
-               (long long)s->hidden, (long long)s->classes, (long long)s->parameters);
-    else printf("\n%lld rows of %lld channels\n", (long long)(s->batch * s->tokens), (long long)s->channels);
+    printf("\n");
+    if (s->of == DT_BENCH_ROWS)
+        printf("%lld rows of %lld channels", (long long)(s->batch * s->tokens), (long long)s->channels);
+    else
+        printf("batch %lld, tokens %lld, channels %lld, heads %lld", (long long)s->batch, (long long)s->tokens,
+               (long long)s->channels, (long long)s->heads);
+    if (s->kv_heads != s->heads) printf(" on %lld of keys and values", (long long)s->kv_heads);
+    if (s->of & (DT_BENCH_IMAGES | DT_BENCH_TEXT))
+        printf(", hidden %lld, classes %lld; AdamW over %lld parameters", (long long)s->hidden, (long long)s->classes,
+               (long long)s->parameters);
+    printf("\n");
     printf("%-28s %9s %9s %8s %7s %7s   error against float64\n", "kernel", "ms", "GFLOP/s", "GB/s", "roof %",
            "copy %");
 }
 
 static dt_status bench_shapes(const bench *b, const dt_bench_shapes *shapes, const precision *p)
 {
+    const dt_bench_case *const lists[] = {dt_bench_cases, dt_bench_text_cases};
     print_shapes(shapes);
-    for (const dt_bench_case *c = dt_bench_cases; c->name; c++)
-        if (c->norm || shapes->heads) DT_TRY(bench_case(b, c, shapes, p));
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+        for (const dt_bench_case *c = lists[l]; c->name; c++)
+            if (c->of & shapes->of) DT_TRY(bench_case(b, c, shapes, p));
     return DT_OK;
 }
 
@@ -242,7 +260,11 @@ static dt_status bench_precision(bench *b, const dt_bench_shapes *shapes, const 
     if (shapes) return bench_shapes(b, shapes, p);
     if (on_cpu(b)) return bench_shapes(b, &vit_s, p);
     DT_TRY(bench_shapes(b, &vit_b, p));
-    return bench_shapes(b, &wide_rows, p);
+    DT_TRY(bench_shapes(b, &wide_rows, p));
+    DT_TRY(bench_shapes(b, &text, p));
+    if (p->type == DT_F32) return DT_OK; /* which nobody would take at the next ones, and which takes long */
+    DT_TRY(bench_shapes(b, &wide_heads, p));
+    return bench_shapes(b, &shared_heads, p);
 }
 
 dt_status dt_bench_kernels(dt_backend backend, const dt_bench_shapes *shapes, int threads)

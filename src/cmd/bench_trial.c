@@ -116,6 +116,11 @@ void *dt_bench_in(dt_bench_trial *t, int64_t count)
     return ask(t, t->type, count, false, (content){.low = -1, .high = 1});
 }
 
+void *dt_bench_positive(dt_bench_trial *t, int64_t count)
+{
+    return ask(t, t->type, count, false, (content){.low = 0.5, .high = 1.5});
+}
+
 void *dt_bench_wide_in(dt_bench_trial *t, int64_t count)
 {
     return ask(t, wide(t), count, false, (content){.low = -1, .high = 1});
@@ -149,6 +154,17 @@ void *dt_bench_scratch(dt_bench_trial *t, int64_t bytes)
 void *dt_bench_given(dt_bench_trial *t, const void *bytes, int64_t count)
 {
     return ask(t, DT_U8, count, false, (content){.given = bytes});
+}
+
+void *dt_bench_numbers(dt_bench_trial *t, int64_t count, dt_bench_fill write)
+{
+    if (t->status || t->asked < t->made) return ask(t, DT_I32, count, false, (content){0});
+    size_t bytes = (size_t)count * sizeof(int32_t);
+    int32_t *host = malloc(bytes);
+    t->status = host ? write(t, host, count) : dt_fail_memory(bytes, "a benchmark's numbers");
+    void *data = ask(t, DT_I32, count, false, (content){.given = host});
+    free(host);
+    return data;
 }
 
 bool dt_bench_work(dt_bench_trial *t, double flops, double bytes)

@@ -31,10 +31,10 @@ typedef struct dt_bench_trial {
 typedef struct dt_bench_case {
     const char *name;
     void (*run)(dt_bench_trial *);
-    bool norm; /* needs rows and channels only */
+    unsigned of; /* the shapes that it is timed at: DT_BENCH_... */
 } dt_bench_case;
 
-extern const dt_bench_case dt_bench_cases[]; /* ended by a row without a name */
+extern const dt_bench_case dt_bench_cases[], dt_bench_text_cases[]; /* ended by a row without a name */
 /* Beside the list: the roofs. A copy of shape.parameters elements, and of the list the plain matrix product. */
 extern const dt_bench_case dt_bench_copy, *const dt_bench_product;
 
@@ -50,6 +50,7 @@ void dt_bench_trial_close(dt_bench_trial *);
 
 /* What cases ask for. `wide` is of the wide type of the trial's. NULL after a failure. */
 void *dt_bench_in(dt_bench_trial *, int64_t count);       /* uniform in [-1, 1) */
+void *dt_bench_positive(dt_bench_trial *, int64_t count); /* uniform in [0.5, 1.5) */
 void *dt_bench_wide_in(dt_bench_trial *, int64_t count);
 void *dt_bench_wide_positive(dt_bench_trial *, int64_t count); /* uniform in [0.5, 1.5) */
 void *dt_bench_out(dt_bench_trial *, int64_t count);      /* NaN before the first call */
@@ -57,7 +58,21 @@ void *dt_bench_wide_out(dt_bench_trial *, int64_t count);
 void *dt_bench_wide_update(dt_bench_trial *, int64_t count, double low, double high); /* numbers that it changes */
 void *dt_bench_scratch(dt_bench_trial *, int64_t bytes);  /* NaN, and no result */
 void *dt_bench_given(dt_bench_trial *, const void *bytes, int64_t count); /* a copy */
+/* Whole numbers, which `fill` writes. */
+typedef dt_status (*dt_bench_fill)(const dt_bench_trial *, int32_t *out, int64_t count);
+void *dt_bench_numbers(dt_bench_trial *, int64_t count, dt_bench_fill fill);
 /* Declares the work; false where the kernel cannot be launched. */
 bool dt_bench_work(dt_bench_trial *, double flops, double bytes);
+
+static inline int64_t dt_bench_rows(const dt_bench_trial *t) { return t->shape.batch * t->shape.tokens; }
+static inline double dt_bench_size(const dt_bench_trial *t) { return (double)dt_dtype_size(t->type); }
+static inline double dt_bench_wide_size(const dt_bench_trial *t)
+{
+    return (double)dt_dtype_size(dt_dtype_wide(t->type));
+}
+static inline const dt_queue *dt_bench_queue(const dt_bench_trial *t)
+{
+    return dt_device_queue(t->device, DT_STREAM_COMPUTE);
+}
 
 #endif

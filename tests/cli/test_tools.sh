@@ -9,6 +9,15 @@ is 'doctor'
 run bench kernels tiny.yaml
 [ "$code" = 0 ] && has out 'attention' && has out 'AdamW' && has out 'DyT, gradient'
 is 'bench kernels at the shapes of a config: every kernel agrees with float64'
+cat >text.yaml <<'END'
+model: {arch: llama, width: 32, depth: 1, heads: 4, kv_heads: 2, ffn: 48, vocabulary: 77}
+data: {kind: synthetic_text, context: 24, vocabulary: 77, batch: 3}
+device: cpu
+END
+run bench kernels text.yaml
+[ "$code" = 0 ] && has out 'on 2 of keys and values' && has out 'rotary embedding' && has out 'attention to a cache' &&
+    has out 'loss of tokens' && has out 'learned factor, gradient' && has out 'SwiGLU' && ! has out 'GELU, gradient'
+is 'bench kernels at the shapes of a language model'
 run bench kernels tiny.yaml --device cuda
 { [ "$code" = 0 ] && has out 'bfloat16' && has out 'copy %'; } || { [ "$code" = 2 ] && has err 'cuda cannot be used'; }
 is 'bench kernels on a GPU, or why not'
