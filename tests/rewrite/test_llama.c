@@ -137,6 +137,21 @@ static int check_slots(const dt_graph *g)
     return apart;
 }
 
+/* Their norm reads both types, and casts neither. */
+static void check_norm(dt_store *store)
+{
+    dt_graph *g;
+    OK(dt_graph_create(store, true, &g));
+    dt_tensor *gradients[DT_GROUPS] = {dt_buffer_tensor(g, DT_GROUP_MATRIX, DT_BUFFER_GRADIENT),
+                                       dt_buffer_tensor(g, DT_GROUP_VECTOR, DT_BUFFER_GRADIENT)};
+    dt_tensor *count = dt_fill(g, DT_F32, &DT_SHAPE(1), 1);
+    dt_grad_norm_out norm = dt_grad_norm(g, gradients, count, (dt_grad_norm_attr){0});
+    dt_graph_output(g, "norm", norm.norm);
+    OK(dt_passes_run(g, NULL, &(dt_pass_options){.precision = DT_PRECISION_BF16}));
+    for (int i = 0; i < DT_GROUPS; i++) assert_ptr_equal(norm.norm->maker->in[i], gradients[i]);
+    dt_graph_free(g);
+}
+
 /* Products write their slots; the table's gradient is added up in float32 and then rounded. */
 static void test_narrow_gradients(void **state)
 {
@@ -156,6 +171,7 @@ static void test_narrow_gradients(void **state)
         assert_int_equal(dt_buffer_tensor(g, DT_GROUP_VECTOR, DT_BUFFER_GRADIENT)->dtype, DT_F32);
         assert_int_equal(dt_store_bytes(store, DT_BUFFER_GRADIENT), 2 * dt_store_count(store, DT_GROUP_MATRIX) +
                                                                         4 * dt_store_count(store, DT_GROUP_VECTOR));
+        check_norm(store);
         dt_graph_free(g);
         dt_store_free(store);
         close_llama(&v);
