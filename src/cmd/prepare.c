@@ -105,9 +105,9 @@ const dt_command dt_command_prepare = {
     .usage = "prepare tokens --tokenizer T --out DIR FILES...",
     .summary = "make shards of tokens of text files",
     .help = "FILES are texts (plain, gzip, zstd: each a document), JSON lines (.jsonl, .jsonl.gz, .jsonl.zst: each\n"
-            "line a document), folders of such, or - for standard input. Uses all processors and little memory.\n"
-            "Interrupted, the same command goes on. The shards' format, the tokenizers and what is held out are told\n"
-            "in docs/text.md.",
+            "line a document), folders of such, or - for standard input. What is in DIR is not read. Uses all\n"
+            "processors and little memory. Interrupted, the same command goes on. The shards' format, the tokenizers\n"
+            "and what is held out are told in docs/text.md.",
     .options = options,
     .least_words = 1,
     .most_words = 1 << 20,

@@ -30,15 +30,17 @@ void dt_pieces_free(dt_pieces *pieces)
     *pieces = (dt_pieces){0};
 }
 
-dt_status dt_corpus_open(const char *const *paths, int count, bool json_input, const dt_tokenizer *tokenizer,
-                         dt_corpus **out)
+dt_status dt_corpus_open(const char *const *paths, int count, const char *left_out, bool json_input,
+                         const dt_tokenizer *tokenizer, dt_corpus **out)
 {
     dt_corpus *c = calloc(1, sizeof *c);
     if (!c) return dt_fail_memory(sizeof *c, "a corpus");
+    c->files.left_out = left_out;
     c->json_input = json_input;
     c->tokenizer = tokenizer;
     dt_status status = DT_OK;
     for (int p = 0; p < count && !status; p++) status = dt_path_list_expand(&c->files, paths[p]);
+    c->files.left_out = NULL;
     if (!status && !c->files.count) status = dt_fail(DT_ERR_DATA, "there are no files to read in what was named");
     if (status) dt_corpus_close(c);
     else *out = c;

@@ -38,10 +38,10 @@ typedef struct dt_pieces { /* starts with {0} */
 void dt_pieces_free(dt_pieces *);
 
 typedef struct dt_corpus dt_corpus;
-/* Lists the files: of folders those inside, sorted, hidden ones not, at any depth. `json_input`: standard input is JSON
- * lines. The tokenizer must outlive the corpus. */
-DT_MUST_USE dt_status dt_corpus_open(const char *const *paths, int count, bool json_input, const dt_tokenizer *,
-                                     dt_corpus **out);
+/* Lists the files: of folders those inside, sorted, hidden ones not, at any depth, but nothing in the folder
+ * `left_out`, which may be NULL. `json_input`: standard input is JSON lines. The tokenizer must outlive the corpus. */
+DT_MUST_USE dt_status dt_corpus_open(const char *const *paths, int count, const char *left_out, bool json_input,
+                                     const dt_tokenizer *, dt_corpus **out);
 void dt_corpus_close(dt_corpus *);
 const char *dt_corpus_file(const dt_corpus *, int64_t file); /* its path; NULL behind the last */
 uint64_t dt_corpus_hash(const dt_corpus *);                  /* of all paths */

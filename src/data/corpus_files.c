@@ -39,12 +39,20 @@ static dt_status expand_folder(dt_path_list *list, const char *folder)
     return status;
 }
 
+static bool is_left_out(const dt_path_list *list, const struct stat *folder)
+{
+    struct stat info;
+    return list->left_out && stat(list->left_out, &info) == 0 && info.st_dev == folder->st_dev &&
+           info.st_ino == folder->st_ino;
+}
+
 dt_status dt_path_list_expand(dt_path_list *list, const char *path)
 {
     struct stat info;
     if (!strcmp(path, "-")) return append(list, path);
     if (stat(path, &info)) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
-    return S_ISDIR(info.st_mode) ? expand_folder(list, path) : append(list, path);
+    if (!S_ISDIR(info.st_mode)) return append(list, path);
+    return is_left_out(list, &info) ? DT_OK : expand_folder(list, path);
 }
 
 void dt_path_list_free(dt_path_list *list)

@@ -10,6 +10,7 @@
 typedef struct dt_path_list { /* starts with {0} */
     char **path;
     int64_t count;
+    const char *left_out; /* a folder, there or not, whose files are not listed; NULL: none */
 } dt_path_list;
 
 /* Appends a file, or the files in a folder, sorted by name, hidden ones not, folders within included. - stays -. */

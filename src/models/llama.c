@@ -168,8 +168,9 @@ static dt_status read_text(dt_settings *settings, const dt_model_input *input, l
     DT_TRY(dt_model_derive(settings, "model.context", input->context));
     m->context = dt_setting_int(settings, "model.context");
     if (m->context != input->context)
-        return dt_setting_fail(settings, "model.context", "is %lld, but samples have %lld tokens; leave it out and set "
-                               "data.context", (long long)m->context, (long long)input->context);
+        return dt_setting_fail(settings, "model.context", "is %lld, but samples have %lld tokens: give data.context "
+                               "the same value, or leave this out where it can be", (long long)m->context,
+                               (long long)input->context);
     return DT_OK;
 }
 

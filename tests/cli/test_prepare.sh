@@ -16,6 +16,14 @@ run prepare tokens --tokenizer bytes --out set text.txt
 [ "$code" = 2 ] && has err 'of other files'
 is 'another preparation in the same folder is refused'
 
+mkdir -p texts/old
+cp text.txt texts/old
+for turn in first again; do
+    run prepare tokens --tokenizer bytes --out texts/set texts
+    [ "$code" = 0 ] && has out '1 documents'
+    is "a folder with the shards in it is read without them, $turn"
+done
+
 "$program" prepare tokens --tokenizer bytes --out piped --json - <lines.jsonl >.out 2>.err
 code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 0 ] && has out '50 documents'
@@ -55,6 +63,12 @@ is 'training on shards, with room for more tokens than they have'
 run tiny.yaml model.vocabulary=400 data.path=packed data.tokenizer=bytes run.name=other --device cpu
 [ "$code" = 2 ] && has err 'made with another tokenizer'
 is 'shards of another tokenizer'
+run eval runs/tiny data.context=16
+[ "$code" = 2 ] && has err 'model.context: is 32, but samples have 16 tokens: give data.context the same value'
+is 'eval with another context than the model has'
+run eval runs/tiny data.context=16 model.context=16
+[ "$code" = 0 ]
+is 'eval of a model of another context'
 cp -r set copy
 run prepare tokens --tokenizer "$root/tests/data/tokenizers/gpt2" --out words text.txt
 [ "$code" = 0 ] && has out 'data.path=words and a model.vocabulary of 360 or more'

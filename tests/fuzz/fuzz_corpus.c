@@ -18,7 +18,7 @@ static void read_corpus(const char *path, const dt_tokenizer *tokenizer)
 {
     dt_corpus *corpus;
     dt_pieces pieces = {0};
-    if (dt_corpus_open(&path, 1, false, tokenizer, &corpus)) return;
+    if (dt_corpus_open(&path, 1, NULL, false, tokenizer, &corpus)) return;
     while (!dt_corpus_read(corpus, 1000, &pieces) && pieces.count)
         if (pieces.piece[0].json) read_lines(&pieces);
     dt_pieces_free(&pieces);
