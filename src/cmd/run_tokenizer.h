@@ -5,8 +5,9 @@
 #include "config/settings.h"
 #include "data/tokenizer.h"
 
-/* `named` is what --tokenizer says, or NULL: that of data.tokenizer, that of the kind of data set, or the copy that
- * `prepare tokens` leaves beside its shards. DT_ERR_USAGE where data.token_hash is not its hash. */
+/* `named` is what --tokenizer says, or NULL: that of data.tokenizer, that of the kind of data set, bytes where
+ * data.token_hash is theirs, or the copy that `prepare tokens` leaves beside its shards. DT_ERR_USAGE where
+ * data.token_hash is not its hash. */
 DT_MUST_USE dt_status dt_run_tokenizer_open(const dt_settings *, const char *named, dt_tokenizer **out);
 
 #endif

@@ -34,6 +34,10 @@ code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 0 ] && has out '1 documents' && [ -e packed/tokenizer/tokenizer.json ]
 is 'with a tokenizer of its own, compressed'
 
+printf 'a\377b' >unsound.txt
+run prepare tokens --tokenizer bytes --out unsound --unsound=skip unsound.txt
+[ "$code" = 1 ] && has err 'no text is left' && [ -z "$out" ]
+is 'a preparation of nothing but unsound text'
 run prepare tokens --out set text.txt
 [ "$code" = 2 ] && has err 'tokenizer is not given'
 is 'no tokenizer'
@@ -87,9 +91,12 @@ is 'resuming takes other shards of the tokenizer'
 run tiny.yaml model.vocabulary=400 train.steps=8 --resume --device cpu data.path=words
 [ "$code" = 2 ] && has err 'tokens of another tokenizer than the checkpoint'
 is 'resuming refuses shards of another tokenizer'
-run generate runs/tiny --tokenizer bytes --prompt a --tokens 2
-[ "$code" = 0 ]
-is 'generate takes the tokenizer of the tokens'
+for words in '' '--tokenizer bytes'; do
+    # shellcheck disable=SC2086
+    run generate runs/tiny $words --prompt a --tokens 2
+    [ "$code" = 0 ] && has out a
+    is "generate takes the tokenizer of the tokens${words:+ by name}"
+done
 run generate runs/tiny --tokenizer "$root/tests/data/tokenizers/gpt2" --prompt a --tokens 2
 [ "$code" = 2 ] && has err 'is not the one that the run'
 is 'generate refuses another tokenizer'
