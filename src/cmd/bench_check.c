@@ -12,6 +12,7 @@ static const double loss_bound = 1e-4, rounded_bound = 3e-2;
 /* What float64 takes on the CPU: two samples of a small model in a second or so. Of a larger one, so many blocks and
  * tokens, which have every operator. */
 static const double float64_flops = 5e11;
+static const int64_t most_parameters = 4000000000; /* that float32 takes: drawing as many takes a core two minutes */
 enum { FEW_SAMPLES = 2, FEW_BLOCKS = 2, FEW_TOKENS = 128 };
 
 static dt_status run_step(dt_session *session, dt_bench_outcome *out)
@@ -75,12 +76,14 @@ static void add_most(words *w, const dt_settings *settings, const char *path, in
     add_word(w, text);
 }
 
-/* The first step under other settings; what there is to log was logged for the timed one. */
-static dt_status other_step(const dt_bench_timed *timed, words *w, dt_bench_outcome *out)
+/* The first step under other settings, with gradients as narrow as the timed ones where the precision is the same; what
+ * there is to log was logged for the timed one. */
+static dt_status other_step(const dt_bench_timed *timed, words *w, bool same_precision, dt_bench_outcome *out)
 {
     dt_settings *other = NULL;
     dt_session *session = NULL;
-    dt_session_options options = {.no_update = timed->options.no_update};
+    dt_session_options options = {.no_update = timed->options.no_update,
+                                  .narrow_gradients = same_precision && timed->options.narrow_gradients};
     dt_status status = dt_table_vary(timed->settings, w->word, w->count, &other);
     if (!status) status = dt_session_create(other, &options, NULL, &session);
     if (!status) status = dt_bench_first_step(session, other, out);
@@ -107,7 +110,7 @@ static dt_status check_threads(const dt_bench_timed *timed)
     words w = {.count = 0};
     dt_bench_outcome other;
     add_word(&w, timed->threads == 1 ? "threads=2" : "threads=1");
-    DT_TRY(other_step(timed, &w, &other));
+    DT_TRY(other_step(timed, &w, true, &other));
     return compare_bits(w.word[0], &timed->outcome, &other);
 }
 
@@ -116,24 +119,31 @@ static dt_status check_float64(const dt_bench_timed *timed)
     words w = {.count = 0};
     dt_bench_outcome exact;
     add_word(&w, "precision.mode=fp64");
-    DT_TRY(other_step(timed, &w, &exact));
+    DT_TRY(other_step(timed, &w, false, &exact));
     return compare("float64", &timed->outcome, &exact, loss_bound);
 }
 
 /* --- on a GPU --- */
 
 /* The whole step in float32, launched node by node, without the search for the fastest algorithms, and with a block's
- * activations at a time, which give the same bits in less memory. */
+ * activations at a time, which give the same bits in less memory. Of a model whose weights take long to draw, the step
+ * of its first blocks in either precision. */
 static dt_status check_float32(const dt_bench_timed *timed, double bound)
 {
     words w = {.count = 0};
-    dt_bench_outcome other;
+    dt_bench_outcome narrow = timed->outcome, other;
+    bool large = timed->parameters > most_parameters;
+    if (large) {
+        add_most(&w, timed->settings, "model.depth", FEW_BLOCKS);
+        DT_TRY(other_step(timed, &w, true, &narrow));
+        printf("  of a smaller model:\n");
+    }
     add_word(&w, "precision.mode=fp32");
     add_word(&w, "debug.direct=true");
     add_word(&w, "cuda.tune=false");
     add_word(&w, "train.recompute=block");
-    DT_TRY(other_step(timed, &w, &other));
-    return compare("float32", &timed->outcome, &other, bound);
+    DT_TRY(other_step(timed, &w, false, &other));
+    return compare("float32", &narrow, &other, bound);
 }
 
 /* Few samples, and where that is still too much for the CPU, a smaller model. Returns what was cut. */
@@ -156,10 +166,10 @@ static dt_status check_few(const dt_bench_timed *timed, double bound)
     words w = {.count = 0};
     dt_bench_outcome few, exact;
     const char *what = cut(timed, &w);
-    DT_TRY(other_step(timed, &w, &few));
+    DT_TRY(other_step(timed, &w, true, &few));
     add_word(&w, "precision.mode=fp64");
     add_word(&w, "device=cpu");
-    DT_TRY(other_step(timed, &w, &exact));
+    DT_TRY(other_step(timed, &w, false, &exact));
     printf("  %s:\n", what);
     return compare("float64", &few, &exact, bound);
 }

@@ -16,6 +16,7 @@ typedef struct dt_bench_timed {
     dt_backend backend;
     int threads;
     double sample_flops; /* of a step, for one sample */
+    int64_t parameters;
 } dt_bench_timed;
 
 /* Weights as training starts with them, then a step on the made-up batch. */

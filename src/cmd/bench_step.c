@@ -101,6 +101,7 @@ dt_status dt_bench_step(dt_settings *settings, const dt_bench_step_options *opti
     timed.backend = dt_device_backend(dt_session_device(session));
     timed.threads = dt_pool_threads(dt_device_pool(dt_session_device(session)));
     timed.sample_flops = pass_flops(session, settings) / (double)dt_session_micro_batch(session);
+    timed.parameters = dt_store_trainable(dt_session_store(session));
     dt_status status = bench(session, &timed);
     dt_session_free(session);
     return status ? status : dt_bench_check(&timed);
