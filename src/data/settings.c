@@ -52,7 +52,9 @@ static const dt_setting_row rows[] = {
      .help = "the tokenizer that the tokens must have been made with: bytes, a folder, or a tokenizer.json"},
     {"data.token_hash", DT_SETTING_TEXT,
      .help = "hash of the tokenizer that the tokens must have been made with; a run writes down that of its own"},
-    {"data.check", DT_SETTING_BOOL, "false", .help = "hold each file of tokens against its checksum before the run"},
+    {"data.check", DT_SETTING_BOOL, "false",
+     .help = "hold each file of tokens against its checksum before the run, or, where it has none, against the "
+             "vocabulary"},
     {"data.separator", DT_SETTING_INT, .min = 0, .max = 1 << 24,
      .help = "token that ends a document in files that have no list of documents"},
 };

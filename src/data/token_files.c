@@ -176,7 +176,8 @@ static dt_status open_tokens(dt_dataset *dataset, const dt_settings *settings, c
     else DT_TRY(open_set(dataset, settings, folder));
     DT_TRY(check_tokenizer(dataset, settings));
     dataset->info.token_hash = dataset->windows.row[0].shard[0]->tokenizer;
-    return dt_windows_count(&dataset->windows, mix ? weights : NULL, &dataset->info);
+    DT_TRY(dt_windows_count(&dataset->windows, mix ? weights : NULL, &dataset->info));
+    return dt_setting_bool(settings, "data.check") ? dt_windows_check(&dataset->windows) : DT_OK;
 }
 
 const dt_dataset_kind dt_dataset_tokens = {

@@ -186,6 +186,29 @@ static dt_status check_tokens(const dt_windows *w, const dt_shard *shard, int64_
                    (unsigned)*tokens, (long long)w->vocabulary);
 }
 
+static dt_status check_shard(const dt_windows *w, const dt_shard *shard)
+{
+    enum { AT_ONCE = 1 << 16 };
+    int32_t *tokens = malloc(AT_ONCE * sizeof *tokens);
+    if (!tokens) return dt_fail_memory(AT_ONCE * sizeof *tokens, "tokens");
+    dt_status status = DT_OK;
+    for (int64_t first = 0, count; first < shard->tokens && !status; first += count) {
+        count = shard->tokens - first < AT_ONCE ? shard->tokens - first : AT_ONCE;
+        status = dt_shard_read(shard, first, count, tokens);
+        if (!status) status = check_tokens(w, shard, first, count, tokens);
+    }
+    free(tokens);
+    return status;
+}
+
+dt_status dt_windows_check(const dt_windows *w)
+{
+    for (int r = 0; r < w->rows; r++)
+        for (int64_t s = 0; s < w->row[r].shards; s++)
+            if (!w->row[r].shard[s]->vocabulary) DT_TRY(check_shard(w, w->row[r].shard[s]));
+    return DT_OK;
+}
+
 /* Tokens of the row, through as many shards as it takes. */
 static dt_status read_row(const dt_windows *w, const dt_token_row *row, int64_t first, int64_t count, int32_t *out)
 {

@@ -41,6 +41,8 @@ void dt_windows_cut(dt_windows *, int64_t begin, int64_t end);
  * as each has. Fills count, vocabulary, tokens and bytes of the info. DT_ERR_DATA where a row is too short for one
  * sample, or holds tokens that info->vocabulary (0: not set) does not have. */
 DT_MUST_USE dt_status dt_windows_count(dt_windows *, const double *weights, dt_data_info *info);
+/* Holds all tokens of shards that do not tell their vocabulary against that of the windows, once they are counted. */
+DT_MUST_USE dt_status dt_windows_check(const dt_windows *);
 void dt_windows_free(dt_windows *); /* what it holds */
 
 /* Writes sample `index` of an epoch: tokens and targets [T], of which either may be NULL, starts [T] or NULL; `scratch`

@@ -209,6 +209,10 @@ static void shards_that_do_not_fit_are_refused(void **state)
     assert_fails(dt_windows_fill(&set->windows, 0, 0, 2, scratch, NULL, NULL, NULL), DT_ERR_DATA,
                  "'nano.bin': token 20 is 1000, beyond the vocabulary of 1000");
     dt_dataset_close(set);
+    assert_refused(SETTINGS("data.kind=tokens", "data.path=nano.bin", "data.context=9", "data.vocabulary=1000",
+                            "data.check=true"), DT_ERR_DATA, "'nano.bin': token 20 is 1000, beyond");
+    dt_dataset_close(open_set(DT_SPLIT_TRAIN, SETTINGS("data.kind=tokens", "data.path=nano.bin", "data.context=9",
+                                                       "data.vocabulary=1001", "data.check=true")));
 }
 
 /* Which of the two sets' windows the samples of an epoch are: shares by weight, each window once before any again. */
