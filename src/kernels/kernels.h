@@ -110,8 +110,11 @@ typedef struct dt_point_norm_grad_args {
 typedef struct dt_attention_args {
     int64_t batch, tokens, heads, kv_heads, size;
     bool causal; /* row i sees keys 0 .. i; later ones are left out, so that a NaN there stays there, but for cuDNN */
+    bool documents; /* and causal: keys before starts[row] are left out too */
     double scale;
     const void *qkv;
+    const int32_t *starts; /* [batch, tokens]: where each row's document begins, at least 0 and at most the row; never
+                              less than for the row before */
     void *out, *lse;
     /* backward */
     const void *dout;

@@ -13,7 +13,7 @@ static dt_tensor *cache_of(dt_nn_graph *ng, const dt_tensor *qkv, const dt_atten
 dt_tensor *dt_nn_attend(dt_nn_graph *ng, dt_tensor *qkv, dt_attention_attr attr)
 {
     if (!qkv) return NULL;
-    if (!ng->position) return dt_attention(ng->graph, qkv, attr);
+    if (!ng->position) return dt_attention(ng->graph, qkv, ng->starts, attr);
     dt_tensor *cache = cache_of(ng, qkv, &attr);
     dt_tensor *out = dt_attention_cached(ng->graph, qkv, cache, ng->position, attr);
     dt_cache_append(ng->graph, cache, qkv, ng->position);

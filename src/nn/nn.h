@@ -39,6 +39,8 @@ typedef struct dt_nn_graph {
     const dt_nn *nn;
     dt_graph *graph;
     dt_tensor *sample, *step;
+    dt_tensor *starts;   /* i32 [B, T]: where each token's document begins, which attention does not go beyond; NULL: a
+                            sample is one document */
     dt_tensor *position; /* i32 [B]: how many tokens the caches hold; NULL: there are no caches */
     int64_t capacity;    /* how many they can hold */
     uint32_t drops; /* random layers built so far: each gets its own site number */

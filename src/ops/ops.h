@@ -67,12 +67,14 @@ dt_tensor *dt_point_norm(dt_graph *, dt_tensor *x, dt_tensor *gamma, dt_tensor *
                          dt_tensor *shift, dt_pointwise kind);
 
 /* --- attention (attention.c): qkv[B, T, (H + 2 Hkv) D], queries, keys, values, to [B, T, H D] --- */
+/* starts[B, T] (i32), for causal attention: token t sees keys from starts[b, t] on, where its document begins; they
+ * are between 0 and t and never less than the one before. NULL: a sample is one document. */
 typedef struct dt_attention_attr {
     int64_t heads, kv_heads; /* kv_heads: how many heads of keys and values the heads share; 0: each has its own */
     bool causal;
     double scale; /* 0: 1/sqrt(D) */
 } dt_attention_attr;
-dt_tensor *dt_attention(dt_graph *, dt_tensor *qkv, dt_attention_attr);
+dt_tensor *dt_attention(dt_graph *, dt_tensor *qkv, dt_tensor *starts, dt_attention_attr);
 
 /* --- attention with caches (attention_cached.c): T new tokens behind position[B] (i32) of each sample --- */
 /* qkv[B, T, (H + 2 Hkv) D] of the new tokens over themselves, causally, and over the position[b] tokens before them,

@@ -83,7 +83,8 @@ static void gelu_expect(const int64_t *d, double *const *in, double **out)
     }
 }
 
-/* Attention: d = batch, tokens, heads, size, causal, heads of queries to one of keys and values (0: 1). */
+/* Attention: d = batch, tokens, heads, size, causal, heads of queries to one of keys and values (0: 1), tokens of a
+ * document (0: it is all one). */
 typedef struct head_view {
     const double *q, *k, *v;
     int64_t stride;
@@ -98,19 +99,26 @@ static head_view view_head(const int64_t *d, const double *qkv, int64_t b, int64
     return (head_view){at + h * d[3], k, k + kv * d[3], stride};
 }
 
+/* The first of the keys that row i sees; in each sample documents begin elsewhere. */
+static int64_t first_key(const int64_t *d, int64_t b, int64_t i)
+{
+    int64_t within = (i + 3 * b) % d[6];
+    return i > within ? i - within : 0;
+}
+
 /* Row i of the probabilities of a head; returns its log-sum-exp. */
-static double softmax_row(const int64_t *d, head_view h, int64_t i, double *p)
+static double softmax_row(const int64_t *d, head_view h, int64_t first, int64_t i, double *p)
 {
     double top = -INFINITY, total = 0;
     int64_t keys = d[4] ? i + 1 : d[1];
     for (int64_t j = 0; j < d[1]; j++) p[j] = 0;
-    for (int64_t j = 0; j < keys; j++) {
+    for (int64_t j = first; j < keys; j++) {
         for (int64_t e = 0; e < d[3]; e++) p[j] += h.q[i * h.stride + e] * h.k[j * h.stride + e];
         p[j] /= sqrt((double)d[3]);
         top = fmax(top, p[j]);
     }
-    for (int64_t j = 0; j < keys; j++) total += p[j] = exp(p[j] - top);
-    for (int64_t j = 0; j < keys; j++) p[j] /= total;
+    for (int64_t j = first; j < keys; j++) total += p[j] = exp(p[j] - top);
+    for (int64_t j = first; j < keys; j++) p[j] /= total;
     return top + log(total);
 }
 
@@ -130,6 +138,9 @@ static void attention_call(const int64_t *d, const kernel_call *c)
     dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .kv_heads = kv_heads_of(d), .size = d[3],
                           .causal = d[4], .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0], .lse = c->out[1],
                           .dout = c->in[1], .dqkv = c->out[2], .scratch = c->scratch};
+    int32_t starts[2000];
+    for (int64_t i = 0; i < d[0] * d[1] && d[6]; i++) starts[i] = (int32_t)first_key(d, i / d[1], i % d[1]);
+    if (d[6]) x.documents = true, x.starts = starts;
     c->set->attention(&c->queue, c->t, &x);
     c->set->attention_grad(&c->queue, c->t, &x);
 }
@@ -141,14 +152,15 @@ static void head_expect(const int64_t *d, double *const *in, double **out, int64
     double *p = malloc((size_t)d[1] * sizeof *p), scale = 1 / sqrt((double)d[3]);
     if (!p) abort();
     for (int64_t i = 0; i < d[1]; i++) {
-        int64_t at = ((b * d[1] + i) * d[2] + h) * d[3], keys = d[4] ? i + 1 : d[1];
+        int64_t at = ((b * d[1] + i) * d[2] + h) * d[3];
+        int64_t first = d[6] ? first_key(d, b, i) : 0, keys = d[4] ? i + 1 : d[1];
         const double *dout = in[1] + at;
         double *y = out[0] + at, delta = 0;
-        out[1][(b * d[2] + h) * d[1] + i] = softmax_row(d, head, i, p);
-        for (int64_t j = 0; j < keys; j++) /* a masked value may be NaN */
+        out[1][(b * d[2] + h) * d[1] + i] = softmax_row(d, head, first, i, p);
+        for (int64_t j = first; j < keys; j++) /* a masked value may be NaN */
             for (int64_t e = 0; e < d[3]; e++) y[e] += p[j] * head.v[j * head.stride + e];
         for (int64_t e = 0; e < d[3]; e++) delta += dout[e] * y[e];
-        for (int64_t j = 0; j < keys; j++) {
+        for (int64_t j = first; j < keys; j++) {
             double dp = 0;
             for (int64_t e = 0; e < d[3]; e++) dp += dout[e] * head.v[j * head.stride + e];
             double ds = scale * p[j] * (dp - delta);
@@ -183,4 +195,7 @@ const kernel_case dense_cases[] = {
       {2, 260, 1, 20}, {3, 16, 2, 64}, {1, 130, 16, 4}, {1, 128, 17, 3}}, .nan_spreads = true},
     {"attention with shared keys", attention_size, attention_call, attention_expect,
      {{2, 17, 6, 8, 1, 3}, {1, 260, 4, 20, 1, 4}, {1, 70, 36, 5, 0, 2}}, .nan_spreads = true},
+    {"attention within documents", attention_size, attention_call, attention_expect,
+     {{2, 17, 2, 8, 1, 0, 1}, {2, 300, 1, 7, 1, 0, 5}, {3, 290, 1, 5, 1, 0, 130}, {1, 390, 4, 20, 1, 2, 200},
+      {2, 400, 2, 3, 1, 2, 129}, {1, 130, 16, 4, 1, 0, 128}, {1, 300, 1, 9, 1, 0, 500}}, .nan_spreads = true},
     {NULL}};

@@ -163,7 +163,7 @@ static void spoil(float *row, int first, int count)
 }
 
 /* Causal attention over TOKENS, both ways, where the rows `late` of k and v and `early` of q and dout are NaN. */
-static void attend(const dt_kernels *set, int late, int early, float *out, float *dqkv)
+static void attend(const dt_kernels *set, const int32_t *starts, int late, int early, float *out, float *dqkv)
 {
     static float qkv[TOKENS * 3 * SIZE], dout[TOKENS * SIZE], lse[TOKENS];
     for (int i = 0; i < TOKENS * 3 * SIZE; i++) qkv[i] = (float)(i % 7) - 3;
@@ -171,7 +171,8 @@ static void attend(const dt_kernels *set, int late, int early, float *out, float
     if (late >= 0) spoil(qkv + late * 3 * SIZE, SIZE, 2 * SIZE);
     if (early >= 0) spoil(qkv + early * 3 * SIZE, 0, SIZE), spoil(dout + early * SIZE, 0, SIZE);
     dt_attention_args p = {.batch = 1, .tokens = TOKENS, .heads = 1, .kv_heads = 1, .size = SIZE, .causal = true,
-                           .scale = 0.5, .qkv = qkv, .out = out, .lse = lse, .dout = dout, .dqkv = dqkv};
+                           .documents = starts != NULL, .starts = starts, .scale = 0.5, .qkv = qkv, .out = out,
+                           .lse = lse, .dout = dout, .dqkv = dqkv};
     const dt_device_info info = {.threads = 1};
     int64_t forward = dt_cpu_attention_scratch(&info, DT_F32, &p);
     int64_t backward = dt_cpu_attention_grad_scratch(&info, DT_F32, &p);
@@ -190,11 +191,32 @@ static void test_causal_nan(void **state)
         const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
         if (!set) continue;
         for (int bad = 0; bad < TOKENS; bad++) {
-            attend(set, bad, -1, out, dqkv);
+            attend(set, NULL, bad, -1, out, dqkv);
             assert_true(is_finite_but(out, SIZE, 0, SIZE, 0, bad, bad));
             assert_true(is_finite_but(dqkv, 3 * SIZE, 0, SIZE, 0, bad, bad));
-            attend(set, -1, bad, out, dqkv);
+            attend(set, NULL, -1, bad, out, dqkv);
             assert_true(is_finite_but(dqkv, 3 * SIZE, SIZE, 2 * SIZE, bad + 1, TOKENS, bad));
+        }
+    }
+}
+
+/* Nor does one reach other documents. */
+static void test_document_nan(void **state)
+{
+    static const int begins[] = {0, 1, 37, 40, 129, TOKENS};
+    static float out[TOKENS * SIZE], dqkv[TOKENS * 3 * SIZE];
+    int32_t starts[TOKENS];
+    for (int d = 0; begins[d] < TOKENS; d++)
+        for (int t = begins[d]; t < begins[d + 1]; t++) starts[t] = begins[d];
+    for (size_t i = 0; i < sizeof set_names / sizeof set_names[0]; i++) {
+        const dt_kernels *set = dt_cpu_kernels_named(set_names[i]);
+        for (int d = 0; set && begins[d] < TOKENS; d++) {
+            int bad = begins[d];
+            attend(set, starts, bad, bad, out, dqkv);
+            assert_true(is_finite_but(out, SIZE, 0, SIZE, 0, bad, bad));
+            assert_true(is_finite_but(out, SIZE, 0, SIZE, begins[d + 1], TOKENS, bad));
+            assert_true(is_finite_but(dqkv, 3 * SIZE, 0, 3 * SIZE, 0, bad, bad));
+            assert_true(is_finite_but(dqkv, 3 * SIZE, 0, 3 * SIZE, begins[d + 1], TOKENS, bad));
         }
     }
 }
@@ -209,7 +231,7 @@ static void test_names(void **state)
 int main(void)
 {
     enum { SWEEPS = sizeof sweeps / sizeof sweeps[0] };
-    struct CMUnitTest tests[SWEEPS + 4];
+    struct CMUnitTest tests[SWEEPS + 5];
     for (int i = 0; i < SWEEPS; i++)
         tests[i] = (struct CMUnitTest){.name = sweeps[i].name, .test_func = test_sweep,
                                        .initial_state = (void *)&sweeps[i]};
@@ -217,5 +239,6 @@ int main(void)
     tests[SWEEPS + 1] = (struct CMUnitTest)cmocka_unit_test(test_masked_scores);
     tests[SWEEPS + 2] = (struct CMUnitTest)cmocka_unit_test(test_causal_nan);
     tests[SWEEPS + 3] = (struct CMUnitTest)cmocka_unit_test(test_names);
-    return _cmocka_run_group_tests("functions", tests, SWEEPS + 4, NULL, NULL);
+    tests[SWEEPS + 4] = (struct CMUnitTest)cmocka_unit_test(test_document_nan);
+    return _cmocka_run_group_tests("functions", tests, SWEEPS + 5, NULL, NULL);
 }

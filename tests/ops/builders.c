@@ -234,7 +234,9 @@ dt_tensor *build_attention(dt_graph *g, const op_case *c, const dt_segment_span 
     dt_attention_attr attr = {.heads = heads, .causal = c->with & WITH_CAUSAL, .scale = c->kind};
     if (c->with & WITH_SHARED_KEYS) attr.kv_heads = kv_heads;
     dt_shape packed = DT_SHAPE(c->dim[0], c->dim[1], (heads + 2 * kv_heads) * c->dim[3]);
-    return dt_attention(g, value(g, "qkv", packed), attr);
+    dt_tensor *starts = NULL;
+    if (c->with & WITH_DOCUMENTS) starts = dt_input(g, "starts", DT_I32, DT_SHAPE(c->dim[0], c->dim[1]));
+    return dt_attention(g, value(g, "qkv", packed), starts, attr);
 }
 
 static dt_tensor *position(dt_graph *g, const op_case *c)

@@ -29,10 +29,24 @@ int32_t case_place(int64_t count, int64_t i)
 
 int32_t case_position(int64_t i) { return 90 * case_label(i) + (int32_t)i; }
 
+/* Documents of one token and of more than a hundred; in each sample other ones. */
+static bool begins_document(int64_t t, int64_t i)
+{
+    return t % 67 == 20 || t % 67 == 21 || uniform("documents", i) < (t % 256 < 70 ? 0.1 : 0.004);
+}
+
+int32_t case_start(int64_t tokens, int64_t i)
+{
+    int64_t t = i % tokens;
+    while (t > 0 && !begins_document(t, i)) t--, i--;
+    return (int32_t)t;
+}
+
 static int32_t integer(const dt_feed_field *field, int64_t i)
 {
     if (!strcmp(field->name, "targets")) return case_target(i);
     if (!strcmp(field->name, "position")) return case_position(i);
+    if (!strcmp(field->name, "starts")) return case_start(field->shape.dim[1], i);
     if (!strcmp(field->name, "order")) return case_place(dt_shape_count(&field->shape), i);
     return case_label(i);
 }

@@ -23,6 +23,7 @@ enum { /* what a case has: op_case.with */
     WITH_NOTHING_FINITE = 8192, /* an update that must not commit */
     WITH_SHARED_KEYS = 16384,   /* two heads of queries to one of keys and values */
     WITH_PLACES = 32768,        /* samples that begin at places of their own */
+    WITH_DOCUMENTS = 65536,     /* that begin within samples */
 };
 
 typedef struct op_case op_case;
@@ -50,6 +51,7 @@ uint8_t case_byte(int64_t i);
 int32_t case_target(int64_t i);
 int32_t case_place(int64_t count, int64_t i);
 int32_t case_position(int64_t i); /* fed as "position" */
+int32_t case_start(int64_t tokens, int64_t i); /* fed as "starts": of token i of samples of `tokens` */
 static inline int64_t case_index(int64_t i) { return 41 + 3 * i; } /* sample indices, and the step */
 
 enum { CASE_SPANS = 3, CASE_SPAN_ELEMENTS = 100 };

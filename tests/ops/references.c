@@ -125,6 +125,7 @@ static double weight(const op_case *c, int64_t batch, int64_t head, int64_t from
 {
     double score = 0, scale = c->kind ? c->kind : 1 / sqrt((double)c->dim[3]);
     if (c->with & WITH_CAUSAL && to > from) return 0;
+    if (c->with & WITH_DOCUMENTS && to < case_start(c->dim[1], batch * c->dim[1] + from)) return 0;
     for (int64_t d = 0; d < c->dim[3]; d++)
         score += packed(c, batch, from, 0, head, d) * packed(c, batch, to, 1, head, d);
     return exp(scale * score);

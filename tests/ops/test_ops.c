@@ -142,7 +142,7 @@ static void costs_are_the_textbook_numbers(void **state)
     dt_graph *g;
     assert_int_equal(dt_graph_create(NULL, true, &g), DT_OK);
     dt_tensor *x = dt_input(g, "x", DT_F32, DT_SHAPE(8, 196, 768)), *w = dt_input(g, "w", DT_F32, DT_SHAPE(2304, 768));
-    dt_attention(g, dt_linear(g, x, w, NULL), (dt_attention_attr){.heads = 12});
+    dt_attention(g, dt_linear(g, x, w, NULL), NULL, (dt_attention_attr){.heads = 12});
     assert_int_equal(dt_graph_status(g), DT_OK);
 
     const dt_node *linear = find_node(g, &dt_op_matmul), *attention = find_node(g, &dt_op_attention);
@@ -204,7 +204,25 @@ static dt_tensor *bad_reshape(dt_graph *g)
 
 static dt_tensor *bad_heads(dt_graph *g)
 {
-    return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), (dt_attention_attr){.heads = 5});
+    return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), NULL, (dt_attention_attr){.heads = 5});
+}
+
+static dt_tensor *bad_starts(dt_graph *g)
+{
+    dt_tensor *starts = dt_input(g, "starts", DT_I32, DT_SHAPE(2, 16));
+    return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), starts, (dt_attention_attr){.heads = 6, .causal = true});
+}
+
+static dt_tensor *starts_of_floats(dt_graph *g)
+{
+    dt_tensor *starts = dt_input(g, "starts", DT_F32, DT_SHAPE(2, 17));
+    return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), starts, (dt_attention_attr){.heads = 6, .causal = true});
+}
+
+static dt_tensor *starts_without_order(dt_graph *g)
+{
+    dt_tensor *starts = dt_input(g, "starts", DT_I32, DT_SHAPE(2, 17));
+    return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), starts, (dt_attention_attr){.heads = 6});
 }
 
 static dt_tensor *bad_patch(dt_graph *g)
@@ -243,6 +261,10 @@ static void messages_name_scope_and_shapes(void **state)
     refuse(bad_reshape, "blocks.3.attn: reshape: [3, 4] does not have as many elements as [2, 5]");
     refuse(bad_heads, "blocks.3.attn: attention: 5 heads, 5 of them with keys and values, do not divide the queries, "
                       "keys and values of shape [2, 17, 576]");
+    refuse(bad_starts, "blocks.3.attn: attention: where documents begin has shape [2, 16], but [2, 17] would fit the "
+                       "input of shape [2, 17, 576]");
+    refuse(starts_of_floats, "blocks.3.attn: attention: where documents begin is of type f32, not i32");
+    refuse(starts_without_order, "blocks.3.attn: attention: where documents begin is for causal attention alone");
     refuse(bad_patch, "blocks.3.attn: patchify: images of 28 by 30 pixels cannot be cut into patches of 7 by 7");
     refuse(bad_gamma, "blocks.3.attn: point_norm: gamma has shape [10], but [12] would fit the input of shape "
                       "[2, 5, 12]");

@@ -11,7 +11,7 @@ enum { B = 3, T = 5, C = 8, HEADS = 2, CLASSES = 4, LAYERS = 7, VALUES = 2 + 2 *
 typedef struct builder {
     dt_graph *g;
     random_graph *r;
-    dt_tensor *value[VALUES], *sample, *step;
+    dt_tensor *value[VALUES], *sample, *step, *starts;
     int values, named;
 } builder;
 
@@ -46,6 +46,13 @@ static dt_tensor *norm(builder *b, dt_tensor *x)
     return dt_point_norm(b->g, x, gamma, beta, alpha, shift, (dt_pointwise)kind);
 }
 
+static dt_tensor *attention(builder *b, dt_tensor *x)
+{
+    dt_attention_attr attr = {.heads = HEADS, .causal = pick(b->r, 2)};
+    dt_tensor *starts = attr.causal && pick(b->r, 2) ? b->starts : NULL;
+    return dt_attention(b->g, linear(b, x, 3 * C), starts, attr);
+}
+
 static dt_tensor *layer(builder *b, dt_tensor *x)
 {
     dt_drop_attr drop = {0.3, 11, (uint32_t)b->named};
@@ -54,7 +61,7 @@ static dt_tensor *layer(builder *b, dt_tensor *x)
     case 1: return norm(b, x);
     case 2: return dt_gelu(b->g, x, pick(b->r, 2) ? DT_ACT_GELU : DT_ACT_GELU_TANH);
     case 3: return linear(b, dt_gelu(b->g, linear(b, x, 3 * C), DT_ACT_GELU), C);
-    case 4: return dt_attention(b->g, linear(b, x, 3 * C), (dt_attention_attr){.heads = HEADS, .causal = pick(b->r, 2)});
+    case 4: return attention(b, x);
     case 5: return dt_dropout(b->g, x, b->sample, b->step, drop);
     case 6: return dt_drop_path(b->g, linear(b, x, C), b->sample, b->step, drop);
     default: return dt_scale(b->g, x, 0.7);
@@ -82,6 +89,7 @@ dt_tensor *random_graph_build(dt_graph *g, void *context)
     dt_tensor *weight = dt_input(g, "weight", DT_F32, DT_SHAPE(B));
     b.sample = dt_input(g, "sample", DT_I64, DT_SHAPE(B));
     b.step = dt_input(g, "step", DT_I64, DT_SHAPE(1));
+    b.starts = dt_input(g, "starts", DT_I32, DT_SHAPE(B, T));
     dt_unit_begin(g, "first");
     b.value[b.values++] = param(&b, DT_SHAPE(B, T, C), DT_ROLE_EMBEDDING, 1, 0);
     b.value[b.values++] = param(&b, DT_SHAPE(B, T, C), DT_ROLE_POSITION, 1, 0);
@@ -108,4 +116,5 @@ void random_graph_feed(const dt_program *p, char *slot, void *context)
     put(p, slot, "weight", (float[B]){1, 0.5f, 2});
     put(p, slot, "sample", (int64_t[B]){17, 4, 99});
     put(p, slot, "step", (int64_t[1]){5});
+    put(p, slot, "starts", (int32_t[B * T]){0, 0, 2, 2, 2, 0, 1, 2, 3, 3, 0, 0, 0, 0, 0});
 }

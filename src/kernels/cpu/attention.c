@@ -3,7 +3,7 @@
  * grows. No tokens x tokens array; scores stay in the second-level cache. 4 tokens² size FLOPs per head. */
 #ifndef DT_REAL
 
-#include "kernels/cpu/attention_layout.h"
+#include "kernels/cpu/attention_mask.h"
 
 #define DT_TEMPLATE "kernels/cpu/attention.c"
 #include "kernels/cpu/each_type.h"
@@ -27,21 +27,29 @@ typedef struct DT_FN(attention_job) {
 typedef struct DT_FN(attention_tile) {
     const DT_FN(attention_job) *job;
     const DT_REAL *q, *k, *v; /* row 0 of the head in qkv */
+    const int32_t *starts;    /* of the sample, or NULL */
     int64_t stride;           /* of rows of qkv */
     int64_t first, count;     /* queries */
+    int64_t from;             /* the first key of the first tile of keys */
     DT_REAL *scores, *keys, *values, *sums;
     DT_REAL top[DT_ATTENTION_TILE], total[DT_ATTENTION_TILE];
 } DT_FN(attention_tile);
 
 /* The scores of one query become probabilities relative to the row's maximum so far, and what came before is brought
- * to it. `width` keys are whole vectors; those beyond `seen` are masked. */
-static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, int64_t seen, int64_t width, bool first)
+ * to it. `width` keys are whole vectors; those outside `seen` are masked. */
+static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, dt_span seen, int64_t width, bool first)
 {
+    if (seen.begin == seen.end) { /* its document begins in a later tile */
+        if (first) tile->top[i] = -INFINITY, tile->total[i] = 0;
+        return;
+    }
+
     int64_t size_width = tile->job->layout.size_width;
     DT_REAL *score = tile->scores + i * tile->job->layout.tile_width;
     DT_REAL scale = (DT_REAL)tile->job->p->scale;
-    int whole = (int)(width & -DT_LANES), keys = (int)seen; /* it is: said for loops without a remainder */
+    int whole = (int)(width & -DT_LANES), keys = (int)seen.end; /* it is: said for loops without a remainder */
     for (int j = 0; j < whole; j++) score[j] = j < keys ? score[j] * scale : -INFINITY;
+    for (int j = 0; j < (int)seen.begin; j++) score[j] = -INFINITY;
     DT_REAL top = DT_FN(largest)(whole, score);
     if (!first && top < tile->top[i]) top = tile->top[i];
     for (int j = 0; j < whole; j++) score[j] = DT_FN(exp)(score[j] - top);
@@ -65,14 +73,17 @@ static void DT_FN(attend)(DT_FN(attention_tile) *tile, int64_t begin, int64_t en
     DT_FN(pack_rows)(keys, size, tile->v + begin * tile->stride, tile->stride, tile->values);
     DT_FN(strided) queries = {tile->q + tile->first * tile->stride, tile->stride, 1};
     DT_FN(product)(tile->count, width, size, queries, tile->keys, tile->scores, layout.tile_width, false);
-    for (int64_t i = 0; i < tile->count; i++) {
-        int64_t seen = p->causal ? dt_max(0, dt_min(keys, tile->first + i + 1 - begin)) : keys;
-        DT_FN(softmax_row)(tile, i, seen, width, begin == 0);
-    }
+    dt_span seen[DT_ATTENTION_TILE];
+    bool first = begin == tile->from;
+    bool masked = dt_find_seen(p, tile->starts, tile->first, tile->count, begin, keys, seen);
+    for (int64_t i = 0; i < tile->count; i++) DT_FN(softmax_row)(tile, i, seen[i], width, first);
     DT_FN(strided) weights = {tile->scores, layout.tile_width, 1};
-    dt_part part = p->causal && begin == tile->first ? DT_LOWER : DT_WHOLE;
-    DT_FN(product_part)(part, tile->count, DT_FN(packed_width)(size), keys, weights, tile->values, tile->sums,
-                        layout.size_width, begin > 0);
+    if (masked)
+        DT_FN(product_spans)(seen, tile->count, DT_FN(packed_width)(size), keys, weights, tile->values, tile->sums,
+                             layout.size_width, !first);
+    else
+        DT_FN(product)(tile->count, DT_FN(packed_width)(size), keys, weights, tile->values, tile->sums,
+                       layout.size_width, !first);
 }
 
 static void DT_FN(attention_task)(void *arg, int64_t task, int worker)
@@ -85,12 +96,15 @@ static void DT_FN(attention_task)(void *arg, int64_t task, int worker)
     const DT_REAL *q = (const DT_REAL *)p->qkv + sample * p->tokens * stride;
     const DT_REAL *k = q + (p->heads + kv_head) * p->size, *v = k + p->kv_heads * p->size;
     int64_t first = dt_split_begin(job->tiles, piece), last = dt_split_end(job->tiles, piece);
-    DT_FN(attention_tile) tile = {job, q + head * p->size, k, v, stride, first, last - first};
+    const int32_t *starts = dt_attention_starts(p, sample);
+    int64_t from = dt_first_key(starts, first) / job->tiles.size;
+    DT_FN(attention_tile) tile = {job, q + head * p->size, k, v, starts, stride, first, last - first,
+                                  dt_split_begin(job->tiles, from)};
     tile.scores = (DT_REAL *)p->scratch + worker * dt_attention_scratch(job->layout);
     tile.keys = tile.scores + job->layout.scores;
     tile.values = tile.keys + job->layout.columns;
     tile.sums = tile.values + job->layout.rows;
-    for (int64_t j = 0; j < job->tiles.count && (!p->causal || dt_split_begin(job->tiles, j) < last); j++)
+    for (int64_t j = from; j < job->tiles.count && (!p->causal || dt_split_begin(job->tiles, j) < last); j++)
         DT_FN(attend)(&tile, dt_split_begin(job->tiles, j), dt_split_end(job->tiles, j));
     for (int64_t i = 0; i < tile.count; i++) {
         DT_REAL *out = (DT_REAL *)p->out + ((sample * p->tokens + first + i) * p->heads + head) * p->size;

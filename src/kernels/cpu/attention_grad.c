@@ -7,7 +7,7 @@
  * 10 tokens² size FLOPs per head, 14 in the second way. */
 #ifndef DT_REAL
 
-#include "kernels/cpu/attention_layout.h"
+#include "kernels/cpu/attention_mask.h"
 
 #define DT_TEMPLATE "kernels/cpu/attention_grad.c"
 #include "kernels/cpu/each_type.h"
@@ -33,6 +33,7 @@ typedef struct DT_FN(attention_grad_job) {
 typedef struct DT_FN(attention_head) {
     const DT_FN(attention_grad_job) *job;
     const DT_REAL *q, *k, *v, *out, *dout, *lse; /* row 0 of the head */
+    const int32_t *starts;                       /* of the sample, or NULL */
     DT_REAL *dq, *dk, *dv;                       /* dq, or dk and dv, is NULL where another task makes it */
     bool first;                                  /* the first head of queries */
     int64_t qkv_stride, out_stride;
@@ -40,17 +41,32 @@ typedef struct DT_FN(attention_head) {
     DT_REAL *k_columns, *v_columns, *k_rows, *q_rows, *dout_rows; /* packed */
 } DT_FN(attention_head);
 
-/* p and ds of one query over `width` keys, whole vectors; those beyond `seen` are masked. */
-static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, int64_t seen, int64_t width)
+/* p and ds of one query over `width` keys, whole vectors; those outside `seen` are masked. */
+static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, dt_span seen, int64_t width)
 {
     int64_t row = i * h->job->layout.tile_width;
     DT_REAL *restrict p = h->p + row, *restrict ds = h->ds + row;
     DT_REAL scale = (DT_REAL)h->job->p->scale, lse = h->lse[query];
     DT_REAL delta = DT_FN(dot)(h->job->p->size, h->dout + query * h->out_stride, h->out + query * h->out_stride);
-    int whole = (int)(width & -DT_LANES), keys = (int)seen; /* it is: said for loops without a remainder */
+    int whole = (int)(width & -DT_LANES), keys = (int)seen.end; /* it is: said for loops without a remainder */
     for (int j = 0; j < whole; j++) p[j] = j < keys ? p[j] * scale - lse : -INFINITY;
+    for (int j = 0; j < (int)seen.begin; j++) p[j] = -INFINITY;
     for (int j = 0; j < whole; j++) p[j] = DT_FN(exp)(p[j]);
     for (int j = 0; j < whole; j++) ds[j] = scale * p[j] * (ds[j] - delta);
+}
+
+/* A product of the whole of a, or of what `span` leaves of it. */
+static void DT_FN(add_product)(const dt_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
+                               const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
+{
+    if (span) DT_FN(product_spans)(span, m, n, k, a, packed, c, stride, add);
+    else DT_FN(product)(m, n, k, a, packed, c, stride, add);
+}
+
+/* The first tile of keys that a query of tile `i` sees. */
+static int64_t DT_FN(first_tile)(const DT_FN(attention_head) *h, int64_t i)
+{
+    return dt_first_key(h->starts, dt_split_begin(h->job->tiles, i)) / h->job->tiles.size;
 }
 
 /* The tile of queries `i` and keys `j`, whose keys and values are packed. */
@@ -64,23 +80,21 @@ static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t
     const DT_REAL *q = h->q + first * h->qkv_stride, *dout = h->dout + first * h->out_stride;
     DT_FN(product)(queries, width, size, (DT_FN(strided)){q, h->qkv_stride, 1}, h->k_columns, h->p, stride, false);
     DT_FN(product)(queries, width, size, (DT_FN(strided)){dout, h->out_stride, 1}, h->v_columns, h->ds, stride, false);
-    for (int64_t l = 0; l < queries; l++) {
-        int64_t seen = p->causal ? dt_max(0, dt_min(keys, first + l + 1 - begin)) : keys;
-        DT_FN(score_grad_row)(h, first + l, l, seen, width);
-    }
-    bool diagonal = p->causal && i == j;
+    dt_span seen[DT_ATTENTION_TILE], seen_by[DT_ATTENTION_TILE];
+    bool masked = dt_find_seen(p, h->starts, first, queries, begin, keys, seen);
+    for (int64_t l = 0; l < queries; l++) DT_FN(score_grad_row)(h, first + l, l, seen[l], width);
     if (h->dq)
-        DT_FN(product_part)(diagonal ? DT_LOWER : DT_WHOLE, queries, size, keys, (DT_FN(strided)){h->ds, stride, 1},
-                            h->k_rows, h->dq + first * h->qkv_stride, h->qkv_stride, j > 0);
+        DT_FN(add_product)(masked ? seen : NULL, queries, size, keys, (DT_FN(strided)){h->ds, stride, 1}, h->k_rows,
+                           h->dq + first * h->qkv_stride, h->qkv_stride, j > DT_FN(first_tile)(h, i));
     if (!h->dk) return;
     bool add = !h->first || i > (p->causal ? j : 0);
-    dt_part part = diagonal ? DT_UPPER : DT_WHOLE;
+    if (masked) dt_turn_seen(seen, queries, keys, seen_by);
     DT_FN(pack_rows)(queries, size, q, h->qkv_stride, h->q_rows);
     DT_FN(pack_rows)(queries, size, dout, h->out_stride, h->dout_rows);
-    DT_FN(product_part)(part, keys, size, queries, (DT_FN(strided)){h->p, 1, stride}, h->dout_rows,
-                        h->dv + begin * h->qkv_stride, h->qkv_stride, add);
-    DT_FN(product_part)(part, keys, size, queries, (DT_FN(strided)){h->ds, 1, stride}, h->q_rows,
-                        h->dk + begin * h->qkv_stride, h->qkv_stride, add);
+    DT_FN(add_product)(masked ? seen_by : NULL, keys, size, queries, (DT_FN(strided)){h->p, 1, stride}, h->dout_rows,
+                       h->dv + begin * h->qkv_stride, h->qkv_stride, add);
+    DT_FN(add_product)(masked ? seen_by : NULL, keys, size, queries, (DT_FN(strided)){h->ds, 1, stride}, h->q_rows,
+                       h->dk + begin * h->qkv_stride, h->qkv_stride, add);
 }
 
 static void DT_FN(pack_keys)(const DT_FN(attention_head) *h, int64_t j)
@@ -105,6 +119,7 @@ static DT_FN(attention_head) DT_FN(find_head)(const DT_FN(attention_grad_job) *j
     DT_FN(attention_head) h = {
         .job = job, .q = qkv + q, .k = qkv + k, .v = qkv + v, .out = (const DT_REAL *)p->out + out,
         .dout = (const DT_REAL *)p->dout + out, .lse = (const DT_REAL *)p->lse + number * job->group * p->tokens,
+        .starts = dt_attention_starts(p, sample),
         .dq = dqkv + q, .dk = dqkv + k, .dv = dqkv + v, .first = true, .qkv_stride = wide, .out_stride = narrow};
     h.p = scratch + worker * dt_attention_grad_scratch(job->layout);
     h.ds = h.p + job->layout.scores;
@@ -148,7 +163,8 @@ static void DT_FN(attention_grad_task)(void *arg, int64_t task, int worker)
         int64_t from = job->p->causal ? dt_max(first_query, j) : first_query;
         for (int64_t member = 0; member < job->group; member++) {
             DT_FN(attention_head) at = DT_FN(member_of)(&h, member);
-            for (int64_t i = from; i <= last_query; i++) DT_FN(score_grad)(&at, i, j);
+            for (int64_t i = from; i <= last_query && DT_FN(first_tile)(&at, i) <= j; i++)
+                DT_FN(score_grad)(&at, i, j);
         }
     }
 }

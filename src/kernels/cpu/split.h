@@ -9,8 +9,10 @@ enum {
     DT_MOST_PARTIALS = 256 /* partial results of one reduction */
 };
 
-/* Which elements of a matrix count: all, or of a square one those up to the diagonal or from it on in each row. */
-typedef enum dt_part { DT_WHOLE, DT_LOWER, DT_UPPER } dt_part;
+/* Which elements of a row of a matrix count: begin .. end - 1. */
+typedef struct dt_span {
+    int64_t begin, end;
+} dt_span;
 
 static inline int64_t dt_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t dt_max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -162,20 +162,28 @@ static void DT_FN(product)(int64_t m, int64_t n, int64_t k, DT_FN(strided) a, co
     DT_FN(product_steps)(m, n, k, 0, k, a, packed, c, stride, add);
 }
 
-/* The same for a part of a, as attention under a causal mask needs it: what does not count is left out and not
- * multiplied by 0, which would be NaN where b is not finite. */
-static inline void DT_FN(product_part)(dt_part part, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
-                                       const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
+/* The same where of row i of a only the steps of span[i] count, as attention under a mask needs it: the others are left
+ * out and not multiplied by 0, which would be NaN where b is not finite. What rows of a tile have in common goes
+ * first. */
+static inline void DT_FN(product_spans)(const dt_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
+                                        const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
 {
-    int64_t rows = part == DT_WHOLE ? m : DT_TILE_ROWS;
-    bool lower = part == DT_LOWER, upper = part == DT_UPPER;
-    for (int64_t i = 0; i < m; i += rows, a.at += rows * a.row, c += rows * stride) {
-        int64_t end = dt_min(i + rows, m);
-        DT_FN(product_steps)(end - i, n, k, upper ? end - 1 : 0, lower ? i + 1 : k, a, packed, c, stride, add);
-        for (int64_t l = i; l < end && part != DT_WHOLE; l++) { /* what is left of the triangle */
-            DT_FN(strided) row = {a.at + (l - i) * a.row, a.row, a.step};
-            DT_FN(product_steps)(1, n, k, upper ? l : i + 1, upper ? end - 1 : l + 1, row, packed, c + (l - i) * stride,
-                                 stride, true);
+    for (int64_t i = 0; i < m; i += DT_TILE_ROWS, a.at += DT_TILE_ROWS * a.row, c += DT_TILE_ROWS * stride) {
+        int64_t rows = dt_min(DT_TILE_ROWS, m - i), first = 0, last = k;
+        for (int64_t l = 0; l < rows; l++) {
+            first = dt_max(first, span[i + l].begin);
+            last = dt_min(last, span[i + l].end);
+        }
+        last = dt_max(first, last);
+        DT_FN(product_steps)(rows, n, k, first, last, a, packed, c, stride, add);
+        for (int64_t l = 0; l < rows; l++) {
+            dt_span own = span[i + l];
+            dt_span before = {own.begin, dt_min(first, own.end)}, after = {dt_max(last, own.begin), own.end};
+            DT_FN(strided) row = {a.at + l * a.row, a.row, a.step};
+            if (before.begin < before.end)
+                DT_FN(product_steps)(1, n, k, before.begin, before.end, row, packed, c + l * stride, stride, true);
+            if (after.begin < after.end)
+                DT_FN(product_steps)(1, n, k, after.begin, after.end, row, packed, c + l * stride, stride, true);
         }
     }
 }
