@@ -25,6 +25,7 @@ typedef struct dt_data_info {
     /* tokens */
     int64_t context;       /* T: inputs of a sample, and its targets */
     int64_t vocabulary;    /* every token is below it; 0: not known before opening */
+    bool documents;        /* it tells where documents begin (DT_FIELD_STARTS); false before opening */
     const char *tokenizer; /* what text is made into them by, as dt_tokenizer_open takes it; NULL: not known */
     uint64_t token_hash;   /* of the tokenizer that they were made with; 0: not known, or not before opening */
     int64_t tokens, bytes; /* targets of the split, each counted once, and the bytes of text they stand for; 0 before

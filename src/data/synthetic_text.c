@@ -44,7 +44,9 @@ static dt_status open_synthetic_text(dt_dataset *dataset, const dt_settings *set
     shard->bytes = count;
     dataset->windows = dt_windows_read(settings, dataset->split);
     DT_TRY(dt_windows_add_one(&dataset->windows, shard));
-    return dt_windows_count(&dataset->windows, NULL, &dataset->info);
+    DT_TRY(dt_windows_count(&dataset->windows, NULL, &dataset->info));
+    dataset->info.documents = true; /* one, unless data.separator ends more */
+    return DT_OK;
 }
 
 const dt_dataset_kind dt_dataset_synthetic_text = {

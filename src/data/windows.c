@@ -114,6 +114,15 @@ static dt_status check_shards(const dt_windows *w, const dt_token_row *row, int6
     return DT_OK;
 }
 
+/* Does every shard tell where its documents end? */
+static bool tells_documents(const dt_windows *w)
+{
+    for (int r = 0; r < w->rows && w->separator < 0; r++)
+        for (int64_t s = 0; s < w->row[r].shards; s++)
+            if (!w->row[r].shard[s]->document_ends) return false;
+    return true;
+}
+
 /* The bytes of text behind the split's targets: of a shard that is cut, in proportion; -1 where some do not tell. */
 static double count_bytes(const dt_token_row *row)
 {
@@ -169,6 +178,7 @@ dt_status dt_windows_count(dt_windows *w, const double *weights, dt_data_info *i
     if (weights && w->split == DT_SPLIT_TRAIN) deal_shares(w, weights);
     for (int r = 0; r < w->rows; r++) info->count += w->row[r].share;
     w->vocabulary = info->vocabulary;
+    info->documents = tells_documents(w);
     count_text(w, info);
     return DT_OK;
 }

@@ -49,6 +49,8 @@ static dt_tensor *attention(dt_nn_graph *ng, const llama *m, dt_tensor *x)
     dt_attention_attr attr = {.heads = m->heads, .kv_heads = m->kv_heads, .causal = true};
     dt_scope_begin(ng->graph, "self_attn");
     x = dt_nn_linears(ng, x, qkv, 3);
+    /* Places count from the beginning of the sample also where documents are masked: a score depends only on how far
+     * apart two tokens are. */
     x = dt_rope(ng->graph, x, ng->position, m->rope);
     x = dt_nn_attend(ng, x, attr);
     x = dt_nn_linear(ng, x, "o_proj", m->width, false);
@@ -184,6 +186,7 @@ static dt_status read_all(dt_settings *settings, const dt_model_input *input, ll
     m->hidden = dt_setting_int(settings, "model.ffn");
     m->tied = dt_setting_bool(settings, "model.tied");
     m->embedding_scale = dt_setting_bool(settings, "model.embedding_scale");
+    m->base.masks_documents = dt_setting_bool(settings, "model.mask_documents");
     return read_text(settings, input, m);
 }
 
@@ -212,6 +215,7 @@ static void llama_describe(const dt_model *model, dt_text *out)
     if (m->kv_heads != m->heads) dt_text_add(out, " on %lld of keys and values", (long long)m->kv_heads);
     dt_text_add(out, ", MLP %lld, context %lld, vocabulary %lld%s", (long long)m->hidden, (long long)m->context,
                 (long long)m->vocabulary, m->tied ? " (tied)" : "");
+    if (m->base.masks_documents) dt_text_add(out, ", documents masked");
 }
 
 /* --- what goes with the swap of norms --- */

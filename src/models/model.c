@@ -50,6 +50,9 @@ static const dt_setting_row rows[] = {
     {"model.tied", DT_SETTING_BOOL, "false", .help = "llama: the head's weights are those of the embedding"},
     {"model.embedding_scale", DT_SETTING_BOOL, "false",
      .help = "llama: embeddings times a learned number that starts at the root of the width; DyT needs it"},
+    {"model.mask_documents", DT_SETTING_BOOL, "false",
+     .help = "llama: tokens see none of the documents in front of theirs in a sample; the data set must tell where "
+             "documents begin"},
 };
 const dt_setting_table dt_model_settings = {rows, sizeof rows / sizeof *rows};
 
@@ -79,7 +82,7 @@ dt_status dt_model_derive(dt_settings *settings, const char *path, int64_t value
 dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model_feed *feed)
 {
     dt_nn_graph ng = {.nn = &model->nn, .graph = graph, .sample = feed->sample, .step = feed->step,
-                      .position = feed->position, .capacity = feed->capacity};
+                      .starts = feed->starts, .position = feed->position, .capacity = feed->capacity};
     return model->entry->build(model, &ng, feed);
 }
 
@@ -87,4 +90,5 @@ void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(mode
 dt_model_dims dt_model_dims_of(const dt_model *model) { return model->entry->dims(model); }
 const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
 bool dt_model_reads_tokens(const dt_model *model) { return model->entry->reads_tokens; }
+bool dt_model_masks_documents(const dt_model *model) { return model->masks_documents; }
 void dt_model_describe(const dt_model *model, dt_text *out) { model->entry->describe(model, out); }

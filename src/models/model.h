@@ -24,6 +24,8 @@ void dt_model_free(dt_model *);
 typedef struct dt_model_feed {
     dt_tensor *images;         /* float [B, C, H, W], normalised */
     dt_tensor *tokens, *order; /* i32 [B, T], and its places sorted, for the gradient (dt_embedding); NULL without */
+    dt_tensor *starts;         /* i32 [B, T]: where each token's document begins, for models that mask documents; NULL:
+                                  every sample is one */
     dt_tensor *sample, *step;  /* for random layers; NULL outside training */
     /* Text that comes in parts: `tokens` are those behind the position[b] that the caches hold, to which they are added.
      * i32 [B]; NULL: all tokens are there, and no caches. */
@@ -43,6 +45,7 @@ typedef struct dt_model_dims {
 dt_model_dims dt_model_dims_of(const dt_model *);
 const char *dt_model_arch(const dt_model *);
 bool dt_model_reads_tokens(const dt_model *); /* and not images */
+bool dt_model_masks_documents(const dt_model *); /* model.mask_documents: it reads starts */
 /* One line that a person understands: "vit, width 64, depth 4, 2 heads, patch 7: 16 tokens + class token". */
 void dt_model_describe(const dt_model *, dt_text *out);
 
@@ -51,7 +54,7 @@ typedef struct dt_model_entry {
     const char *name; /* model.arch */
     const char *const *sites; /* norm sites, NULL-terminated */
     bool reads_tokens;        /* and not images */
-    /* Returns a model that begins with a dt_model, whose `entry` and `nn` the caller fills in. */
+    /* Returns a zeroed model that begins with a dt_model, whose `entry` and `nn` the caller fills in. */
     dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
     dt_tensor *(*build)(const dt_model *, dt_nn_graph *, const dt_model_feed *);
     void (*warn)(const dt_model *, dt_log *);
@@ -63,6 +66,7 @@ typedef struct dt_model_entry {
 struct dt_model { /* what every model begins with; one allocation, freed with free() */
     const dt_model_entry *entry;
     dt_nn nn;
+    bool masks_documents;
 };
 
 /* For models: the dimension at `path` is `value` where it is not set. */

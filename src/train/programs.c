@@ -6,6 +6,7 @@ enum { DT_HITS = 2 }; /* top 1 and top 5 */
 typedef struct batch_inputs {
     dt_tensor *images, *labels, *weight; /* images normalised */
     dt_tensor *tokens, *targets, *order; /* or these; the order while training */
+    dt_tensor *starts;                   /* where the model masks documents */
 } batch_inputs;
 
 static bool of_tokens(const dt_build *b) { return b->info->form == DT_FORM_TOKENS; }
@@ -16,6 +17,7 @@ static batch_inputs build_tokens(const dt_build *b, dt_graph *g, int64_t batch)
     batch_inputs in = {.tokens = dt_input(g, "tokens", DT_I32, shape)};
     in.targets = dt_input(g, "targets", DT_I32, shape);
     if (dt_graph_training(g)) in.order = dt_input(g, "order", DT_I32, DT_SHAPE(batch * b->info->context));
+    if (dt_model_masks_documents(b->model)) in.starts = dt_input(g, "starts", DT_I32, shape);
     return in;
 }
 
@@ -37,7 +39,7 @@ static batch_inputs build_batch(const dt_build *b, dt_graph *g, int64_t batch)
 
 static dt_model_feed feed_of(const batch_inputs *in)
 {
-    return (dt_model_feed){.images = in->images, .tokens = in->tokens, .order = in->order};
+    return (dt_model_feed){.images = in->images, .tokens = in->tokens, .order = in->order, .starts = in->starts};
 }
 
 /* What comes of a batch. */
@@ -212,6 +214,7 @@ dt_status dt_build_next(const dt_build *b, int64_t sequences, int64_t tokens, dt
 {
     dt_graph *g = NULL;
     DT_TRY(dt_graph_create(b->store, false, &g));
+    /* A text that goes on is one document, as those that are scored are: there is nothing to mask. */
     dt_model_feed feed = {.tokens = dt_input(g, "tokens", DT_I32, DT_SHAPE(sequences, tokens)),
                           .position = dt_input(g, "position", DT_I32, DT_SHAPE(sequences)),
                           .capacity = b->info->context};

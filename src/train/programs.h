@@ -19,15 +19,17 @@ typedef struct dt_build {
     const dt_optimizer *optimizer; /* update alone needs it */
 } dt_build;
 
-/* Feed: images u8[B,C,H,W], labels i32[B], weight f32[B], or tokens and targets i32[B,T], order i32[B*T]; sample
- * i64[B], step i64[1]. The graph is given before any pass ran, since the store's layout follows from it; `*loss`, also the
- * output loss, is what to differentiate: the sum over samples, or over targets that count. */
+/* Feed: images u8[B,C,H,W], labels i32[B], weight f32[B], or tokens and targets i32[B,T], order i32[B*T] and, where the
+ * model masks documents, starts i32[B,T]; sample i64[B], step i64[1]. The graph is given before any pass ran, since the
+ * store's layout follows from it; `*loss`, also the output loss, is what to differentiate: the sum over samples, or
+ * over targets that count. */
 DT_MUST_USE dt_status dt_build_pass(const dt_build *, dt_graph **out, dt_tensor **loss);
 /* Feed: what the optimizer reads. Outputs: norm, loss, count (f64), of images hits f64[2] (top 1, top 5), finite i32.
  * The state samples_seen (f64, saved) adds up the counts of committed steps. */
 DT_MUST_USE dt_status dt_build_update(const dt_build *, dt_graph **out);
-/* Feed: images, labels, weight, or tokens, targets. Weights from `buffer`, which is DT_BUFFER_VALUE or DT_BUFFER_EMA.
- * Outputs: loss, count, of images hits, summed over the batches since the states eval.* were last cleared. */
+/* Feed: images, labels, weight, or tokens, targets, starts as above. Weights from `buffer`, which is DT_BUFFER_VALUE or
+ * DT_BUFFER_EMA. Outputs: loss, count, of images hits, summed over the batches since the states eval.* were last
+ * cleared. */
 DT_MUST_USE dt_status dt_build_eval(const dt_build *, dt_buffer buffer, dt_graph **out);
 /* Feed: tokens i32[texts, tokens]; for each text i (0 and on) targets.i i32[texts, tokens], -1 but for its own that
  * count. Outputs: loss.i f64, summed over those. */

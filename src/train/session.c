@@ -371,12 +371,20 @@ dt_status dt_session_keep_tokenizer(dt_settings *settings, const dt_data_info *f
     return dt_setting_derive_text(settings, "data.token_hash", dt_tokenizer_hash_text(found->token_hash, hash));
 }
 
+static dt_status check_documents(const dt_session *s, const dt_settings *settings, const dt_data_info *found)
+{
+    if (!dt_model_masks_documents(s->model) || found->documents) return DT_OK;
+    return dt_setting_fail(settings, "model.mask_documents", "the data set does not tell where documents begin: set "
+                           "data.separator to the token that ends one");
+}
+
 dt_status dt_session_open_data(const dt_session *s, const dt_settings *settings, dt_split split, dt_dataset **out)
 {
     dt_dataset *data = NULL;
     DT_TRY(dt_dataset_open(settings, split, &data));
     dt_status status = check_shapes(&s->info, dt_dataset_info(data));
     if (!status) status = check_tokenizer(settings, dt_dataset_info(data));
+    if (!status) status = check_documents(s, settings, dt_dataset_info(data));
     if (status) dt_dataset_close(data);
     else *out = data;
     return status;

@@ -56,4 +56,29 @@ is 'a best checkpoint by top-1 is refused'
 run text.yaml run.name=warned model.embedding_scale=false norm.bias=true train.steps=1
 [ "$code" = 0 ] && has err 'model.embedding_scale=true' && has err 'norm.bias=false'
 is 'what goes with the swap of norms is named'
+
+mkdir texts
+easy_text 200 >texts/a.txt
+easy_text 150 >texts/b.txt
+run text.yaml run.name=masked data.path=texts train.steps=20 model.mask_documents=true eval.every_steps=0
+[ "$code" = 0 ] && has err 'documents masked'
+is 'a model may see one document at a time'
+run eval runs/masked --json data.eval_stride=8 data.held_out=0.9
+masked=$(member loss)
+run eval runs/masked --json data.eval_stride=8 data.held_out=0.9 model.mask_documents=false
+[ "$code" = 0 ] && [ -n "$masked" ] && [ "$(member loss)" != "$masked" ]
+is 'evaluation keeps to documents too, also where windows overlap'
+echo '{"context": "the", "choices": [" cat", " dog"], "answer": 0}' >tasks.jsonl
+run eval runs/masked --tasks tasks.jsonl
+[ "$code" = 0 ] && run generate runs/masked --prompt the --tokens 5
+[ "$code" = 0 ]
+is 'it answers questions and goes on with texts'
+iconv -f latin1 -t utf-16le text.txt >text.bin
+set -- text.yaml run.name=separated data.kind=tokens data.path=text.bin data.vocabulary=256 train.steps=2
+run "$@" model.mask_documents=true
+[ "$code" = 2 ] && has err 'model.mask_documents' && has err 'data.separator'
+is 'tokens that do not tell of documents are refused'
+run "$@" model.mask_documents=true data.separator=10
+[ "$code" = 0 ]
+is 'unless a token ends them'
 done_testing

@@ -18,13 +18,19 @@ enum { BATCH = 2, TOKENS = 9, VOCABULARY = 11, PROBES = 5 };
         if (call) fail_msg("%s", dt_error_message()); \
     } while (0)
 
-static const char *const variants[][4] = {
-    {"norm.kind=dyt", "model.kv_heads=2", "model.tied=false", "model.embedding_scale=true"},
-    {"norm.kind=dyt", "model.kv_heads=4", "model.tied=true", "model.embedding_scale=true"},
-    {"norm.kind=rmsnorm", "model.kv_heads=1", "model.tied=false", "model.embedding_scale=false"},
+static const char *const variants[][5] = {
+    {"norm.kind=dyt", "model.kv_heads=2", "model.tied=false", "model.embedding_scale=true",
+     "model.mask_documents=false"},
+    {"norm.kind=dyt", "model.kv_heads=4", "model.tied=true", "model.embedding_scale=true",
+     "model.mask_documents=false"},
+    {"norm.kind=rmsnorm", "model.kv_heads=1", "model.tied=false", "model.embedding_scale=false",
+     "model.mask_documents=false"},
+    {"norm.kind=dyt", "model.kv_heads=2", "model.tied=false", "model.embedding_scale=true",
+     "model.mask_documents=true"},
 };
-static const char *const names[] = {"dyt, shared keys", "dyt, tied", "rmsnorm"};
-enum { VARIANTS = sizeof variants / sizeof *variants };
+static const char *const names[] = {"dyt, shared keys", "dyt, tied", "rmsnorm", "dyt, documents"};
+enum { VARIANTS = sizeof variants / sizeof *variants, MASKED = 3 };
+static const int32_t starts[BATCH * TOKENS] = {0, 0, 2, 3, 3, 3, 3, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 8};
 
 typedef struct llama {
     dt_settings *settings;
@@ -36,7 +42,7 @@ static llama open_llama(int variant)
     const dt_setting_table tables[] = {dt_nn_settings, dt_model_settings, dt_data_settings, dt_train_settings};
     const dt_model_input input = {.context = TOKENS, .vocabulary = VOCABULARY};
     const char *const *of = variants[variant];
-    const char *words[] = {of[0], of[1], of[2], of[3], "model.arch=llama", "model.width=16", "model.depth=2",
+    const char *words[] = {of[0], of[1], of[2], of[3], of[4], "model.arch=llama", "model.width=16", "model.depth=2",
                            "model.heads=4", "model.ffn=24", "model.init=fan_in", "norm.bias=false"};
     llama v = {0};
     OK(dt_settings_load(NULL, words, sizeof words / sizeof *words, tables, 4, &v.settings));
@@ -50,11 +56,18 @@ static void close_llama(llama *v)
     dt_settings_free(v->settings);
 }
 
+/* For the model that takes it. */
+static dt_tensor *input_starts(dt_graph *g, const llama *v)
+{
+    return dt_model_masks_documents(v->model) ? dt_input(g, "starts", DT_I32, DT_SHAPE(BATCH, TOKENS)) : NULL;
+}
+
 static dt_tensor *build(dt_graph *g, void *context)
 {
     const llama *v = context;
     dt_model_feed feed = {.tokens = dt_input(g, "tokens", DT_I32, DT_SHAPE(BATCH, TOKENS)),
-                          .order = dt_input(g, "order", DT_I32, DT_SHAPE(BATCH * TOKENS))};
+                          .order = dt_input(g, "order", DT_I32, DT_SHAPE(BATCH * TOKENS)),
+                          .starts = input_starts(g, v)};
     dt_tensor *targets = dt_input(g, "targets", DT_I32, DT_SHAPE(BATCH, TOKENS));
     return dt_token_loss(g, dt_model_build(v->model, g, &feed), targets, VOCABULARY).loss;
 }
@@ -62,7 +75,7 @@ static dt_tensor *build(dt_graph *g, void *context)
 static void put(const dt_program *p, char *slot, const char *name, const int32_t *values)
 {
     const dt_feed_field *field = dt_program_feed(p, name);
-    memcpy(slot + field->offset, values, (size_t)field->bytes);
+    if (field) memcpy(slot + field->offset, values, (size_t)field->bytes);
 }
 
 static void feed(const dt_program *p, char *slot, void *context)
@@ -78,6 +91,7 @@ static void feed(const dt_program *p, char *slot, void *context)
     put(p, slot, "tokens", tokens);
     put(p, slot, "targets", targets);
     put(p, slot, "order", order);
+    put(p, slot, "starts", starts);
 }
 
 /* --- gradients and rewrites --- */
@@ -93,6 +107,87 @@ static void check_each(void (*holds)(const whole_model *))
 
 static void test_gradients(void **state) { check_each(whole_model_check_gradients); }
 static void test_rewrites(void **state) { check_each(whole_model_check_rewrites); }
+
+/* --- documents --- */
+
+enum { WIDTH = 64 }; /* of a row of logits, with padding */
+
+/* Two documents of 4 and of 5 tokens, in one sample or in one each. */
+typedef struct layout {
+    const llama *v;
+    int rows, tokens;
+    int32_t place[10]; /* the number, through both, of the token that stands there; -1: none */
+    int32_t starts[10];
+} layout;
+
+static dt_tensor *build_layout(dt_graph *g, void *context)
+{
+    const layout *l = context;
+    dt_shape shape = DT_SHAPE(l->rows, l->tokens);
+    dt_model_feed feed = {.tokens = dt_input(g, "tokens", DT_I32, shape),
+                          .order = dt_input(g, "order", DT_I32, DT_SHAPE(l->rows * l->tokens)),
+                          .starts = dt_input(g, "starts", DT_I32, shape)};
+    dt_tensor *logits = dt_model_build(l->v->model, g, &feed);
+    dt_graph_output(g, "logits", dt_scale(g, logits, 1)); /* a copy: the gradient takes their memory */
+    return dt_token_loss(g, logits, dt_input(g, "targets", DT_I32, shape), VOCABULARY).loss;
+}
+
+static void feed_layout(const dt_program *p, char *slot, void *context)
+{
+    const layout *l = context;
+    int32_t tokens[10], targets[10], order[10], at = 0, count = l->rows * l->tokens;
+    for (int i = 0; i < count; i++) {
+        int32_t place = l->place[i];
+        tokens[i] = place < 0 ? 0 : place * place * 3 % VOCABULARY;
+        targets[i] = place < 0 || place == 3 ? -1 : (place + 1) * (place + 1) * 3 % VOCABULARY;
+    }
+    for (int32_t token = 0; token < VOCABULARY; token++)
+        for (int32_t i = 0; i < count; i++)
+            if (tokens[i] == token) order[at++] = i;
+    put(p, slot, "tokens", tokens);
+    put(p, slot, "targets", targets);
+    put(p, slot, "order", order);
+    put(p, slot, "starts", l->starts);
+}
+
+/* The logits by place, and all gradients. */
+static double *run_layout(layout *l, double logits[TOKENS * WIDTH], size_t *bytes)
+{
+    trial t;
+    double all[10 * WIDTH];
+    OK(trial_open(&t, build_layout, l, &(trial_options){.passes.precision = DT_PRECISION_FP64}));
+    OK(trial_run(&t, feed_layout, l, false));
+    OK(dt_program_read(t.program, "logits", all, (size_t)(l->rows * l->tokens) * WIDTH * sizeof *all));
+    OK(dt_device_sync(t.device, DT_STREAM_COMPUTE));
+    for (int i = 0; i < l->rows * l->tokens; i++)
+        if (l->place[i] >= 0) memcpy(logits + l->place[i] * WIDTH, all + i * WIDTH, WIDTH * sizeof *all);
+    double *gradients = trial_gradients(&t, bytes);
+    assert_non_null(gradients);
+    trial_close(&t);
+    return gradients;
+}
+
+/* A sample of two documents has the logits and the gradients of the documents on their own, although their places in it
+ * are others. */
+static void test_documents_on_their_own(void **state)
+{
+    llama v = open_llama(MASKED);
+    layout together = {&v, 1, 9, {0, 1, 2, 3, 4, 5, 6, 7, 8}, {0, 0, 0, 0, 4, 4, 4, 4, 4}};
+    layout apart = {&v, 2, 5, {0, 1, 2, 3, -1, 4, 5, 6, 7, 8}, {0}};
+    double want[TOKENS * WIDTH], have[TOKENS * WIDTH];
+    size_t bytes, same;
+    double *slopes = run_layout(&apart, want, &bytes), *others = run_layout(&together, have, &same);
+    assert_int_equal(bytes, same);
+    assert_true(trial_error(want, have, TOKENS * WIDTH) < 1e-12);
+    assert_true(trial_error(slopes, others, bytes / sizeof *slopes) < 1e-12);
+    memset(together.starts, 0, sizeof together.starts);
+    free(others);
+    others = run_layout(&together, have, &same);
+    assert_true(trial_error(want, have, TOKENS * WIDTH) > 1e-3); /* without the mask others */
+    free(slopes);
+    free(others);
+    close_llama(&v);
+}
 
 /* Logits exist once: one tensor has as many elements as they, and no other of that size is made, recomputed or not. */
 static void test_logits_exist_once(void **state)
@@ -183,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_rewrites),
+        cmocka_unit_test(test_documents_on_their_own),
         cmocka_unit_test(test_logits_exist_once),
         cmocka_unit_test(test_narrow_gradients),
     };

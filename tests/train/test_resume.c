@@ -63,6 +63,13 @@ static void test_text(void **state)
                          "train.accumulate=2"));
 }
 
+static void test_masked_documents(void **state)
+{
+    assert_resumes(WORDS("model.arch=llama", "model.mask_documents=true", "model.kv_heads=1", "norm.bias=false",
+                         "model.embedding_scale=true", "data.kind=synthetic_text", "data.context=19",
+                         "data.vocabulary=7", "data.separator=3", "eval.at_end=true", "data.eval_stride=7"));
+}
+
 static void test_sgd_accumulated(void **state)
 {
     assert_resumes(WORDS("optim.kind=sgd", "optim.nesterov=true", "optim.lr=0.05", "train.accumulate=4",
@@ -237,11 +244,13 @@ static void test_failed_start(void **state)
 
 int main(int count, char **args)
 {
-    const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_text), CASE(test_sgd_accumulated),
+    const struct CMUnitTest of_device[] = {CASE(test_adamw), CASE(test_text), CASE(test_masked_documents),
+                                           CASE(test_sgd_accumulated),
                                            CASE(test_ema_evaluated), CASE(test_padded_epochs), CASE(test_metrics),
                                            CASE(test_resume_of_nothing), CASE(test_start_from),
                                            CASE(test_tuned_products)};
-    const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_text), CASE(test_sgd_accumulated),
+    const struct CMUnitTest tests[] = {CASE(test_adamw),   CASE(test_text), CASE(test_masked_documents),
+                                       CASE(test_sgd_accumulated),
                                        CASE(test_ema_evaluated), CASE(test_padded_epochs), CASE(test_float64),
                                        CASE(test_metrics), CASE(test_existing_folder), CASE(test_resume_of_nothing),
                                        CASE(test_damage),     CASE(test_changed_settings), CASE(test_start_from),

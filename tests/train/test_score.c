@@ -30,9 +30,9 @@ typedef struct scene {
 } scene;
 
 /* A model of bytes with drawn weights. */
-static scene open_scene_of(const char *context)
+static scene open_scene_of(const char *word)
 {
-    scene s = {.settings = tiny_settings(WORDS(MODEL, "data.vocabulary=256", "model.embedding_scale=true", context))};
+    scene s = {.settings = tiny_settings(WORDS(MODEL, "data.vocabulary=256", "model.embedding_scale=true", word))};
     OK(dt_session_create(s.settings, &(dt_session_options){.eval_only = true, .scores = true}, NULL, &s.session));
     OK(dt_store_initialise(s.session->store, 7));
     OK(dt_tokenizer_open("bytes", &s.tokenizer));
@@ -146,6 +146,15 @@ static void test_lengths_agree(void **state)
     close_scene(&t);
 }
 
+/* A context and its choice are one document. */
+static void test_masked_documents(void **state)
+{
+    scene s = open_scene(), masked = open_scene_of("model.mask_documents=true");
+    assert_near(score(&s, "context", "choice"), score(&masked, "context", "choice"));
+    close_scene(&masked);
+    close_scene(&s);
+}
+
 static void test_refusals(void **state)
 {
     dt_session *session = NULL;
@@ -175,6 +184,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_texts_stand_alone),
         cmocka_unit_test(test_lengths_agree),
+        cmocka_unit_test(test_masked_documents),
         cmocka_unit_test(test_refusals),
     };
     if (!tiny_begin(argc, argv)) return 0;
