@@ -28,6 +28,8 @@ static void what_is_not_taken(void **state)
     dt_attention_args a = shape(2, 64, 4, 4, 64);
     assert_int_equal(dt_cudnn_slice(DT_F32, &a, FORWARD).samples, 0);
     expect(a, FORWARD, 2, 4, 4);
+    a.causal = a.documents = true;
+    expect(a, FORWARD, 0, 0, 0);
     expect(shape(2, 64, 4, 4, 20), FORWARD, 0, 0, 0);
     expect(shape(2, 64, 4, 4, 136), FORWARD, 0, 0, 0);
     expect(shape(2, 1, 4, 4, 64), FORWARD, 0, 0, 0);

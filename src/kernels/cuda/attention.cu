@@ -10,7 +10,8 @@
  * that a warp's rows can see are computed.
  *
  * A masked score is replaced by minus infinity and a masked value must not be multiplied by its weight of 0, which
- * would spread a NaN: pieces on the diagonal whose values are not all finite take a way of their own.
+ * would spread a NaN: pieces on the diagonal, or in front of a document, whose values are not all finite take a way of
+ * their own. What lies in front of the documents of all rows of a block or a warp is passed over.
  *
  * Everything else, and float32: attention_plain.cu. */
 #include "kernels/cuda/attention.cuh"
@@ -42,7 +43,8 @@ template <int DP> struct rows {
     int first;                            /* row 0 */
 };
 
-template <int DP> __device__ __forceinline__ void load_queries(rows<DP> &w, const bf16 *tile, float scale)
+template <int DP, attention_mask MASK>
+__device__ __forceinline__ void load_queries(rows<DP> &w, const bf16 *tile, float scale)
 {
     const uint32_t flip = scale < 0 ? 0x80008000u : 0;
 #pragma unroll
@@ -55,7 +57,7 @@ template <int DP> __device__ __forceinline__ void load_queries(rows<DP> &w, cons
 #pragma unroll
         for (int n = 0; n < DP / 8; n++)
             for (int i = 0; i < 4; i++) w.out[part][n][i] = 0;
-        for (int i = 0; i < 2; i++) w.top[part][i] = -INFINITY, w.total[part][i] = 0;
+        for (int i = 0; i < 2; i++) w.top[part][i] = MASK == DOCUMENTS ? NO_SCORE : -INFINITY, w.total[part][i] = 0;
     }
     w.per_score = fabsf(scale) * LOG2_E;
 }
@@ -84,21 +86,29 @@ __device__ __forceinline__ void make_scores(const rows<DP> &w, const bf16 *k,
         }
 }
 
+/* Where the document of a row begins lies behind its queries. */
+template <int DP> __device__ __forceinline__ int *row_start(bf16 *query) { return reinterpret_cast<int *>(query + DP); }
+
 /* The scores of keys begin .. that a row does not see become minus infinity. */
-template <int DP, bool CAUSAL, int PIECES>
+template <int DP, attention_mask MASK, int PIECES>
 __device__ __forceinline__ void mask_scores(const rows<DP> &w, float (&s)[shape<DP>::PARTS][2 * PIECES][4], int begin,
-                                            int tokens)
+                                            int tokens, bf16 *own)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
-    for (int part = 0; part < w.PARTS; part++)
+    for (int part = 0; part < w.PARTS; part++) {
+        int start[2];
+        for (int half = 0; half < 2; half++)
+            start[half] = MASK == DOCUMENTS ? *row_start<DP>(own + (part * 16 + g + half * 8) * shape<DP>::LD) : 0;
 #pragma unroll
         for (int n = 0; n < 2 * PIECES; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int row = w.first + part * 16 + g + i / 2 * 8, key = begin + n * 8 + 2 * t + i % 2;
-                if (key >= tokens || (CAUSAL && key > row)) s[part][n][i] = -INFINITY;
+                if (key >= tokens || (MASK != OPEN && key > row)) s[part][n][i] = -INFINITY;
+                if (MASK == DOCUMENTS && key < start[i / 2]) s[part][n][i] = -INFINITY;
             }
+    }
 }
 
 /* Moves each row's m up to its maximum where some score passes it by more than the slack. */
@@ -185,8 +195,8 @@ template <int DP> __device__ __forceinline__ bool has_bad_value(const bf16 *v)
 
 /* The same sum where some values are not finite and some weights masked: the finite values are added as above, and a
  * second product counts for each output the others that its row sees; one is enough to make it NaN. */
-template <int DP>
-__device__ __forceinline__ void count_bad(float (&count)[2][4], const bf16 *v, int first, int begin)
+template <int DP, attention_mask MASK>
+__device__ __forceinline__ void count_bad(float (&count)[2][4], const bf16 *v, int first, int begin, bf16 *own)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     constexpr uint32_t ONE = 0x3f80;
@@ -194,6 +204,10 @@ __device__ __forceinline__ void count_bad(float (&count)[2][4], const bf16 *v, i
     for (int i = 0; i < 4; i++) {
         const int row = first + g + i % 2 * 8, key = begin + 2 * t + i / 2 * 8;
         seen[i] = (key <= row ? ONE : 0) | (key + 1 <= row ? ONE << 16 : 0);
+        if (MASK == DOCUMENTS) {
+            const int start = *row_start<DP>(own + (g + i % 2 * 8) * shape<DP>::LD);
+            seen[i] &= (key >= start ? 0xffffu : 0) | (key + 1 >= start ? 0xffff0000u : 0);
+        }
     }
     load_b_rows_k(b, v, shape<DP>::LD);
     for (int i = 0; i < 4; i++) b[i] = not_finite(b[i]) & (ONE | ONE << 16);
@@ -203,9 +217,9 @@ __device__ __forceinline__ void count_bad(float (&count)[2][4], const bf16 *v, i
     }
 }
 
-template <int DP>
+template <int DP, attention_mask MASK>
 __device__ __forceinline__ void add_bad_values(rows<DP> &w, const uint32_t (&p)[shape<DP>::PARTS][4], const bf16 *v,
-                                               int begin)
+                                               int begin, bf16 *own)
 {
 #pragma unroll
     for (int n = 0; n < DP / 16; n++) {
@@ -215,7 +229,7 @@ __device__ __forceinline__ void add_bad_values(rows<DP> &w, const uint32_t (&p)[
 #pragma unroll
         for (int part = 0; part < w.PARTS; part++) {
             float count[2][4];
-            count_bad<DP>(count, v + n * 16, w.first + part * 16, begin);
+            count_bad<DP, MASK>(count, v + n * 16, w.first + part * 16, begin, own + part * 16 * shape<DP>::LD);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
                 multiply(w.out[part][2 * n + m], p[part], b[2 * m], b[2 * m + 1]);
@@ -226,15 +240,20 @@ __device__ __forceinline__ void add_bad_values(rows<DP> &w, const uint32_t (&p)[
     }
 }
 
-/* PIECES x 16 keys from number `begin` on, which lie at k and v. */
-template <int DP, bool CAUSAL, int PIECES>
-__device__ __forceinline__ void attend(rows<DP> &w, const bf16 *k, const bf16 *v, int begin, int tokens)
+/* PIECES x 16 keys from number `begin` on, which lie at k and v; at `own` the warp's queries. */
+template <int DP, attention_mask MASK, int PIECES>
+__device__ __forceinline__ void attend(rows<DP> &w, const bf16 *k, const bf16 *v, int begin, int tokens,
+                                       bf16 *own, bool first)
 {
+    /* In front of the document of the last row, and so perhaps of others. */
+    const auto is_early = [&](int key) {
+        return MASK == DOCUMENTS && key < *row_start<DP>(own + (16 * shape<DP>::PARTS - 1) * shape<DP>::LD);
+    };
     float s[shape<DP>::PARTS][2 * PIECES][4];
     make_scores<DP, PIECES>(w, k, s);
-    if (begin + 16 * PIECES > (CAUSAL ? min(tokens, w.first + 1) : tokens))
-        mask_scores<DP, CAUSAL, PIECES>(w, s, begin, tokens);
-    raise_tops<DP, PIECES>(w, s, begin == 0);
+    if (begin + 16 * PIECES > (MASK != OPEN ? min(tokens, w.first + 1) : tokens) || is_early(begin))
+        mask_scores<DP, MASK, PIECES>(w, s, begin, tokens, own);
+    raise_tops<DP, PIECES>(w, s, first);
     exponentiate<DP, PIECES>(w, s);
 #pragma unroll
     for (int piece = 0; piece < PIECES; piece++) {
@@ -242,8 +261,9 @@ __device__ __forceinline__ void attend(rows<DP> &w, const bf16 *k, const bf16 *v
 #pragma unroll
         for (int part = 0; part < w.PARTS; part++) round_to_a(p[part], s[part][2 * piece], s[part][2 * piece + 1]);
         const bf16 *values = v + piece * 16 * shape<DP>::LD;
-        if (CAUSAL && begin + 16 * piece + 15 > w.first && has_bad_value<DP>(values))
-            add_bad_values<DP>(w, p, values, begin + 16 * piece);
+        const int key = begin + 16 * piece;
+        if (MASK != OPEN && (key + 15 > w.first || is_early(key)) && has_bad_value<DP>(values))
+            add_bad_values<DP, MASK>(w, p, values, key, own);
         else
             add_values<DP>(w, p, values);
     }
@@ -271,16 +291,18 @@ __device__ __forceinline__ void store_result(rows<DP> &w, bf16 *room, const atte
     }
 }
 
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __global__ void __launch_bounds__(THREADS, shape<DP>::RESIDENT) attend_tile(const attention_problem<bf16> p)
 {
     constexpr int LD = shape<DP>::LD, ROWS = shape<DP>::ROWS, TILE = KEYS * LD;
     extern __shared__ uint4 memory[];
     bf16 *queries = reinterpret_cast<bf16 *>(memory), *keys = queries + ROWS * LD, *values = keys + 2 * TILE;
     const int tiles = (p.tokens + ROWS - 1) / ROWS, turn = blockIdx.x % tiles;
-    const int first = (CAUSAL ? tiles - 1 - turn : turn) * ROWS; /* the longest first */
+    const int first = (MASK != OPEN ? tiles - 1 - turn : turn) * ROWS; /* the longest first */
     const attention_head<bf16> h = find_head(p, blockIdx.x / tiles);
-    const int last = CAUSAL ? min(p.tokens, first + ROWS) : p.tokens;
+    const int last = MASK != OPEN ? min(p.tokens, first + ROWS) : p.tokens;
+    const int *starts = MASK == DOCUMENTS ? find_starts(p, blockIdx.x / tiles / p.heads) : NULL;
+    const int from = MASK == DOCUMENTS ? start_of(starts, first, p.tokens) / KEYS * KEYS : 0;
     auto fetch = [&](int begin) {
         const int buffer = begin / KEYS % 2, thread = opaque(threadIdx.x);
         fetch_rows<DP>(keys + buffer * TILE, h.k, h.wide, begin, KEYS, p.tokens, p.size, thread, THREADS);
@@ -288,35 +310,44 @@ __global__ void __launch_bounds__(THREADS, shape<DP>::RESIDENT) attend_tile(cons
         close_copies();
     };
     fetch_rows<DP>(queries, h.q, h.wide, first, ROWS, p.tokens, p.size, opaque(threadIdx.x), THREADS);
-    fetch(0);
+    fetch(from);
+    if (MASK == DOCUMENTS && threadIdx.x < ROWS)
+        *row_start<DP>(queries + threadIdx.x * LD) = start_of(starts, first + threadIdx.x, p.tokens);
     rows<DP> w;
     w.first = first + threadIdx.x / 32 * (16 * w.PARTS);
-    const int seen = w.first >= p.tokens ? 0 : CAUSAL ? min(p.tokens, w.first + 16 * w.PARTS) : p.tokens;
-    for (int begin = 0; begin < last; begin += KEYS) {
+    const int seen_from = MASK == DOCUMENTS ? start_of(starts, w.first, p.tokens) / STEP * STEP : 0;
+    const auto own = [&] { return queries + (w.first - first) * LD; };
+    const int seen = w.first >= p.tokens ? 0 : MASK != OPEN ? min(p.tokens, w.first + 16 * w.PARTS) : p.tokens;
+    for (int begin = from; begin < last; begin += KEYS) {
         wait_copies<0>();
         __syncthreads(); /* this tile is there, and all have left the one before */
         if (begin + KEYS < last) fetch(begin + KEYS);
-        if (begin == 0) load_queries<DP>(w, queries + (w.first - first) * LD, p.scale);
+        if (begin == from) load_queries<DP, MASK>(w, own(), p.scale);
         const int end = min(seen, begin + KEYS);
 #pragma unroll 1
-        for (int at = begin; at < end; at += STEP) {
+        for (int at = MASK == DOCUMENTS ? max(begin, seen_from) : begin; at < end; at += STEP) {
             at = opaque(at);
             const bf16 *k = keys + at % (2 * KEYS) * LD, *v = k + 2 * TILE;
             if (seen - at > 16)
-                attend<DP, CAUSAL, 2>(w, k, v, at, p.tokens);
+                attend<DP, MASK, 2>(w, k, v, at, p.tokens, own(), at == seen_from);
             else
-                attend<DP, CAUSAL, 1>(w, k, v, at, p.tokens);
+                attend<DP, MASK, 1>(w, k, v, at, p.tokens, own(), at == seen_from);
         }
     }
-    if (seen) store_result<DP>(w, queries + (w.first - first) * LD, p, find_head(p, block_number() / tiles));
+    if (seen) store_result<DP>(w, own(), p, find_head(p, block_number() / tiles));
 }
 
-template <int DP> dt_status attend_tiles(const dt_queue *q, const dt_attention_args *a)
+template <int DP, attention_mask MASK> dt_status attend_tiles(const dt_queue *q, const dt_attention_args *a)
 {
     const attention_problem<bf16> p = describe_attention<bf16>(a);
     const int64_t tiles = ceil_div<int64_t>(a->tokens, shape<DP>::ROWS);
-    const auto kernel = p.causal ? attend_tile<DP, true> : attend_tile<DP, false>;
-    return launch_attention(q, kernel, p.batch * p.heads * tiles, THREADS, shape<DP>::SHARED, p);
+    return launch_attention(q, attend_tile<DP, MASK>, p.batch * p.heads * tiles, THREADS, shape<DP>::SHARED, p);
+}
+
+template <int DP> dt_status attend_masked(const dt_queue *q, const dt_attention_args *a)
+{
+    if (a->documents) return attend_tiles<document_size(DP), DOCUMENTS>(q, a);
+    return a->causal ? attend_tiles<DP, CAUSAL>(q, a) : attend_tiles<DP, OPEN>(q, a);
 }
 
 }
@@ -325,5 +356,5 @@ dt_status dt::attention_own(const dt_queue *q, dt_dtype t, const dt_attention_ar
 {
     if (a->batch * a->heads * a->tokens * a->size == 0) return DT_OK;
     if (!attention_has_tiles(t, a)) return attention_plain(q, t, a);
-    return by_head_size(a->size, [&](auto size) { return attend_tiles<decltype(size)::value>(q, a); });
+    return by_head_size(a->size, [&](auto size) { return attend_masked<decltype(size)::value>(q, a); });
 }

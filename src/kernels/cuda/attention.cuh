@@ -20,6 +20,14 @@ namespace dt {
 constexpr float LOG2_E = 1.4426950408889634f;
 constexpr int ATTENTION_PAD = 8; /* elements behind each row of a tile of bf16 */
 
+/* Which keys a row sees: all; those up to its own; of these, those of its document. Instantiations of DOCUMENTS are
+ * rounded up to few head sizes, whose zeros cost less than more kernels would. */
+enum attention_mask { OPEN, CAUSAL, DOCUMENTS };
+constexpr int document_size(int size) { return (size + 31) / 32 * 32; }
+
+/* The maximum of a row that has seen no key of its document yet: below all scores, and finite. */
+constexpr float NO_SCORE = -1e30f;
+
 /* One attention as the kernels take it. */
 template <typename T> struct attention_problem {
     int tokens, heads, kv_heads, size;
@@ -29,7 +37,30 @@ template <typename T> struct attention_problem {
     const T *qkv, *dout;
     T *out, *dqkv;
     float *lse, *delta; /* delta: row sums of dout x out */
+    const int *starts;  /* NULL without documents */
 };
+
+/* Where the documents of a sample's rows begin, and a row's, beyond the last row too. */
+template <typename T> __device__ __forceinline__ const int *find_starts(const attention_problem<T> &p, unsigned sample)
+{
+    return p.starts + (int64_t)sample * p.tokens;
+}
+
+__device__ __forceinline__ int start_of(const int *starts, int row, int tokens)
+{
+    return __ldg(starts + min(row, tokens - 1));
+}
+
+/* Behind the last row that sees `key`, from row `low` on. */
+__device__ __forceinline__ int find_document_end(const int *starts, int low, int tokens, int key)
+{
+    for (int high = tokens; low < high;) {
+        const int middle = (low + high) / 2;
+        if (__ldg(starts + middle) <= key) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
 
 /* blockIdx.x, and so what is computed from it, made anew: where a kernel stores its results it finds its head again
  * instead of keeping the addresses in registers. */
@@ -84,7 +115,8 @@ __device__ __forceinline__ attention_head<T> find_kv_head(const attention_proble
 template <typename T> static attention_problem<T> describe_attention(const dt_attention_args *a)
 {
     return {(int)a->tokens, (int)a->heads, (int)a->kv_heads, (int)a->size, a->batch, a->causal, (float)a->scale,
-            (const T *)a->qkv, (const T *)a->dout, (T *)a->out, (T *)a->dqkv, (float *)a->lse, (float *)a->scratch};
+            (const T *)a->qkv, (const T *)a->dout, (T *)a->out, (T *)a->dqkv, (float *)a->lse, (float *)a->scratch,
+            a->documents ? a->starts : NULL};
 }
 
 /* Is there a tensor-core kernel for it? */

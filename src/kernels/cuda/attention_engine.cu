@@ -16,12 +16,6 @@ namespace {
 
 using namespace dt;
 
-dt_status check_mask(const dt_attention_args *a)
-{
-    if (!a->documents) return DT_OK;
-    return dt_fail(DT_ERR_USAGE, "attention: documents cannot be masked on CUDA: set model.mask_documents=false");
-}
-
 dt_status run_own(const dt_queue *q, dt_dtype t, const dt_attention_args *a, bool backward)
 {
     return backward ? attention_grad_own(q, t, a) : attention_own(q, t, a);
@@ -163,13 +157,11 @@ __global__ void __launch_bounds__(256) add_heads(int64_t packs, int heads, int g
 
 dt_status dt_cuda_attention(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
 {
-    DT_TRY(check_mask(a));
     return attend(q, t, a, false);
 }
 
 dt_status dt_cuda_attention_grad(const dt_queue *q, dt_dtype t, const dt_attention_args *a)
 {
-    DT_TRY(check_mask(a));
     return attend(q, t, a, true);
 }
 

@@ -20,6 +20,8 @@
  * lse NaN for the rows that see it, a bad dout makes delta NaN, which is passed on into P; v needs no cleaning, for
  * dout v' is masked behind the product.
  *
+ * Where a sample has several documents, tiles do it: those in which no row sees a key are passed over.
+ *
  * Everything else, and float32: attention_plain.cu. */
 #include "kernels/cuda/attention.cuh"
 
@@ -34,7 +36,8 @@ __device__ __forceinline__ void copy_float_later(float *to, const float *from, b
                  "r"(wanted ? 4 : 0) : "memory");
 }
 
-/* Rows of queries come by as q, dout, and in the padding lse and delta: one address serves all. */
+/* Rows of queries come by as q, dout, and in the padding lse, delta and where the document begins: one address serves
+ * all. */
 template <int DP> constexpr int PAIR_LD = 2 * DP + ATTENTION_PAD;
 
 /* What a warp keeps of its 16 keys: g and g + 8 for lane 4 g + t. Large heads read k and v again every time. */
@@ -89,14 +92,20 @@ template <int DP> __device__ __forceinline__ float2 *row_sums(bf16 *row)
     return reinterpret_cast<float2 *>(row + 2 * DP);
 }
 
+template <int DP> __device__ __forceinline__ int *row_start(bf16 *row)
+{
+    return reinterpret_cast<int *>(row_sums<DP>(row) + 1);
+}
+
 /* The warp's keys and the 16 queries from number `query` on, whose rows are at pairs: adds to dv and dk and leaves dS
  * (without scale) in ds, keys by queries. */
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __device__ __forceinline__ void add_queries(key_rows<DP> &w, bf16 *pairs, int query, int tokens, float per_score,
                                             uint32_t (&ds)[4])
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const bool masked = w.first + 16 > tokens || (CAUSAL && query < w.first + 15);
+    const bool masked = w.first + 16 > tokens || (MASK != OPEN && query < w.first + 15) ||
+                        (MASK == DOCUMENTS && *row_start<DP>(pairs + 15 * w.PAIR) > w.first);
     float p[2][4], dp[2][4];
     make_scores<DP>(w, pairs, p, dp);
 #pragma unroll
@@ -108,9 +117,10 @@ __device__ __forceinline__ void add_queries(key_rows<DP> &w, bf16 *pairs, int qu
             const float shift = -LOG2_E * (i % 2 ? odd.x : even.x), mean = i % 2 ? odd.y : even.y;
             p[n][i] = fast_exp2(fmaf(p[n][i], per_score, shift));
             dp[n][i] = p[n][i] * (dp[n][i] - mean);
-            if (CAUSAL) p[n][i] = fmaf(mean, 0.0f, p[n][i]);
-            const int key = w.first + g + i / 2 * 8;
-            if (masked && (key >= tokens || (CAUSAL && key > query + n * 8 + 2 * t + i % 2))) p[n][i] = dp[n][i] = 0;
+            if (MASK != OPEN) p[n][i] = fmaf(mean, 0.0f, p[n][i]);
+            const int key = w.first + g + i / 2 * 8, at = query + n * 8 + 2 * t + i % 2;
+            if (masked && (key >= tokens || (MASK != OPEN && key > at))) p[n][i] = dp[n][i] = 0;
+            if (MASK == DOCUMENTS && masked && key < *row_start<DP>(row + i % 2 * w.PAIR)) p[n][i] = dp[n][i] = 0;
         }
     }
     uint32_t weight[4];
@@ -220,7 +230,7 @@ __device__ __forceinline__ void fetch_head(bf16 *k, bf16 *v, bf16 *pairs, const 
     close_copies();
 }
 
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention_problem<bf16> p)
 {
     constexpr int LD = DP + ATTENTION_PAD, PAIR = PAIR_LD<DP>;
@@ -233,11 +243,11 @@ __global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention
 
     key_rows<DP> w;
     wait_copies<1>();
-    if (CAUSAL) clean_rows<DP>(k, rows, threads);
+    if (MASK != OPEN) clean_rows<DP>(k, rows, threads);
     __syncthreads();
     load_keys<DP>(w, k + 16 * warp * LD, v + 16 * warp * LD, 16 * warp);
     wait_copies<0>();
-    if (CAUSAL) clean_rows<DP, PAIR>(pairs, rows, threads), clean_rows<DP, PAIR>(pairs + DP, rows, threads);
+    if (MASK != OPEN) clean_rows<DP, PAIR>(pairs, rows, threads), clean_rows<DP, PAIR>(pairs + DP, rows, threads);
     __syncthreads(); /* queries are there, and v has been read */
 
     const float per_score = p.scale * LOG2_E;
@@ -245,10 +255,10 @@ __global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention
     for (int query = 0; query < rows; query += 16) {
         query = opaque(query);
         bf16 *step = ds + query / STEP % 2 * rows * DS_LD;
-        if (!CAUSAL || query >= w.first) { /* what is left out make_dq leaves out */
+        if (MASK == OPEN || query >= w.first) { /* what is left out make_dq leaves out */
             const int lane = opaque(threadIdx.x % 32);
             uint32_t x[4];
-            add_queries<DP, CAUSAL>(w, pairs + query * PAIR, query, p.tokens, per_score, x);
+            add_queries<DP, MASK>(w, pairs + query * PAIR, query, p.tokens, per_score, x);
             bf16 *to = step + (w.first + lane / 4) * DS_LD + query % STEP + lane % 4 * 2;
             for (int i = 0; i < 4; i++) *reinterpret_cast<uint32_t *>(to + i % 2 * 8 * DS_LD + i / 2 * 8) = x[i];
         }
@@ -257,7 +267,7 @@ __global__ void __launch_bounds__(32 * MOST_WARPS, 1) whole_head(const attention
         const int pieces = query % STEP / 16 + 1, makers = dq_makers(warps), maker = dq_maker(warps, opaque(warp));
         for (int job = maker; job >= 0 && job < pieces * (DP / 16); job += makers) {
             const int row = job % pieces * 16, number = query / STEP * STEP + row;
-            make_dq<DP>(step + row, k, CAUSAL ? number / 16 + 1 : warps, number, job / pieces * 16, p,
+            make_dq<DP>(step + row, k, MASK != OPEN ? number / 16 + 1 : warps, number, job / pieces * 16, p,
                         find_head(p, block_number()));
         }
     }
@@ -268,7 +278,7 @@ template <int DP> dt_status grad_by_head(const dt_queue *q, const dt_attention_a
 {
     const attention_problem<bf16> p = describe_attention<bf16>(a);
     const int warps = (int)ceil_div<int64_t>(a->tokens, 16);
-    const auto kernel = p.causal ? whole_head<DP, true> : whole_head<DP, false>;
+    const auto kernel = p.causal ? whole_head<DP, CAUSAL> : whole_head<DP, OPEN>;
     return launch_attention(q, kernel, p.batch * p.heads, 32 * warps, head_shared<DP>(16 * warps), p);
 }
 
@@ -283,10 +293,10 @@ template <int DP> struct shape {
     static constexpr size_t SHARED = (2 * OWN + 4 * OTHER) * LD * sizeof(bf16);
 };
 
-/* A tile of queries from number `begin` on, with their sums, in the background. */
-template <int DP>
+/* A tile of queries from number `begin` on, with their sums and where their documents begin, in the background. */
+template <int DP, attention_mask MASK>
 __device__ __forceinline__ void fetch_queries(bf16 *to, const attention_problem<bf16> &p,
-                                              const attention_head<bf16> &h, int begin)
+                                              const attention_head<bf16> &h, int begin, const int *starts)
 {
     constexpr int OTHER = shape<DP>::OTHER, THREADS = shape<DP>::THREADS, PAIR = PAIR_LD<DP>;
     const int thread = opaque(threadIdx.x), row = begin + thread;
@@ -296,11 +306,14 @@ __device__ __forceinline__ void fetch_queries(bf16 *to, const attention_problem<
         float2 *sums = row_sums<DP>(to + thread * PAIR);
         copy_float_later(&sums->x, h.lse + (row < p.tokens ? row : 0), row < p.tokens);
         copy_float_later(&sums->y, h.delta + (row < p.tokens ? row : 0), row < p.tokens);
+        if (MASK == DOCUMENTS)
+            copy_float_later(reinterpret_cast<float *>(sums + 1),
+                             reinterpret_cast<const float *>(starts + min(row, p.tokens - 1)), true);
     }
     close_copies();
 }
 
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_tile(const attention_problem<bf16> p)
 {
     constexpr int LD = shape<DP>::LD, OWN = shape<DP>::OWN, OTHER = shape<DP>::OTHER, THREADS = shape<DP>::THREADS;
@@ -309,36 +322,39 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) key_t
     bf16 *k = reinterpret_cast<bf16 *>(memory), *v = k + OWN * LD, *pairs = v + OWN * LD;
     const int tiles = (p.tokens + OWN - 1) / OWN, first = blockIdx.x % tiles * OWN, warp = threadIdx.x / 32;
     attention_head<bf16> h = find_kv_head(p, blockIdx.x / tiles);
-    const int from = CAUSAL ? first / OTHER * OTHER : 0, heads = p.heads / p.kv_heads;
+    const int from = MASK != OPEN ? first / OTHER * OTHER : 0, heads = p.heads / p.kv_heads;
+    const int *starts = MASK == DOCUMENTS ? find_starts(p, blockIdx.x / tiles / p.kv_heads) : NULL;
     fetch_rows<DP>(k, h.k, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
     fetch_rows<DP>(v, h.v, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
-    fetch_queries<DP>(pairs, p, h, from);
+    fetch_queries<DP, MASK>(pairs, p, h, from, starts);
+    const int end = MASK == DOCUMENTS ? find_document_end(starts, first, p.tokens, first + OWN - 1) : p.tokens;
     key_rows<DP> w;
     const float per_score = p.scale * LOG2_E;
     int begin = from, head = 0, buffer = 0;
     for (bool loaded = false;; loaded = true) {
         bf16 *tile = pairs + buffer * OTHER * PAIR;
         wait_copies<0>();
-        if (CAUSAL) {
+        if (MASK != OPEN) {
             if (!loaded) clean_rows<DP>(k, OWN, THREADS);
             clean_rows<DP, PAIR>(tile, OTHER, THREADS);
             clean_rows<DP, PAIR>(tile + DP, OTHER, THREADS);
         }
         __syncthreads(); /* this tile is there, and all have left the one before */
         int next = begin + OTHER;
-        if (next >= p.tokens && ++head < heads) {
+        if (next >= end && ++head < heads) {
             next = from;
             h.q += p.size, h.dout += p.size, h.lse += p.tokens, h.delta += p.tokens;
         }
         buffer ^= 1;
-        if (next < p.tokens) fetch_queries<DP>(pairs + buffer * OTHER * PAIR, p, h, next);
+        if (next < end) fetch_queries<DP, MASK>(pairs + buffer * OTHER * PAIR, p, h, next, starts);
         if (!loaded) load_keys<DP>(w, k + 16 * warp * LD, v + 16 * warp * LD, first + 16 * warp);
-        for (int at = 0; w.first < p.tokens && at < OTHER && begin + at < p.tokens; at += 16) {
-            if (CAUSAL && begin + at < w.first) continue;
+        for (int at = 0; w.first < p.tokens && at < OTHER && begin + at < end; at += 16) {
+            if (MASK != OPEN && begin + at < w.first) continue;
+            if (MASK == DOCUMENTS && *row_start<DP>(tile + at * PAIR) > w.first + 15) break;
             uint32_t ds[4];
-            add_queries<DP, CAUSAL>(w, tile + at * PAIR, begin + at, p.tokens, per_score, ds);
+            add_queries<DP, MASK>(w, tile + at * PAIR, begin + at, p.tokens, per_score, ds);
         }
-        if (next >= p.tokens) break;
+        if (next >= end) break;
         begin = next;
     }
     store_keys<DP>(w, k + 16 * warp * LD, p, find_kv_head(p, block_number() / tiles)); /* no other warp's keys */
@@ -350,12 +366,13 @@ template <int DP> struct query_rows {
     uint32_t q[DP / 16][4], dout[DP / 16][4];
     float dq[DP / 8][4];
     float shift[2], delta[2]; /* of rows g and g + 8; shift = -lse log2(e) */
+    int start[2], last_start; /* with documents; the warp's last */
     int first;
 };
 
-template <int DP>
+template <int DP, attention_mask MASK>
 __device__ __forceinline__ void load_queries(query_rows<DP> &w, const bf16 *q_tile, const bf16 *dout_tile,
-                                             const attention_head<bf16> &h, int tokens)
+                                             const attention_head<bf16> &h, int tokens, const int *starts)
 {
 #pragma unroll
     for (int d = 0; d < DP / 16; d++) {
@@ -369,16 +386,19 @@ __device__ __forceinline__ void load_queries(query_rows<DP> &w, const bf16 *q_ti
         const int row = w.first + threadIdx.x % 32 / 4 + half * 8;
         w.shift[half] = row < tokens ? -LOG2_E * h.lse[row] : 0;
         w.delta[half] = row < tokens ? h.delta[row] : 0;
+        if (MASK == DOCUMENTS) w.start[half] = start_of(starts, row, tokens);
     }
+    if (MASK == DOCUMENTS) w.last_start = start_of(starts, w.first + 15, tokens);
 }
 
 /* The warp's queries and 16 keys from number `key` on. */
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __device__ __forceinline__ void add_keys(query_rows<DP> &w, const bf16 *k, const bf16 *v, int key, int tokens,
                                          float per_score)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const bool masked = key + 16 > tokens || (CAUSAL && key + 15 > w.first);
+    const bool masked = key + 16 > tokens || (MASK != OPEN && key + 15 > w.first) ||
+                        (MASK == DOCUMENTS && key < w.last_start);
     float s[2][4] = {}, dp[2][4] = {};
     uint32_t b[4], ds[4];
 #pragma unroll
@@ -396,7 +416,8 @@ __device__ __forceinline__ void add_keys(query_rows<DP> &w, const bf16 *k, const
         for (int i = 0; i < 4; i++) {
             const int at = key + n * 8 + 2 * t + i % 2, row = w.first + g + i / 2 * 8;
             dp[n][i] = fast_exp2(fmaf(s[n][i], per_score, w.shift[i / 2])) * (dp[n][i] - w.delta[i / 2]);
-            if (masked && (at >= tokens || (CAUSAL && at > row))) dp[n][i] = 0;
+            if (masked && (at >= tokens || (MASK != OPEN && at > row))) dp[n][i] = 0;
+            if (MASK == DOCUMENTS && masked && at < w.start[i / 2]) dp[n][i] = 0;
         }
     round_to_a(ds, dp[0], dp[1]);
 #pragma unroll
@@ -407,16 +428,18 @@ __device__ __forceinline__ void add_keys(query_rows<DP> &w, const bf16 *k, const
     }
 }
 
-template <int DP, bool CAUSAL>
+template <int DP, attention_mask MASK>
 __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) query_tile(const attention_problem<bf16> p)
 {
     constexpr int LD = shape<DP>::LD, OWN = shape<DP>::OWN, OTHER = shape<DP>::OTHER, THREADS = shape<DP>::THREADS;
     extern __shared__ uint4 memory[];
     bf16 *q = reinterpret_cast<bf16 *>(memory), *dout = q + OWN * LD, *k = dout + OWN * LD, *v = k + 2 * OTHER * LD;
     const int tiles = (p.tokens + OWN - 1) / OWN, turn = blockIdx.x % tiles, warp = threadIdx.x / 32;
-    const int first = (CAUSAL ? tiles - 1 - turn : turn) * OWN; /* the longest first */
+    const int first = (MASK != OPEN ? tiles - 1 - turn : turn) * OWN; /* the longest first */
     const attention_head<bf16> h = find_head(p, blockIdx.x / tiles);
-    const int last = CAUSAL ? min(p.tokens, first + OWN) : p.tokens;
+    const int last = MASK != OPEN ? min(p.tokens, first + OWN) : p.tokens;
+    const int *starts = MASK == DOCUMENTS ? find_starts(p, blockIdx.x / tiles / p.heads) : NULL;
+    const int from = MASK == DOCUMENTS ? start_of(starts, first, p.tokens) / OTHER * OTHER : 0;
     auto fetch = [&](int begin) {
         const int buffer = begin / OTHER % 2, thread = opaque(threadIdx.x);
         fetch_rows<DP>(k + buffer * OTHER * LD, h.k, h.wide, begin, OTHER, p.tokens, p.size, thread, THREADS);
@@ -425,20 +448,21 @@ __global__ void __launch_bounds__(shape<DP>::THREADS, shape<DP>::RESIDENT) query
     };
     fetch_rows<DP>(q, h.q, h.wide, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
     fetch_rows<DP>(dout, h.dout, h.narrow, first, OWN, p.tokens, p.size, threadIdx.x, THREADS);
-    fetch(0);
+    fetch(from);
     query_rows<DP> w;
     w.first = first + 16 * warp;
-    const int seen = w.first >= p.tokens ? 0 : CAUSAL ? min(p.tokens, w.first + 16) : p.tokens;
+    const int seen_from = MASK == DOCUMENTS ? start_of(starts, w.first, p.tokens) / 16 * 16 : 0;
+    const int seen = w.first >= p.tokens ? 0 : MASK != OPEN ? min(p.tokens, w.first + 16) : p.tokens;
     const float per_score = p.scale * LOG2_E;
-    for (int begin = 0; begin < last; begin += OTHER) {
+    for (int begin = from; begin < last; begin += OTHER) {
         bf16 *keys = k + begin / OTHER % 2 * OTHER * LD, *values = v + begin / OTHER % 2 * OTHER * LD;
         wait_copies<0>();
-        if (CAUSAL) clean_rows<DP>(keys, OTHER, THREADS);
+        if (MASK != OPEN) clean_rows<DP>(keys, OTHER, THREADS);
         __syncthreads(); /* this tile is there, and all have left the one before */
         if (begin + OTHER < last) fetch(begin + OTHER);
-        if (begin == 0) load_queries<DP>(w, q + 16 * warp * LD, dout + 16 * warp * LD, h, p.tokens);
-        for (int at = 0; at < OTHER && begin + at < seen; at += 16)
-            add_keys<DP, CAUSAL>(w, keys + at * LD, values + at * LD, begin + at, p.tokens, per_score);
+        if (begin == from) load_queries<DP, MASK>(w, q + 16 * warp * LD, dout + 16 * warp * LD, h, p.tokens, starts);
+        for (int at = MASK == DOCUMENTS ? max(0, seen_from - begin) : 0; at < OTHER && begin + at < seen; at += 16)
+            add_keys<DP, MASK>(w, keys + at * LD, values + at * LD, begin + at, p.tokens, per_score);
     }
     bf16 *dq = find_head(p, block_number() / tiles).dq;
     store_rows<DP>(q + 16 * warp * LD, w.dq, p.scale, p.scale, dq, h.wide, w.first, p.tokens, p.size);
@@ -454,25 +478,24 @@ bool shared_fits(size_t bytes)
            bytes <= (size_t)most;
 }
 
-template <int DP> dt_status grad_by_tiles(const dt_queue *q, const dt_attention_args *a)
+template <int DP, attention_mask MASK> dt_status grad_by_tiles(const dt_queue *q, const dt_attention_args *a)
 {
     const attention_problem<bf16> p = describe_attention<bf16>(a);
     const int64_t tiles = p.batch * ceil_div<int64_t>(a->tokens, shape<DP>::OWN);
-    const auto keys = p.causal ? key_tile<DP, true> : key_tile<DP, false>;
-    const auto queries = p.causal ? query_tile<DP, true> : query_tile<DP, false>;
+    if (!shared_fits(shape<DP>::SHARED)) return attention_grad_plain(q, DT_BF16, a);
     DT_TRY(attention_delta(q, DT_BF16, a));
-    DT_TRY(launch_attention(q, keys, tiles * p.kv_heads, shape<DP>::THREADS, shape<DP>::SHARED, p));
-    return launch_attention(q, queries, tiles * p.heads, shape<DP>::THREADS, shape<DP>::SHARED, p);
+    DT_TRY(launch_attention(q, key_tile<DP, MASK>, tiles * p.kv_heads, shape<DP>::THREADS, shape<DP>::SHARED, p));
+    return launch_attention(q, query_tile<DP, MASK>, tiles * p.heads, shape<DP>::THREADS, shape<DP>::SHARED, p);
 }
 
 template <int DP> dt_status grad_in_tiles(const dt_queue *q, const dt_attention_args *a)
 {
+    if (a->documents) return grad_by_tiles<document_size(DP), DOCUMENTS>(q, a);
     if constexpr (DP <= MOST_SIZE)
         if (a->kv_heads == a->heads && a->tokens <= 16 * MOST_WARPS &&
             shared_fits(head_shared<DP>(((int)a->tokens + 15) / 16 * 16)))
             return grad_by_head<DP>(q, a);
-    if (shared_fits(shape<DP>::SHARED)) return grad_by_tiles<DP>(q, a);
-    return attention_grad_plain(q, DT_BF16, a);
+    return a->causal ? grad_by_tiles<DP, CAUSAL>(q, a) : grad_by_tiles<DP, OPEN>(q, a);
 }
 
 }

@@ -75,6 +75,37 @@ __device__ __forceinline__ void make_scores(float (&s)[TILE / SIDE][TILE / SIDE]
     }
 }
 
+/* With documents: row i of a thread sees of the other side at most rows begin[i] .. end[i] - 1. */
+template <bool DOCUMENTS, int ROWS> struct bounds {
+    int begin[DOCUMENTS ? ROWS : 1], end[DOCUMENTS ? ROWS : 1];
+
+    __device__ __forceinline__ bool leave_out(int i, int other) const
+    {
+        return DOCUMENTS && (other < begin[i] || other >= end[i]);
+    }
+};
+
+/* What queries from number `first` on see, and what sees keys from number `first` on. */
+template <bool DOCUMENTS, int ROWS>
+__device__ __forceinline__ bounds<DOCUMENTS, ROWS> bound_keys(const int *starts, int first, int tokens)
+{
+    bounds<DOCUMENTS, ROWS> b;
+#pragma unroll
+    for (int i = 0; i < (DOCUMENTS ? ROWS : 0); i++)
+        b.begin[i] = start_of(starts, first + i, tokens), b.end[i] = tokens;
+    return b;
+}
+
+template <bool DOCUMENTS, int ROWS>
+__device__ __forceinline__ bounds<DOCUMENTS, ROWS> bound_queries(const int *starts, int first, int tokens)
+{
+    bounds<DOCUMENTS, ROWS> b;
+#pragma unroll
+    for (int i = 0; i < (DOCUMENTS ? ROWS : 0); i++)
+        b.begin[i] = 0, b.end[i] = find_document_end(starts, first + i, tokens, first + i);
+    return b;
+}
+
 template <int ROWS, int COLUMNS> __device__ __forceinline__ void clear(float (&sum)[ROWS][COLUMNS])
 {
 #pragma unroll
@@ -82,12 +113,12 @@ template <int ROWS, int COLUMNS> __device__ __forceinline__ void clear(float (&s
         for (int j = 0; j < COLUMNS; j++) sum[i][j] = 0;
 }
 
-/* sum[i] += those of the first `rows` rows of `tile` that row i sees, which are `least` + i to `most` + i. Row j is
- * weighted by weight[i * row_step + j * step]. */
-template <int ROWS, int COLUMNS>
+/* sum[i] += those of the `rows` rows of `tile`, from number `begin` on, that row i sees, which are `least` + i to
+ * `most` + i, within bounds. Row j is weighted by weight[i * row_step + j * step]. */
+template <bool DOCUMENTS, int ROWS, int COLUMNS>
 __device__ __forceinline__ void add_rows(float (&sum)[ROWS][COLUMNS], const float *weight, int row_step, int step,
                                          const float *tile, int ld, const place<COLUMNS> &p, int rows, int least,
-                                         int most)
+                                         int most, int begin, const bounds<DOCUMENTS, ROWS> &seen)
 {
     for (int j = 0; j < rows; j++) {
         float x[COLUMNS];
@@ -96,7 +127,7 @@ __device__ __forceinline__ void add_rows(float (&sum)[ROWS][COLUMNS], const floa
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
             const float by = weight[i * row_step + j * step];
-            if (j > most + i || j < least + i) continue;
+            if (j > most + i || j < least + i || seen.leave_out(i, begin + j)) continue;
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++) sum[i][c] = fmaf(by, x[c], sum[i][c]);
         }
@@ -115,8 +146,6 @@ __device__ __forceinline__ void store(const float (&sum)[ROWS][COLUMNS], const f
                 to[(first + p.row + i) * stride + p.column + c * SIDE] = narrow<T>(sum[i][c] * by[i]);
 }
 
-constexpr int EVERY = 1 << 20; /* beyond the rows of a tile */
-
 /* One row of scores becomes probabilities relative to its maximum so far, and what came before is brought to it. */
 template <int N, int COLUMNS>
 __device__ __forceinline__ void softmax_row(float (&s)[N], float (&sum)[COLUMNS], float &top, float &total)
@@ -134,7 +163,15 @@ __device__ __forceinline__ void softmax_row(float (&s)[N], float (&sum)[COLUMNS]
     for (int c = 0; c < COLUMNS; c++) sum[c] *= shrink;
 }
 
-template <typename T, int TILE, int COLUMNS>
+constexpr int EVERY = 1 << 20; /* beyond the rows of a tile */
+
+/* Of the first tile that a tile of queries from number `first` on sees. */
+template <int TILE> __device__ __forceinline__ int first_key(const int *starts, int first)
+{
+    return starts ? __ldg(starts + first) / TILE * TILE : 0;
+}
+
+template <typename T, int TILE, int COLUMNS, bool DOCUMENTS>
 __global__ void __launch_bounds__(THREADS) attend_plainly(const attention_problem<T> p)
 {
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
@@ -142,12 +179,14 @@ __global__ void __launch_bounds__(THREADS) attend_plainly(const attention_proble
     const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
     const attention_head<T> h = find_head(p, number);
     float *q = room, *keys = q + TILE * ld, *weight = keys + TILE * ld; /* keys, then values */
+    const int *starts = DOCUMENTS ? find_starts(p, number / p.heads) : NULL;
     const int last = p.causal ? min(p.tokens, first + TILE) : p.tokens;
     float sum[ROWS][COLUMNS], top[ROWS], total[ROWS], s[ROWS][ROWS];
+    const auto seen = bound_keys<DOCUMENTS, ROWS>(starts, first + at.row, p.tokens);
     clear(sum);
-    for (int i = 0; i < ROWS; i++) top[i] = -INFINITY, total[i] = 0;
+    for (int i = 0; i < ROWS; i++) top[i] = DOCUMENTS ? NO_SCORE : -INFINITY, total[i] = 0;
     load_tile<TILE>(q, h.q, h.wide, first, p.tokens, p.size);
-    for (int begin = 0; begin < last; begin += TILE) {
+    for (int begin = first_key<TILE>(starts, first); begin < last; begin += TILE) {
         __syncthreads(); /* all have left the tile before */
         load_tile<TILE>(keys, h.k, h.wide, begin, p.tokens, p.size);
         __syncthreads();
@@ -157,7 +196,8 @@ __global__ void __launch_bounds__(THREADS) attend_plainly(const attention_proble
 #pragma unroll
             for (int j = 0; j < ROWS; j++) {
                 const int row = first + at.row + i, key = begin + at.column + j * SIDE;
-                s[i][j] = key >= p.tokens || (p.causal && key > row) ? -INFINITY : s[i][j] * p.scale;
+                s[i][j] = key >= p.tokens || (p.causal && key > row) || seen.leave_out(i, key) ? -INFINITY
+                                                                                               : s[i][j] * p.scale;
             }
             softmax_row(s[i], sum[i], top[i], total[i]);
 #pragma unroll
@@ -167,7 +207,7 @@ __global__ void __launch_bounds__(THREADS) attend_plainly(const attention_proble
         load_tile<TILE>(keys, h.v, h.wide, begin, p.tokens, p.size);
         __syncthreads();
         add_rows(sum, weight + at.row * LD, LD, 1, keys, ld, at, min(TILE, p.tokens - begin), -EVERY,
-                 p.causal ? first + at.row - begin : EVERY);
+                 p.causal ? first + at.row - begin : EVERY, begin, seen);
     }
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
@@ -191,9 +231,10 @@ template <int TILE> __device__ __forceinline__ grad_tiles find_tiles(float *room
 }
 
 /* P and dS of a tile. */
-template <typename T, int TILE>
+template <typename T, int TILE, bool DOCUMENTS>
 __device__ __forceinline__ void make_slopes(const grad_tiles &x, const attention_problem<T> &p,
-                                            const attention_head<T> &h, int row, int column, int query, int key)
+                                            const attention_head<T> &h, int row, int column, int query, int key,
+                                            const int *starts)
 {
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
     float s[ROWS][ROWS], dp[ROWS][ROWS];
@@ -203,10 +244,12 @@ __device__ __forceinline__ void make_slopes(const grad_tiles &x, const attention
     for (int i = 0; i < ROWS; i++) {
         const int at = query + row + i;
         const float lse = at < p.tokens ? h.lse[at] : 0, delta = at < p.tokens ? h.delta[at] : 0;
+        const int start = DOCUMENTS ? start_of(starts, at, p.tokens) : 0;
 #pragma unroll
         for (int j = 0; j < ROWS; j++) {
             const int other = key + column + j * SIDE, to = (row + i) * LD + column + j * SIDE;
-            const bool masked = at >= p.tokens || other >= p.tokens || (p.causal && other > at);
+            const bool masked = at >= p.tokens || other >= p.tokens || (p.causal && other > at) ||
+                                (DOCUMENTS && other < start);
             const float weight = masked ? 0 : expf(s[i][j] * p.scale - lse);
             x.weight[to] = weight;
             x.slope[to] = masked ? 0 : p.scale * weight * (dp[i][j] - delta);
@@ -215,7 +258,7 @@ __device__ __forceinline__ void make_slopes(const grad_tiles &x, const attention
 }
 
 /* dk and dv of a tile of keys. */
-template <typename T, int TILE, int COLUMNS>
+template <typename T, int TILE, int COLUMNS, bool DOCUMENTS>
 __global__ void __launch_bounds__(THREADS) grad_of_keys(const attention_problem<T> p)
 {
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
@@ -223,22 +266,25 @@ __global__ void __launch_bounds__(THREADS) grad_of_keys(const attention_problem<
     const grad_tiles x = find_tiles<TILE>(room, p.size);
     const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
     attention_head<T> h = find_kv_head(p, number);
+    const int *starts = DOCUMENTS ? find_starts(p, number / p.kv_heads) : NULL;
+    const int last = DOCUMENTS ? find_document_end(starts, first, p.tokens, first + TILE - 1) : p.tokens;
     float dk[ROWS][COLUMNS], dv[ROWS][COLUMNS], one[ROWS];
+    const auto seen = bound_queries<DOCUMENTS, ROWS>(starts, first + at.row, p.tokens);
     clear(dk), clear(dv);
     for (int i = 0; i < ROWS; i++) one[i] = 1;
     load_tile<TILE>(x.k, h.k, h.wide, first, p.tokens, p.size);
     load_tile<TILE>(x.v, h.v, h.wide, first, p.tokens, p.size);
     for (int head = 0; head < p.heads / p.kv_heads; head++) {
-        for (int begin = p.causal ? first : 0; begin < p.tokens; begin += TILE) {
+        for (int begin = p.causal ? first : 0; begin < last; begin += TILE) {
             __syncthreads(); /* all have left the tile before */
             load_tile<TILE>(x.q, h.q, h.wide, begin, p.tokens, p.size);
             load_tile<TILE>(x.dout, h.dout, h.narrow, begin, p.tokens, p.size);
             __syncthreads();
-            make_slopes<T, TILE>(x, p, h, at.row, at.column, begin, first);
+            make_slopes<T, TILE, DOCUMENTS>(x, p, h, at.row, at.column, begin, first, starts);
             __syncthreads();
             const int rows = min(TILE, p.tokens - begin), least = p.causal ? first + at.row - begin : -EVERY;
-            add_rows(dk, x.slope + at.row, 1, LD, x.q, ld, at, rows, least, EVERY);
-            add_rows(dv, x.weight + at.row, 1, LD, x.dout, ld, at, rows, least, EVERY);
+            add_rows(dk, x.slope + at.row, 1, LD, x.q, ld, at, rows, least, EVERY, begin, seen);
+            add_rows(dv, x.weight + at.row, 1, LD, x.dout, ld, at, rows, least, EVERY, begin, seen);
         }
         h.q += p.size, h.dout += p.size, h.lse += p.tokens, h.delta += p.tokens;
     }
@@ -247,7 +293,7 @@ __global__ void __launch_bounds__(THREADS) grad_of_keys(const attention_problem<
 }
 
 /* dq of a tile of queries. */
-template <typename T, int TILE, int COLUMNS>
+template <typename T, int TILE, int COLUMNS, bool DOCUMENTS>
 __global__ void __launch_bounds__(THREADS) grad_of_queries(const attention_problem<T> p)
 {
     constexpr int ROWS = TILE / SIDE, LD = SCORE_LD<TILE>;
@@ -255,21 +301,23 @@ __global__ void __launch_bounds__(THREADS) grad_of_queries(const attention_probl
     const grad_tiles x = find_tiles<TILE>(room, p.size);
     const auto [ld, first, number, at] = find_work<TILE, COLUMNS>(p.tokens, p.size);
     const attention_head<T> h = find_head(p, number);
+    const int *starts = DOCUMENTS ? find_starts(p, number / p.heads) : NULL;
     const int last = p.causal ? min(p.tokens, first + TILE) : p.tokens;
     float dq[ROWS][COLUMNS], one[ROWS];
+    const auto seen = bound_keys<DOCUMENTS, ROWS>(starts, first + at.row, p.tokens);
     clear(dq);
     for (int i = 0; i < ROWS; i++) one[i] = 1;
     load_tile<TILE>(x.q, h.q, h.wide, first, p.tokens, p.size);
     load_tile<TILE>(x.dout, h.dout, h.narrow, first, p.tokens, p.size);
-    for (int begin = 0; begin < last; begin += TILE) {
+    for (int begin = first_key<TILE>(starts, first); begin < last; begin += TILE) {
         __syncthreads(); /* all have left the tile before */
         load_tile<TILE>(x.k, h.k, h.wide, begin, p.tokens, p.size);
         load_tile<TILE>(x.v, h.v, h.wide, begin, p.tokens, p.size);
         __syncthreads();
-        make_slopes<T, TILE>(x, p, h, at.row, at.column, first, begin);
+        make_slopes<T, TILE, DOCUMENTS>(x, p, h, at.row, at.column, first, begin, starts);
         __syncthreads();
         add_rows(dq, x.slope + at.row * LD, LD, 1, x.k, ld, at, min(TILE, p.tokens - begin), -EVERY,
-                 p.causal ? first + at.row - begin : EVERY);
+                 p.causal ? first + at.row - begin : EVERY, begin, seen);
     }
     store(dq, one, h.dq, h.wide, first, at, p.tokens, p.size);
 }
@@ -303,8 +351,10 @@ template <typename T, int TILE, int COLUMNS> dt_status attend(const dt_queue *q,
 {
     const size_t floats = 2 * TILE * row_length((int)a->size) + TILE * SCORE_LD<TILE>;
     const attention_problem<T> p = describe_attention<T>(a);
-    return launch_attention(q, attend_plainly<T, TILE, COLUMNS>, p.batch * p.heads * ceil_div<int64_t>(a->tokens, TILE),
-                            THREADS, floats * sizeof(float), p);
+    const int64_t tiles = p.batch * p.heads * ceil_div<int64_t>(a->tokens, TILE);
+    const auto kernel =
+        a->documents ? attend_plainly<T, TILE, COLUMNS, true> : attend_plainly<T, TILE, COLUMNS, false>;
+    return launch_attention(q, kernel, tiles, THREADS, floats * sizeof(float), p);
 }
 
 template <typename T, int TILE, int COLUMNS> dt_status grad(const dt_queue *q, const dt_attention_args *a)
@@ -313,8 +363,11 @@ template <typename T, int TILE, int COLUMNS> dt_status grad(const dt_queue *q, c
     const attention_problem<T> p = describe_attention<T>(a);
     const int64_t tiles = p.batch * ceil_div<int64_t>(a->tokens, TILE);
     const size_t bytes = floats * sizeof(float);
-    DT_TRY(launch_attention(q, grad_of_keys<T, TILE, COLUMNS>, tiles * p.kv_heads, THREADS, bytes, p));
-    return launch_attention(q, grad_of_queries<T, TILE, COLUMNS>, tiles * p.heads, THREADS, bytes, p);
+    const bool documents = a->documents;
+    const auto keys = documents ? grad_of_keys<T, TILE, COLUMNS, true> : grad_of_keys<T, TILE, COLUMNS, false>;
+    const auto queries = documents ? grad_of_queries<T, TILE, COLUMNS, true> : grad_of_queries<T, TILE, COLUMNS, false>;
+    DT_TRY(launch_attention(q, keys, tiles * p.kv_heads, THREADS, bytes, p));
+    return launch_attention(q, queries, tiles * p.heads, THREADS, bytes, p);
 }
 
 dt_status check_size(const dt_attention_args *a)
