@@ -1,6 +1,7 @@
 /* streams: puts `join` nodes where a node needs what another stream was given. A side stream (of communication, of
- * copies) waits for all that stands before its next node; the compute stream waits for a side stream only where it
- * touches memory that a node there touches, and at the end of the program. */
+ * copies) waits for all that stands before its next node, and before its first one for the programs that ran before,
+ * which end on the compute stream; that one waits for a side stream only where it touches memory that a node there
+ * touches, and at the end of the program. */
 #include <stdlib.h>
 
 #include "ops/list.h"
@@ -116,6 +117,7 @@ dt_status dt_pass_streams(dt_graph *g)
     size_t room = (size_t)dt_graph_node_count(g) + 1;
     walk w = {.graph = g, .pending = calloc(room, sizeof(dt_node *))};
     if (!w.pending) return dt_fail_memory(room * sizeof(dt_node *), "the streams pass");
+    for (int s = 0; s < DT_STREAMS; s++) w.behind[s][DT_STREAM_COMPUTE] = s != DT_STREAM_COMPUTE;
     const dt_node *last = NULL;
     for (dt_node *n = dt_graph_first(g); n; n = n->next) {
         if (!(n->op->flags & DT_OP_VIEW)) visit(&w, n);
