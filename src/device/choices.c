@@ -85,15 +85,18 @@ static void decode(const json_t *value, unsigned char *algorithm)
 
 /* --- using --- */
 
-dt_choice dt_choices_find(const dt_choices *c, const char *work, void *algorithm)
+static dt_choice tell(const json_t *value, dt_choice how, void *algorithm)
 {
-    const json_t *value = json_object_get(c->used, work);
-    dt_choice found = value ? DT_CHOICE_USED : DT_CHOICE_NOTED;
-    if (!value) value = json_object_get(c->recalled, work);
-    if (!value) value = json_object_get(c->kept, work);
     if (!value) return DT_CHOICE_NONE;
     decode(value, algorithm);
-    return found;
+    return how;
+}
+
+dt_choice dt_choices_find(const dt_choices *c, const char *work, void *algorithm)
+{
+    const json_t *used = json_object_get(c->used, work), *recalled = json_object_get(c->recalled, work);
+    if (used) return tell(used, DT_CHOICE_USED, algorithm);
+    return tell(recalled ? recalled : json_object_get(c->kept, work), DT_CHOICE_NOTED, algorithm);
 }
 
 static dt_status note(json_t *table, const char *work, const void *algorithm)
@@ -279,7 +282,7 @@ dt_choice dt_choices_claim(dt_choices *c, const char *work, void *algorithm)
 {
     if (take_lock(c)) warn(c, "other runs may choose other algorithms");
     if (take_file(c)) warn(c, "what other runs chose is not known");
-    return dt_choices_find(c, work, algorithm);
+    return tell(json_object_get(c->kept, work), DT_CHOICE_NOTED, algorithm);
 }
 
 dt_status dt_choices_decide(dt_choices *c, const char *work, const void *algorithm)

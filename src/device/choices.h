@@ -45,10 +45,11 @@ DT_MUST_USE dt_status dt_choices_recall(dt_choices *, const struct json_t *recor
 DT_MUST_USE dt_status dt_choices_open(dt_choices *, const char *machine, dt_log *);
 bool dt_choices_kept(const dt_choices *); /* did dt_choices_open succeed? */
 
-/* For tables that are kept. Deciding is one run's turn after the other: claim waits for the turn (at most 15 s, of which
- * the log tells, and not again once that was in vain) and tells what others have decided since, as dt_choices_find does; decide uses an
- * algorithm and puts it into the file; release ends the turn, with or without a decision. What fails with the file is a
- * warning. */
+/* For tables that are kept, and work that is not used yet and of which no record has an algorithm that the library
+ * accepts. Deciding is one run's turn after the other: claim waits for the turn (at most 15 s, of which the log tells,
+ * and not again once that was in vain) and tells what is in the file by then, which may be what others have decided
+ * since; decide uses an algorithm and puts it into the file; release ends the turn, with or without a decision. What
+ * fails with the file is a warning. */
 dt_choice dt_choices_claim(dt_choices *, const char *work, void *algorithm);
 DT_MUST_USE dt_status dt_choices_decide(dt_choices *, const char *work, const void *algorithm);
 void dt_choices_release(dt_choices *);

@@ -276,6 +276,8 @@ static void a_record_comes_before_the_file(void **state)
     dt_choices *b = open_kept("gpu", NULL);
     OK(dt_choices_recall(b, record));
     assert_finds(b, "work", DT_CHOICE_NOTED, 2);
+    decide(b, "work", 3); /* as if the library did not accept what the record says: the file's then */
+    assert_finds(b, "work", DT_CHOICE_USED, 1);
     json_decref(record);
     dt_choices_free(run);
     dt_choices_free(b);
