@@ -18,7 +18,7 @@ static dt_node *last_reader(const dt_tensor *t, dt_node *last)
 }
 
 /* Moves each write behind the last reader of its state; was any moved? */
-static bool move_assigns(dt_graph *g)
+static bool move_writes(dt_graph *g)
 {
     bool moved = false;
     dt_graph_number(g);
@@ -33,20 +33,20 @@ static bool move_assigns(dt_graph *g)
     return moved;
 }
 
-static int count_assigns(const dt_graph *g)
+static int count_writes(const dt_graph *g)
 {
     int count = 0;
     for (const dt_node *n = dt_graph_first(g); n; n = n->next) count += writes_state(n);
     return count;
 }
 
-/* An assign may read the state of another one. Where k assigns so wait for one another in a row, the k-th stands right
+/* A write may read the state of another one. Where k of them so wait for one another in a row, the k-th stands right
  * after k rounds. */
 dt_status dt_pass_order(dt_graph *g)
 {
     DT_TRY(dt_graph_status(g));
-    int rounds = count_assigns(g);
-    while (move_assigns(g))
+    int rounds = count_writes(g);
+    while (move_writes(g))
         if (rounds-- == 0) {
             dt_graph_fail(g, "states are assigned from one another in a circle; assign from a copy of one of them");
             break;

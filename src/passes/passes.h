@@ -1,5 +1,5 @@
 /* The rewrites of DESIGN: each takes a graph and leaves a graph that computes the same. The order in which a training
- * program applies them stands in dt_passes_train. */
+ * program applies them stands in run.c. */
 #ifndef DT_PASSES_PASSES_H
 #define DT_PASSES_PASSES_H
 
@@ -29,9 +29,9 @@ DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
 DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
 /* All-reduce of every unit's gradients after its last contributor. */
 DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
-/* Assigns go behind the last reader of their state. */
+/* What writes a state, assigning or appending, goes behind its last reader. */
 DT_MUST_USE dt_status dt_pass_order(dt_graph *);
-/* Joins between streams, and at the end all are joined to the compute stream. After everything else. */
+/* Joins between streams; at the end all are joined to the compute stream. After everything else. */
 DT_MUST_USE dt_status dt_pass_streams(dt_graph *);
 
 /* All of the above in order, around differentiation of `loss`, which must be an output of the graph; NULL: a graph
