@@ -1,6 +1,6 @@
-/* Attention of new tokens over a cache of keys and values and over themselves, and adding to the cache. A task takes one
- * query of one head: all its scores, their softmax, the weighted sum of the values. 4 size FLOPs for each key that a
- * query sees; keys and values are read once for each head, of which those that share them run behind one another. */
+/* Attention of new tokens over a cache of keys and values and over themselves, and adding to the cache. A task takes
+ * one query of one head: all its scores, their softmax, the weighted sum of the values. 4 size FLOPs for each key that
+ * a query sees; keys and values are read once for each head, of which those that share them run behind one another. */
 #ifndef DT_REAL
 
 #define DT_TEMPLATE "kernels/cpu/attention_cached.c"

@@ -2,10 +2,10 @@
  *
  * A block takes one query of one head and a piece of the keys that it sees; the blocks of heads that share keys run
  * side by side, so that the second-level cache serves all but the first. Teams of lanes take keys in turn, a lane
- * 16 bytes of each: score, running maximum and sum (Milakov and Gimelshein, 2018), weighted values. The teams of a block
- * are then added up in order, and where the keys are in several pieces a second kernel adds up those ("flash decoding",
- * Dao et al., 2023). How many pieces there are follows from the shapes; blocks whose piece begins behind the last key
- * leave at once.
+ * 16 bytes of each: score, running maximum and sum (Milakov and Gimelshein, 2018), weighted values. The teams of a
+ * block are then added up in order, and where the keys are in several pieces a second kernel adds up those ("flash
+ * decoding", Dao et al., 2023). How many pieces there are follows from the shapes; blocks whose piece begins behind the
+ * last key leave at once.
  *
  * Bytes: for one new token the keys and values in the cache once, which is nearly all there is. Several new tokens read
  * them again for each, from the second-level cache. */
@@ -276,8 +276,8 @@ dt_status dt_cuda_attention_cached(const dt_queue *q, dt_dtype t, const dt_atten
 {
     if (rows_of(x) == 0) return DT_OK;
     if (x->size > MOST_SIZE)
-        return dt_fail(DT_ERR_USAGE, "attention_cached: heads of size %lld are too large for CUDA, which takes up to %d",
-                       (long long)x->size, (int)MOST_SIZE);
+        return dt_fail(DT_ERR_USAGE, "attention_cached: heads of size %lld are too large for CUDA, which takes up to "
+                       "%d", (long long)x->size, (int)MOST_SIZE);
     if (rows_of(x) > INT32_MAX)
         return dt_fail(DT_ERR_USAGE, "attention_cached: %lld queries are too many for one launch",
                        (long long)rows_of(x));

@@ -1,8 +1,8 @@
 /* Who computes an attention: our own kernels, or cuDNN where the queue has it and it takes the shape. With `always` it
  * is then cuDNN. Otherwise the engine is the one that the table of choices has for the shape and direction, and where
  * it has none, the faster of the two that repeats its bits: ours unless the other is worth it, and ours where nothing
- * can be timed. The shape goes by cuDNN's version, too: another one may be faster, and gives other bits. Forward and backward choose apart: they meet in the results and in the logs of sums, which both
- * have. */
+ * can be timed. The shape goes by cuDNN's version, too: another one may be faster, and gives other bits. Forward and
+ * backward choose apart: they meet in the results and in the logs of sums, which both have. */
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>

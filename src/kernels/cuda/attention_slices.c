@@ -24,8 +24,8 @@ static int64_t sample_elements(const dt_attention_args *a)
 /* One token has no scores to speak of, and another engine; where documents begin cuDNN is not told. */
 static bool takes(dt_dtype t, const dt_attention_args *a)
 {
-    return t == DT_BF16 && a->size % 8 == 0 && a->size > 0 && a->size <= MOST_SIZE && a->tokens > 1 && a->batch > 0 && !a->documents &&
-           a->kv_heads > 0 && a->tokens <= most_elements && sample_elements(a) <= most_elements;
+    return t == DT_BF16 && !a->documents && a->size % 8 == 0 && a->size > 0 && a->size <= MOST_SIZE && a->tokens > 1 &&
+           a->batch > 0 && a->kv_heads > 0 && a->tokens <= most_elements && sample_elements(a) <= most_elements;
 }
 
 /* Do the sums of each row of scores (lse) start at a multiple of 16 bytes in every slice? */
