@@ -5,6 +5,7 @@
 
 #include "cmd/command.h"
 #include "cmd/place.h"
+#include "cmd/plan_ranks.h"
 #include "cmd/table.h"
 #include "train/inactive.h"
 #include "train/train.h"
@@ -12,7 +13,11 @@
 static const char *const programs[] = {"pass", "update", "eval", "eval_ema", "prefill", "decode", NULL};
 /* Of other settings, a plan reads some and the run that it is of more. */
 static const char *const planned_sections[] = {"model", "norm", "precision", "cuda", NULL};
-enum { LARGEST = 6, MOST_TENSORS = 1024 };
+enum { LARGEST = 6, MOST_TENSORS = 1024, MOST_RANKS = 1 << 16, MOST_GIB = 1 << 16, USUAL_GIB = 80 };
+
+typedef struct world { /* --ranks and --gpu-gib; 0: not given */
+    int64_t ranks, gpu_gib;
+} world;
 
 static void print_bytes(const char *label, int64_t bytes)
 {
@@ -157,7 +162,17 @@ static void print_program(const dt_program *program)
     for (int i = 0; i < count && i < LARGEST; i++) print_kind(&kinds[i]);
 }
 
-static dt_status print_plan(const dt_session *session, const dt_settings *settings)
+/* GPUs as this machine has, or as most have. */
+static int64_t gpu_memory(const dt_session *session, const world *of)
+{
+    dt_device_info info;
+    dt_device *device = dt_session_device(session);
+    if (of->gpu_gib) return of->gpu_gib << 30;
+    if (dt_device_backend(device) == DT_CUDA && !dt_device_query(device, &info)) return info.memory_total;
+    return (int64_t)USUAL_GIB << 30;
+}
+
+static dt_status print_plan(const dt_session *session, const dt_settings *settings, const world *of)
 {
     dt_text model = {0};
     dt_model_describe(dt_session_model(session), &model);
@@ -166,6 +181,7 @@ static dt_status print_plan(const dt_session *session, const dt_settings *settin
     print_parameters(dt_session_store(session));
     print_flops(session, settings);
     DT_TRY(print_memory(session, settings));
+    if (of->ranks) dt_plan_ranks_print(session, (int)of->ranks, gpu_memory(session, of));
     printf("arena by program, with what takes most at its peak\n");
     for (const char *const *name = programs; *name; name++) {
         const dt_program *program = dt_session_program(session, *name);
@@ -193,14 +209,36 @@ static dt_session_options options_for(const char *graph)
     return (dt_session_options){.plan_only = true, .eval_only = generates, .sequences = generates};
 }
 
+/* The option's whole number from 1 to `most`, 0 when it was not given. */
+static dt_status read_number(const dt_arguments *args, const char *option, int64_t most, int64_t *out)
+{
+    const char *text = dt_arguments_value(args, option);
+    char *end = NULL;
+    *out = 0;
+    if (!text) return DT_OK;
+    *out = strtoll(text, &end, 10);
+    if (*text && !*end && *out >= 1 && *out <= most) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "%s takes a whole number from 1 to %lld, not '%s'", option, (long long)most, text);
+}
+
+static dt_status read_world(const dt_arguments *args, world *out)
+{
+    DT_TRY(read_number(args, "--ranks", MOST_RANKS, &out->ranks));
+    DT_TRY(read_number(args, "--gpu-gib", MOST_GIB, &out->gpu_gib));
+    if (!out->gpu_gib || out->ranks) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "--gpu-gib says how large each GPU of --ranks is: give --ranks too");
+}
+
 static dt_status plan(const dt_arguments *args)
 {
     dt_status status;
+    world of = {0};
     dt_log *log = NULL;
     dt_settings *settings = NULL;
     dt_session *session = NULL;
     const char *graph = dt_arguments_value(args, "--graph");
     dt_session_options session_options = options_for(graph);
+    DT_TRY(read_world(args, &of));
     DT_TRY_GOTO(dt_arguments_log(args, &log), done);
     DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
     if (dt_arguments_has(args, "--print-config")) {
@@ -210,7 +248,7 @@ static dt_status plan(const dt_arguments *args)
     DT_TRY_GOTO(dt_session_create(settings, &session_options, log, &session), done);
     dt_inactive_log(settings, &(dt_inactive_options){.sections = planned_sections}, "run", log);
     if (graph) status = print_graph(session, graph);
-    else status = print_plan(session, settings);
+    else status = print_plan(session, settings, &of);
 done:
     dt_session_free(session);
     dt_settings_free(settings);
@@ -221,6 +259,8 @@ done:
 static const dt_option options[] = {
     {"--graph", "PROGRAM", "print a program's graph as text: pass (default), update, eval, eval_ema, prefill, decode",
      programs},
+    {"--ranks", "N", "what each of N GPUs would hold, by level of sharding, and which levels fit"},
+    {"--gpu-gib", "N", "with --ranks: memory of one GPU (that of the GPU here, else 80)"},
     {0},
 };
 
