@@ -12,8 +12,8 @@
 /* Parses `size` bytes; `where` names the source in messages. Duplicate keys are errors. Release with json_decref. */
 DT_MUST_USE dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out);
-/* Adds the value as text; `flags` are jansson's. To be used instead of json_dumps, which writes on without a key when it
- * has no memory for it. */
+/* Adds the value as text; `flags` are jansson's. To be used instead of json_dumps, which writes on without a key when
+ * it has no memory for it. */
 DT_MUST_USE dt_status dt_json_print(const json_t *, size_t flags, dt_text *out);
 /* Members of an object; DT_ERR_DATA naming `where` and `key` when missing or of another type. An integer is also a
  * real; JSON_TRUE or JSON_FALSE as type takes both truth values. Texts and members belong to the object. */

@@ -102,8 +102,8 @@ static dt_status queue_norms(const work *w)
     return DT_OK;
 }
 
-/* Of the gradients, which nobody needs and of which the matrices' have two bytes a number at least. By our own kernel: a
- * recorded copy of the library's is slower. */
+/* Of the gradients, which nobody needs and of which the matrices' have two bytes a number at least. By our own kernel:
+ * a recorded copy of the library's is slower. */
 static dt_status queue_copy(const work *w)
 {
     const dt_device *device = dt_session_device(w->session);

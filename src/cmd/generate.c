@@ -74,7 +74,8 @@ static dt_status write_json(const dt_text *prompt, const answer *a)
     return DT_OK;
 }
 
-/* What there is and was not written yet, prompt first, up to its last whole character unless that is all there will be. */
+/* What there is and was not written yet, prompt first, up to its last whole character unless that is all there will
+ * be. */
 static void write_more(const generation *g, int64_t number)
 {
     answer *a = &g->answers[number];
@@ -232,8 +233,8 @@ const dt_command dt_command_generate = {
     .name = "generate",
     .usage = "generate RUN|CHECKPOINT --prompt TEXT|--prompts FILE [path=value ...]",
     .summary = "go on with a text",
-    .help = "Writes text that goes on from a prompt, by a language model from a checkpoint or the newest valid one of a\n"
-            "run. It stops at the token that ends a text, or after --tokens. The same seed gives the same text.",
+    .help = "Writes text that goes on from a prompt, by a language model from a checkpoint or the newest valid one of\n"
+            "a run. It stops at the token that ends a text, or after --tokens. The same seed gives the same text.",
     .options = options,
     .settings = true,
     .least_words = 1,

@@ -27,8 +27,8 @@ typedef struct dt_model_feed {
     dt_tensor *starts;         /* i32 [B, T]: where each token's document begins, for models that mask documents; NULL:
                                   every sample is one */
     dt_tensor *sample, *step;  /* for random layers; NULL outside training */
-    /* Text that comes in parts: `tokens` are those behind the position[b] that the caches hold, to which they are added.
-     * i32 [B]; NULL: all tokens are there, and no caches. */
+    /* Text that comes in parts: `tokens` are those behind the position[b] that the caches hold, to which they are
+     * added. i32 [B]; NULL: all tokens are there, and no caches. */
     dt_tensor *position;
     int64_t capacity;  /* tokens that a cache can hold */
     dt_tensor *wanted; /* i32 [B, 1]: of all B*T tokens those whose logits are wanted; NULL: all */

@@ -21,8 +21,8 @@ typedef struct dt_generate_options {
 dt_generate_options dt_generate_read(const dt_settings *);
 
 /* Goes on from each of the prompts, as many side by side as the session has sequences. A text that outgrows the model's
- * context goes on from the last half of it. DT_ERR_USAGE for a prompt that is empty, longer than the context, or holds a
- * token that the model does not have. */
+ * context goes on from the last half of it. DT_ERR_USAGE for a prompt that is empty, longer than the context, or holds
+ * a token that the model does not have. */
 DT_MUST_USE dt_status dt_generate(dt_session *, const dt_tokens *prompts, int64_t count, const dt_generate_options *);
 
 extern const dt_setting_table dt_generate_settings; /* generate.* */

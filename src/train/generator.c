@@ -118,7 +118,8 @@ static void take_logits(const dt_generator *g, const dt_tensor *from, int64_t se
 static dt_status run_round(const dt_generator *g, dt_program *program)
 {
     dt_session *s = g->session;
-    DT_TRY(dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], g->image, (size_t)dt_program_feed_bytes(program)));
+    size_t bytes = (size_t)dt_program_feed_bytes(program);
+    DT_TRY(dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[0], g->image, bytes));
     DT_TRY(dt_program_run(program, &(dt_run){s->slot[0], .last = true}));
     DT_TRY(dt_program_read(program, "logits", g->raw, raw_bytes(program)));
     return dt_device_sync(s->device, DT_STREAM_COMPUTE);

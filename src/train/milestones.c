@@ -79,8 +79,8 @@ bool dt_trainer_owes_evaluation(const dt_trainer *t)
 
 /* --- checkpoints --- */
 
-/* The save of `step` failed. A best that is not saved is none: it would let the earlier one go, and keep later ones from
- * being saved. */
+/* The save of `step` failed. A best that is not saved is none: it would let the earlier one go, and keep later ones
+ * from being saved. */
 static void forget_save(dt_trainer *t, int64_t step)
 {
     t->saved_step = -1;
@@ -167,8 +167,8 @@ dt_status dt_trainer_milestone(dt_trainer *t)
     return start_saving(t);
 }
 
-/* Lines beyond a checkpoint are taken back, so elsewhere they may come before it. Here the checkpoint is there: with its
- * line this evaluation is no longer owed, so its best must be saved by then. */
+/* Lines beyond a checkpoint are taken back, so elsewhere they may come before it. Here the checkpoint is there: with
+ * its line this evaluation is no longer owed, so its best must be saved by then. */
 dt_status dt_trainer_make_up(dt_trainer *t)
 {
     evaluation e;

@@ -42,10 +42,11 @@ bool dt_report_has_eval(const dt_report *);
  *
  * One object a line, an event, a log line: {"step":..,"epoch":..,"loss":..,"lr":..,...}. */
 DT_MUST_USE dt_status dt_report_step(dt_report *, const dt_step_report *);
-/* {"step":..,"eval":{"loss":..,"top1":..}}; set "ema" under key "eval_ema". The lines of all sets that were evaluated at
- * one step come together: a kill leaves all of them or none. */
+/* {"step":..,"eval":{"loss":..,"top1":..}}; set "ema" under key "eval_ema". The lines of all sets that were evaluated
+ * at one step come together: a kill leaves all of them or none. */
 DT_MUST_USE dt_status dt_report_eval(dt_report *, const dt_eval_report *sets, int count);
-/* Takes back the lines and events beyond `step`, as they will come again. Needs no room on the disk but for an event. */
+/* Takes back the lines and events beyond `step`, as they will come again. Needs no room on the disk but for an
+ * event. */
 DT_MUST_USE dt_status dt_report_rewind(dt_report *, int64_t step);
 /* The bar on a terminal, at most ten times a second; nothing elsewhere. */
 void dt_report_progress(dt_report *, const dt_step_report *);

@@ -1,9 +1,10 @@
 /* Choosing the next token from its logits, on the host.
  *
- * In this order: tokens that the text already has are made less likely (Keskar et al., "CTRL", 2019), logits are divided
- * by the temperature, the `top_k` largest are kept, and of their probabilities the fewest that together reach `top_p`
- * (Holtzman et al., "The curious case of neural text degeneration", 2020); one is drawn of what is left. Of equal logits
- * the lower token goes first. A draw is a function of (seed, text, number), so it depends on nothing that runs beside. */
+ * In this order: tokens that the text already has are made less likely (Keskar et al., "CTRL", 2019), logits are
+ * divided by the temperature, the `top_k` largest are kept, and of their probabilities the fewest that together reach
+ * `top_p` (Holtzman et al., "The curious case of neural text degeneration", 2020); one is drawn of what is left. Of
+ * equal logits the lower token goes first. A draw is a function of (seed, text, number), so it depends on nothing that
+ * runs beside. */
 #ifndef DT_TRAIN_SAMPLER_H
 #define DT_TRAIN_SAMPLER_H
 
