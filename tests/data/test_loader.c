@@ -338,7 +338,8 @@ static void batches_that_do_not_fit_are_named(void **state)
 {
     rig r;
     rig_open(&r, DT_SPLIT_TRAIN, 8, 1, SETTINGS(SMALL, "data.synthetic_count=7"));
-    assert_fails(rig_start(&r, NULL), DT_ERR_USAGE, "data.batch=8: a batch of 8 is larger than the training set of 7 samples");
+    assert_fails(rig_start(&r, NULL), DT_ERR_USAGE,
+                 "data.batch=8: a batch of 8 is larger than the training set of 7 samples");
     rig_close(&r);
     rig_open(&r, DT_SPLIT_TRAIN, 3, 1, SETTINGS(SMALL));
     assert_fails(rig_start(&r, NULL), DT_ERR_USAGE, "8 samples cannot be cut into micro-batches of 3");

@@ -116,8 +116,8 @@ static dt_text json_lines(void)
 {
     dt_text lines = {0};
     for (int i = 0; i < 300; i++)
-        dt_text_add(&lines, "{\"meta\":{\"n\":%d},\"text\":\"Document %d \\u00e9\\n says \\\"%d\\\".\"}\n%s", i, i, i * i,
-                    i % 7 ? "" : "\n");
+        dt_text_add(&lines, "{\"meta\":{\"n\":%d},\"text\":\"Document %d \\u00e9\\n says \\\"%d\\\".\"}\n%s", i, i,
+                    i * i, i % 7 ? "" : "\n");
     return lines;
 }
 

@@ -1,6 +1,6 @@
-/* A CUDA runtime, cuBLASLt and dlopen without a GPU, linked before the real ones: the answers are the test's, memory is the
- * host's, recordings do nothing. It has what src/device/cuda.c calls, and shows what the program says to errors that no
- * test can make on a real GPU. A test has no CUDA kernels beside it: it defines dt_kernels_of itself. */
+/* A CUDA runtime, cuBLASLt and dlopen without a GPU, linked before the real ones: the answers are the test's, memory is
+ * the host's, recordings do nothing. It has what src/device/cuda.c calls, and shows what the program says to errors
+ * that no test can make on a real GPU. A test has no CUDA kernels beside it: it defines dt_kernels_of itself. */
 #ifndef DT_TESTS_FAKE_CUDA_H
 #define DT_TESTS_FAKE_CUDA_H
 

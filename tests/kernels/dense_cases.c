@@ -136,8 +136,8 @@ static void attention_size(const int64_t *d, dt_dtype t, int threads, case_sizes
 static void attention_call(const int64_t *d, const kernel_call *c)
 {
     dt_attention_args x = {.batch = d[0], .tokens = d[1], .heads = d[2], .kv_heads = kv_heads_of(d), .size = d[3],
-                          .causal = d[4], .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0], .lse = c->out[1],
-                          .dout = c->in[1], .dqkv = c->out[2], .scratch = c->scratch};
+                          .causal = d[4], .scale = 1 / sqrt((double)d[3]), .qkv = c->in[0], .out = c->out[0],
+                          .lse = c->out[1], .dout = c->in[1], .dqkv = c->out[2], .scratch = c->scratch};
     int32_t starts[2000];
     for (int64_t i = 0; i < d[0] * d[1] && d[6]; i++) starts[i] = (int32_t)first_key(d, i / d[1], i % d[1]);
     if (d[6]) x.documents = true, x.starts = starts;

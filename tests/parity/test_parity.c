@@ -1,6 +1,6 @@
 /* Parity with timm and transformers: tiny ViTs and LLaMAs whose logits, loss, gradients and ten AdamW steps were
- * computed by their own models in float64 (scripts/reference/make_vit_parity.py, make_llama_parity.py), against the graphs that
- * training runs.
+ * computed by their own models in float64 (scripts/reference/make_vit_parity.py, make_llama_parity.py), against the
+ * graphs that training runs.
  *
  * Usage: test-parity FOLDER CASE cpu|cuda. The start weights come in through dt_weights_load, as `init.from` reads
  * them. CUDA has float32 alone of the two precisions, with the same bounds; its ten steps are recorded and replayed. */

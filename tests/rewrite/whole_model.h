@@ -1,5 +1,5 @@
-/* What must hold of a whole tiny model in float64, whatever its family: gradients are the slopes of the loss, and passes
- * and plans change nothing. Failures are cmocka's. */
+/* What must hold of a whole tiny model in float64, whatever its family: gradients are the slopes of the loss, and
+ * passes and plans change nothing. Failures are cmocka's. */
 #ifndef DT_TESTS_WHOLE_MODEL_H
 #define DT_TESTS_WHOLE_MODEL_H
 

@@ -1,5 +1,5 @@
-/* The programs of a run: accumulation gives what one batch gives, the plan's memory is the memory used, and the numerics
- * record names what computes. */
+/* The programs of a run: accumulation gives what one batch gives, the plan's memory is the memory used, and the
+ * numerics record names what computes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
