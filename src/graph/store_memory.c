@@ -95,7 +95,7 @@ static uint16_t round_bf16(float x)
 
 /* --- initial values --- */
 
-enum { DT_DRAWS = 1 << 12, DT_CHUNK = 1 << 22 }; /* values of one task, and at most between two copies to the device */
+enum { DRAWS = 1 << 12, DRAW_CHUNK = 1 << 22 }; /* values of one task, and at most between two copies to the device */
 
 /* A stretch of one parameter, drawn in host memory. */
 typedef struct draw_job {
@@ -127,8 +127,8 @@ static void draw(const draw_job *job, int64_t first, int64_t count, double *out)
 static void draw_some(void *arg, int64_t task, int worker)
 {
     const draw_job *job = arg;
-    double drawn[DT_DRAWS];
-    int64_t first = task * DT_DRAWS, count = job->count - first < DT_DRAWS ? job->count - first : DT_DRAWS;
+    double drawn[DRAWS];
+    int64_t first = task * DRAWS, count = job->count - first < DRAWS ? job->count - first : DRAWS;
     draw(job, job->first + first, count, drawn);
     for (int64_t i = 0; i < count; i++) {
         float value = (float)drawn[i];
@@ -150,7 +150,7 @@ static dt_status place_drawn(dt_store *store, const draw_job *job, dt_buffer buf
 
 static dt_status initialise_some(dt_store *store, draw_job *job)
 {
-    dt_pool_run(dt_device_pool(store->device), (job->count + DT_DRAWS - 1) / DT_DRAWS, draw_some, job);
+    dt_pool_run(dt_device_pool(store->device), (job->count + DRAWS - 1) / DRAWS, draw_some, job);
     DT_TRY(place_drawn(store, job, DT_BUFFER_VALUE, job->value));
     DT_TRY(place_drawn(store, job, DT_BUFFER_EMA, job->value));
     if (job->rounded) DT_TRY(place_drawn(store, job, DT_BUFFER_WORKING, job->rounded));
@@ -189,7 +189,7 @@ static int64_t largest_param(const dt_store *store)
 dt_status dt_store_initialise(dt_store *store, uint64_t seed)
 {
     int64_t largest = largest_param(store);
-    draw_room host = {.room = largest < DT_CHUNK ? largest : DT_CHUNK};
+    draw_room host = {.room = largest < DRAW_CHUNK ? largest : DRAW_CHUNK};
     size_t values = (size_t)host.room * dt_dtype_size(store->type);
     DT_TRY(dt_device_alloc_host(store->device, values + (size_t)host.room * sizeof *host.rounded, &host.value));
     host.rounded = (uint16_t *)((char *)host.value + values);

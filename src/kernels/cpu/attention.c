@@ -37,7 +37,7 @@ typedef struct DT_FN(attention_tile) {
 
 /* The scores of one query become probabilities relative to the row's maximum so far, and what came before is brought
  * to it. `width` keys are whole vectors; those outside `seen` are masked. */
-static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, dt_span seen, int64_t width, bool first)
+static void DT_FN(softmax_row)(DT_FN(attention_tile) *tile, int64_t i, dt_row_span seen, int64_t width, bool first)
 {
     if (seen.begin == seen.end) { /* its document begins in a later tile */
         if (first) tile->top[i] = -INFINITY, tile->total[i] = 0;
@@ -73,7 +73,7 @@ static void DT_FN(attend)(DT_FN(attention_tile) *tile, int64_t begin, int64_t en
     DT_FN(pack_rows)(keys, size, tile->v + begin * tile->stride, tile->stride, tile->values);
     DT_FN(strided) queries = {tile->q + tile->first * tile->stride, tile->stride, 1};
     DT_FN(product)(tile->count, width, size, queries, tile->keys, tile->scores, layout.tile_width, false);
-    dt_span seen[DT_ATTENTION_TILE];
+    dt_row_span seen[DT_ATTENTION_TILE];
     bool first = begin == tile->from;
     bool masked = dt_find_seen(p, tile->starts, tile->first, tile->count, begin, keys, seen);
     for (int64_t i = 0; i < tile->count; i++) DT_FN(softmax_row)(tile, i, seen[i], width, first);

@@ -42,7 +42,8 @@ typedef struct DT_FN(attention_head) {
 } DT_FN(attention_head);
 
 /* p and ds of one query over `width` keys, whole vectors; those outside `seen` are masked. */
-static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, dt_span seen, int64_t width)
+static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query, int64_t i, dt_row_span seen,
+                                  int64_t width)
 {
     int64_t row = i * h->job->layout.tile_width;
     DT_REAL *restrict p = h->p + row, *restrict ds = h->ds + row;
@@ -56,7 +57,7 @@ static void DT_FN(score_grad_row)(const DT_FN(attention_head) *h, int64_t query,
 }
 
 /* A product of the whole of a, or of what `span` leaves of it. */
-static void DT_FN(add_product)(const dt_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
+static void DT_FN(add_product)(const dt_row_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
                                const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
 {
     if (span) DT_FN(product_spans)(span, m, n, k, a, packed, c, stride, add);
@@ -80,7 +81,7 @@ static void DT_FN(score_grad)(const DT_FN(attention_head) *h, int64_t i, int64_t
     const DT_REAL *q = h->q + first * h->qkv_stride, *dout = h->dout + first * h->out_stride;
     DT_FN(product)(queries, width, size, (DT_FN(strided)){q, h->qkv_stride, 1}, h->k_columns, h->p, stride, false);
     DT_FN(product)(queries, width, size, (DT_FN(strided)){dout, h->out_stride, 1}, h->v_columns, h->ds, stride, false);
-    dt_span seen[DT_ATTENTION_TILE], seen_by[DT_ATTENTION_TILE];
+    dt_row_span seen[DT_ATTENTION_TILE], seen_by[DT_ATTENTION_TILE];
     bool masked = dt_find_seen(p, h->starts, first, queries, begin, keys, seen);
     for (int64_t l = 0; l < queries; l++) DT_FN(score_grad_row)(h, first + l, l, seen[l], width);
     if (h->dq)

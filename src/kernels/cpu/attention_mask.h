@@ -21,25 +21,25 @@ static inline int64_t dt_first_key(const int32_t *starts, int64_t query)
 /* Of `keys` keys from number `begin` on those that each of `queries` queries from number `first` on sees. Returns
  * whether some do not see all. */
 static inline bool dt_find_seen(const dt_attention_args *p, const int32_t *starts, int64_t first, int64_t queries,
-                                int64_t begin, int64_t keys, dt_span *seen)
+                                int64_t begin, int64_t keys, dt_row_span *seen)
 {
     bool masked = false;
     for (int64_t i = 0; i < queries; i++) {
         int64_t end = p->causal ? dt_max(0, dt_min(keys, first + i + 1 - begin)) : keys;
-        seen[i] = (dt_span){dt_max(0, dt_min(end, dt_first_key(starts, first + i) - begin)), end};
+        seen[i] = (dt_row_span){dt_max(0, dt_min(end, dt_first_key(starts, first + i) - begin)), end};
         masked |= seen[i].begin > 0 || end < keys;
     }
     return masked;
 }
 
 /* The same by keys: the queries that see each of them. */
-static inline void dt_turn_seen(const dt_span *seen, int64_t queries, int64_t keys, dt_span *seen_by)
+static inline void dt_turn_seen(const dt_row_span *seen, int64_t queries, int64_t keys, dt_row_span *seen_by)
 {
     int64_t begin = 0, end = 0;
     for (int64_t j = 0; j < keys; j++) {
         while (begin < queries && seen[begin].end <= j) begin++;
         while (end < queries && seen[end].begin <= j) end++;
-        seen_by[j] = (dt_span){begin, dt_max(begin, end)};
+        seen_by[j] = (dt_row_span){begin, dt_max(begin, end)};
     }
 }
 

@@ -10,9 +10,9 @@ enum {
 };
 
 /* Which elements of a row of a matrix count: begin .. end - 1. */
-typedef struct dt_span {
+typedef struct dt_row_span {
     int64_t begin, end;
-} dt_span;
+} dt_row_span;
 
 static inline int64_t dt_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t dt_max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -165,7 +165,7 @@ static void DT_FN(product)(int64_t m, int64_t n, int64_t k, DT_FN(strided) a, co
 /* The same where of row i of a only the steps of span[i] count, as attention under a mask needs it: the others are left
  * out and not multiplied by 0, which would be NaN where b is not finite. What rows of a tile have in common goes
  * first. */
-static inline void DT_FN(product_spans)(const dt_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
+static inline void DT_FN(product_spans)(const dt_row_span *span, int64_t m, int64_t n, int64_t k, DT_FN(strided) a,
                                         const DT_REAL *packed, DT_REAL *c, int64_t stride, bool add)
 {
     for (int64_t i = 0; i < m; i += DT_TILE_ROWS, a.at += DT_TILE_ROWS * a.row, c += DT_TILE_ROWS * stride) {
@@ -177,8 +177,8 @@ static inline void DT_FN(product_spans)(const dt_span *span, int64_t m, int64_t 
         last = dt_max(first, last);
         DT_FN(product_steps)(rows, n, k, first, last, a, packed, c, stride, add);
         for (int64_t l = 0; l < rows; l++) {
-            dt_span own = span[i + l];
-            dt_span before = {own.begin, dt_min(first, own.end)}, after = {dt_max(last, own.begin), own.end};
+            dt_row_span own = span[i + l];
+            dt_row_span before = {own.begin, dt_min(first, own.end)}, after = {dt_max(last, own.begin), own.end};
             DT_FN(strided) row = {a.at + l * a.row, a.row, a.step};
             if (before.begin < before.end)
                 DT_FN(product_steps)(1, n, k, before.begin, before.end, row, packed, c + l * stride, stride, true);
