@@ -65,6 +65,12 @@ void dt_text_free(dt_text *text)
     *text = (dt_text){0};
 }
 
+bool dt_text_ends_in(const char *text, const char *suffix)
+{
+    size_t length = strlen(text), tail = strlen(suffix);
+    return length > tail && !strcmp(text + length - tail, suffix);
+}
+
 size_t dt_text_whole(const char *text, size_t bytes)
 {
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {

@@ -23,6 +23,9 @@ void dt_text_add_bytes(dt_text *, const void *bytes, size_t count);
 DT_MUST_USE dt_status dt_text_status(const dt_text *);
 void dt_text_free(dt_text *);
 
+/* Does it end in `suffix`, with something before that? */
+bool dt_text_ends_in(const char *text, const char *suffix);
+
 /* The candidate nearest to `word` by edit distance, or NULL where none is near enough to be worth suggesting. */
 const char *dt_text_nearest(const char *word, const char *const *candidates, size_t count);
 

@@ -16,12 +16,6 @@
 #include "train/checkpoint_manifest.h"
 #include "train/weight_set.h"
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 static dt_status join_path(dt_text *out, const char *folder, const char *name)
 {
     dt_text_add(out, "%s/%s", folder, name);
@@ -85,7 +79,7 @@ static dt_status print_weights(const json_t *files, const char *folder)
     const char *name;
     json_t *entry;
     json_object_foreach ((json_t *)files, name, entry) {
-        if (strncmp(name, "model", 5) != 0 || !ends_with(name, ".safetensors")) continue;
+        if (strncmp(name, "model", 5) != 0 || !dt_text_ends_in(name, ".safetensors")) continue;
         dt_text path = {0};
         dt_status status = join_path(&path, folder, name);
         if (!status) status = dt_tensors_print(path.data);
@@ -236,7 +230,7 @@ static dt_status inspect(const dt_arguments *args)
         status = dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
                                        "'manifest.json'", word);
     else if (verifies) status = dt_fail(DT_ERR_USAGE, "'%s' is no run or checkpoint: only these have checksums", word);
-    else status = ends_with(word, ".json") ? inspect_index(word) : dt_tensors_print(word);
+    else status = dt_text_ends_in(word, ".json") ? inspect_index(word) : dt_tensors_print(word);
 done:
     dt_text_free(&manifest);
     dt_text_free(&checkpoints);

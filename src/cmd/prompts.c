@@ -57,8 +57,8 @@ dt_status dt_prompts_parse(dt_prompts *p, const char *name, bool json, const cha
 dt_status dt_prompts_read(dt_prompts *p, const char *path)
 {
     char *bytes;
-    size_t size, length = strlen(path);
-    bool json = length > 6 && !strcmp(path + length - 6, ".jsonl");
+    size_t size;
+    bool json = dt_text_ends_in(path, ".jsonl");
     DT_TRY(dt_file_read(path, MOST_BYTES, &bytes, &size));
     dt_status status = dt_prompts_parse(p, path, json, bytes, size);
     free(bytes);

@@ -2,6 +2,7 @@
 #include "data/corpus_files.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,22 +63,14 @@ void dt_path_list_free(dt_path_list *list)
     *list = (dt_path_list){0};
 }
 
-static bool ends_in(const char *path, size_t length, const char *suffix)
-{
-    size_t tail = strlen(suffix);
-    return length > tail && !memcmp(path + length - tail, suffix, tail);
-}
-
 bool dt_path_is_json(const char *path)
 {
-    static const char *const packed[] = {".gz", ".dz", ".zst"}, *const json[] = {".jsonl", ".ndjson", ".json"};
-    size_t length = strlen(path);
-    for (int i = 0; i < 3; i++)
-        if (ends_in(path, length, packed[i])) {
-            length -= strlen(packed[i]);
-            break;
+    static const char *const json[] = {".jsonl", ".ndjson", ".json"}, *const packed[] = {"", ".gz", ".dz", ".zst"};
+    for (int j = 0; j < 3; j++)
+        for (int p = 0; p < 4; p++) {
+            char suffix[16];
+            snprintf(suffix, sizeof suffix, "%s%s", json[j], packed[p]);
+            if (dt_text_ends_in(path, suffix)) return true;
         }
-    for (int i = 0; i < 3; i++)
-        if (ends_in(path, length, json[i])) return true;
     return false;
 }

@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "data/shard.h"
 #include "data/shard_format.h"
 
@@ -120,8 +121,7 @@ static dt_status open_llmc(dt_shard *shard, const int32_t *start, int64_t size)
 
 static dt_status open_bare(dt_shard *shard, int64_t size)
 {
-    size_t length = strlen(shard->path);
-    if (length < 4 || strcmp(shard->path + length - 4, ".bin") != 0)
+    if (!dt_text_ends_in(shard->path, ".bin"))
         return fail_shard(shard, "it begins like none of the known formats, and bare 16-bit tokens end in .bin");
     if (size % 2) return fail_shard(shard, "bare 16-bit tokens have an even number of bytes");
     shard->width = 2;

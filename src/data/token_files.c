@@ -19,13 +19,11 @@ static void describe_tokens(const dt_settings *settings, dt_split split, dt_data
 
 /* --- one folder --- */
 
-static bool ends_in(const char *name, const char *suffix)
+static bool is_shard_name(const char *name)
 {
-    size_t length = strlen(name), tail = strlen(suffix);
-    return length > tail && !strcmp(name + length - tail, suffix);
+    return dt_text_ends_in(name, ".tokens") || dt_text_ends_in(name, ".bin");
 }
 
-static bool is_shard_name(const char *name) { return ends_in(name, ".tokens") || ends_in(name, ".bin"); }
 static bool is_held_out(const char *name) { return strstr(name, "val") != NULL; }
 
 typedef struct shard_list {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "train/checkpoint_file.h"
 
 dt_status dt_step_path(const char *folder, int64_t step, const char *suffix, char **out)
@@ -46,12 +47,6 @@ dt_status dt_step_list(const char *folder, int64_t **steps, size_t *count)
     return status;
 }
 
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t length = strlen(name), tail = strlen(suffix);
-    return length > tail && strcmp(name + length - tail, suffix) == 0;
-}
-
 /* `path` ends in DT_STEP_ASIDE. The kill came before another folder stood in its place: it is the checkpoint. */
 static dt_status put_back(const char *path)
 {
@@ -64,10 +59,10 @@ static dt_status put_back(const char *path)
 
 static dt_status clean_one(const char *folder, const char *name)
 {
-    if (strncmp(name, "step-", 5) != 0 || !ends_with(name, ".tmp")) return DT_OK;
+    if (strncmp(name, "step-", 5) != 0 || !dt_text_ends_in(name, ".tmp")) return DT_OK;
     char *path;
     DT_TRY(dt_path_join(folder, name, &path));
-    dt_status status = ends_with(name, DT_STEP_ASIDE) ? put_back(path) : dt_folder_remove(path);
+    dt_status status = dt_text_ends_in(name, DT_STEP_ASIDE) ? put_back(path) : dt_folder_remove(path);
     free(path);
     return status;
 }

@@ -78,6 +78,14 @@ static void characters_that_are_not_whole_wait(void **state)
         assert_int_equal(dt_text_whole(cases[i].text, strlen(cases[i].text)), cases[i].whole);
 }
 
+static void an_ending_has_something_before_it(void **state)
+{
+    assert_true(dt_text_ends_in("a.json", ".json"));
+    assert_false(dt_text_ends_in(".json", ".json"));
+    assert_false(dt_text_ends_in("a.jsonl", ".json"));
+    assert_false(dt_text_ends_in("n", ".json"));
+}
+
 static void the_nearest_word_is_near(void **state)
 {
     static const char *const words[] = {"optim.lr", "optim.betas", "seed", "norm.kind"};
@@ -158,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_message_is_cut_and_holds_no_control_characters),
         cmocka_unit_test(texts_grow),
         cmocka_unit_test(characters_that_are_not_whole_wait),
+        cmocka_unit_test(an_ending_has_something_before_it),
         cmocka_unit_test(the_nearest_word_is_near),
         cmocka_unit_test(numbers_have_three_digits_and_a_unit),
         cmocka_unit_test(arenas_give_zeroed_aligned_memory),
