@@ -57,7 +57,7 @@ typedef struct dt_bpe {
         int32_t token;
         uint32_t length;
         char *name;
-    } *special;         /* longest first */
+    } *special;         /* longest first, once all is read */
     int specials;
     int32_t end, begin;
     uint64_t hash;

@@ -139,10 +139,7 @@ dt_status dt_bpe_add_special(dt_bpe *bpe, const char *name, int32_t token)
     bpe->special = grown;
     char *copy = strdup(name);
     if (!copy) return dt_fail_memory(strlen(name), "special tokens");
-    uint32_t length = (uint32_t)strlen(name);
-    int at = bpe->specials++;
-    for (; at && bpe->special[at - 1].length < length; at--) bpe->special[at] = bpe->special[at - 1];
-    bpe->special[at] = (struct dt_special){token, length, copy};
+    bpe->special[bpe->specials++] = (struct dt_special){token, (uint32_t)strlen(name), copy};
     return DT_OK;
 }
 
@@ -167,26 +164,25 @@ static dt_status read_added(dt_bpe *bpe, const json_t *added, const char *path, 
     return DT_OK;
 }
 
-static bool is_special(const dt_bpe *bpe, int32_t token)
-{
-    for (int i = 0; i < bpe->specials; i++)
-        if (bpe->special[i].token == token) return true;
-    return false;
-}
-
 static dt_status lay_out(dt_bpe *bpe, dt_spelling spelling, const name_list *list, const char *path)
 {
     bpe->size = list->size;
     while (bpe->size && !list->name[bpe->size - 1]) bpe->size--;
+    bool *special = calloc((size_t)bpe->size + 1, sizeof *special);
     bpe->at = malloc(((size_t)bpe->size + 1) * sizeof *bpe->at);
-    if (!bpe->at) return dt_fail_memory(((size_t)bpe->size + 1) * sizeof *bpe->at, path);
+    if (!special || !bpe->at) {
+        free(special);
+        return dt_fail_memory(((size_t)bpe->size + 1) * sizeof *bpe->at, path);
+    }
+    for (int i = 0; i < bpe->specials; i++) special[bpe->special[i].token] = true;
     for (int32_t t = 0; t < bpe->size; t++) {
         const char *name = list->name[t];
         bpe->at[t] = (uint32_t)bpe->bytes.length;
-        if (name && is_special(bpe, t)) dt_text_add_bytes(&bpe->bytes, name, strlen(name));
+        if (name && special[t]) dt_text_add_bytes(&bpe->bytes, name, strlen(name));
         else if (name) add_meaning(bpe, spelling, name, strlen(name));
     }
     bpe->at[bpe->size] = (uint32_t)bpe->bytes.length;
+    free(special);
     if (bpe->bytes.length > UINT32_MAX / 2) return dt_fail(DT_ERR_DATA, "'%s': its tokens are too long", path);
     return dt_text_status(&bpe->bytes);
 }
@@ -268,6 +264,14 @@ static int32_t find_special(const dt_bpe *bpe, const char *const *names)
     return -1;
 }
 
+static int longest_first(const void *a, const void *b)
+{
+    const struct dt_special *x = a, *y = b;
+    if (x->length != y->length) return x->length > y->length ? -1 : 1;
+    int names = strcmp(x->name, y->name);
+    return names ? names : (x->token > y->token) - (x->token < y->token);
+}
+
 /* Of tokens, merges in their order, special names, and how words are cut: whatever file they came from. */
 static uint64_t hash_of(const dt_bpe *bpe)
 {
@@ -289,6 +293,7 @@ dt_status dt_bpe_complete(dt_bpe *bpe, dt_spelling spelling, const char *path)
     static const char *const begins[] = {"<|begin_of_text|>", "<s>", NULL};
     DT_TRY(find_bytes(bpe, spelling, path));
     bpe->cut_spaces = spelling == DT_SPELL_FALLBACK && can_cut(bpe);
+    if (bpe->specials) qsort(bpe->special, (size_t)bpe->specials, sizeof *bpe->special, longest_first);
     bpe->end = find_special(bpe, ends);
     bpe->begin = find_special(bpe, begins);
     bpe->hash = hash_of(bpe);

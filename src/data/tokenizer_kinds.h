@@ -27,7 +27,7 @@ DT_MUST_USE dt_status dt_bpe_add_special(dt_bpe *, const char *name, int32_t tok
 /* The next merge, of two names as the file writes them. */
 DT_MUST_USE dt_status dt_bpe_read_merge(dt_bpe *, dt_spelling, const char *left, size_t left_length, const char *right,
                                         size_t right_length, const char *path);
-/* Once all is there: the bytes' tokens, what can be cut, begin and end, the hash. */
+/* Once all is there: the bytes' tokens, the order of special ones, what can be cut, begin and end, the hash. */
 DT_MUST_USE dt_status dt_bpe_complete(dt_bpe *, dt_spelling, const char *path);
 
 #endif
