@@ -184,16 +184,16 @@ static size_t cut_anywhere(const char *text, size_t bytes)
     return at > bytes - 4 && (text[at - 1] & 0x80) ? at - 1 : bytes;
 }
 
+/* What cannot be cut is looked at again when it is twice as long, so that looking costs no more than reading. */
 static dt_status give_text(dt_corpus *c, dt_pieces *out)
 {
-    while (!c->drained && held_bytes(c) < DT_PIECE_BYTES) DT_TRY(read_more(c));
-    while (!c->drained) {
+    for (size_t wanted = DT_PIECE_BYTES;; wanted *= 2) {
+        while (!c->drained && held_bytes(c) < wanted) DT_TRY(read_more(c));
+        if (c->drained) return give(c, held_bytes(c), 0, true, out);
         size_t cut = dt_tokenizer_cut(c->tokenizer, held_text(c), held_bytes(c));
-        if (!cut && held_bytes(c) > MOST_UNCUT) cut = cut_anywhere(held_text(c), held_bytes(c));
+        if (!cut && held_bytes(c) >= MOST_UNCUT) cut = cut_anywhere(held_text(c), held_bytes(c));
         if (cut) return give(c, cut, 0, false, out);
-        DT_TRY(read_more(c));
     }
-    return give(c, held_bytes(c), 0, true, out);
 }
 
 dt_status dt_corpus_read(dt_corpus *c, size_t bytes, dt_pieces *out)

@@ -197,6 +197,32 @@ static void an_interrupted_preparation_goes_on(void **state)
     dt_text_free(&lines);
 }
 
+/* Nothing to cut at for 5 MiB, then one place, then nothing again: the place is found, also from the middle on. */
+static void what_cannot_be_cut_is_read_on(void **state)
+{
+    static const char *const paths[] = {"uncut.txt"};
+    dt_text text = {0};
+    while (text.length < 5 << 20) dt_text_add(&text, "\xE6\xBC\xA2\xE5\xAD\x97.\n");
+    dt_text_add(&text, "a\n");
+    while (text.length < 9 << 20) dt_text_add(&text, "\xE6\xBC\xA2 ");
+    scene_write("uncut.txt", text.data, text.length);
+    dt_prepare_options whole = options_for("gpt2", "whole", paths, 1), cut = options_for("gpt2", "cut", paths, 1);
+    dt_prepare_counts a = prepare(&whole), b;
+    volatile const int always = 1;
+    cut.signal = &always;
+    cut.threads = 1;
+    int stops = 0;
+    for (dt_status status = DT_ERR_STOPPED; status; stops += status != DT_OK) {
+        status = dt_prepare_tokens(&cut, &b);
+        if (status) assert_fails(status, DT_ERR_STOPPED, "the same command goes on");
+    }
+    assert_int_equal(stops, 2);
+    assert_int_equal(a.bytes, text.length);
+    assert_int_equal(b.bytes, text.length);
+    assert_same("whole", "cut");
+    dt_text_free(&text);
+}
+
 static void shards_end_when_they_are_full(void **state)
 {
     static const char *const paths[] = {"a.jsonl"};
@@ -291,6 +317,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(json_lines_are_read_from_every_form, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(unsound_documents_are_left_out_or_kept, scene_enter, scene_leave),
