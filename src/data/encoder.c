@@ -245,6 +245,19 @@ dt_status dt_encoder_run(dt_encoder *e, const char *text, size_t bytes, dt_token
     return dt_encoder_part(e, text, bytes, true, out);
 }
 
+/* Does the name of a special token, or the beginning of one that the text ends with, go across `at`? */
+static bool is_inside_special(const dt_bpe *bpe, const char *text, size_t bytes, size_t at)
+{
+    for (int i = 0; i < bpe->specials; i++) {
+        const struct dt_special *special = &bpe->special[i];
+        for (size_t before = 1; before < special->length && before <= at; before++) {
+            size_t there = bytes - (at - before), length = there < special->length ? there : special->length;
+            if (special->name[before] == text[at] && !memcmp(text + at - before, special->name, length)) return true;
+        }
+    }
+    return false;
+}
+
 /* Behind a letter or a digit, no pattern takes up the end of a line, and none looks beyond it; of byte fallback, no
  * merge goes across the beginning of spaces. */
 size_t dt_tokenizer_cut(const dt_tokenizer *tokenizer, const char *text, size_t bytes)
@@ -254,9 +267,10 @@ size_t dt_tokenizer_cut(const dt_tokenizer *tokenizer, const char *text, size_t 
     if (tokenizer->bytes) return bytes;
     if (spaces ? !bpe->cut_spaces : bpe->rule == DT_WORDS_NONE) return 0;
     for (size_t at = bytes; at-- > 1;) {
-        char before = text[at - 1];
-        if (spaces && text[at] == ' ' && before != ' ' && (uint8_t)before < 0x80) return at;
-        if (!spaces && text[at] == '\n' && isalnum((uint8_t)before) && (uint8_t)before < 0x80) return at;
+        uint8_t before = (uint8_t)text[at - 1];
+        bool fits = spaces ? text[at] == ' ' && before != ' ' && before < 0x80
+                           : text[at] == '\n' && before < 0x80 && isalnum(before);
+        if (fits && !is_inside_special(bpe, text, bytes, at)) return at;
     }
     return 0;
 }

@@ -127,6 +127,38 @@ static void special_tokens_can_be_text(void **state)
     dt_tokenizer_close(tokenizer);
 }
 
+/* gpt2's with another special token. */
+static dt_tokenizer *open_with(const char *special)
+{
+    char path[1024];
+    json_t *root;
+    dt_text text = {0};
+    dt_tokenizer *tokenizer;
+    snprintf(path, sizeof path, "%s/gpt2/tokenizer.json", folder);
+    assert_int_equal(dt_json_read(path, 1 << 24, &root), DT_OK);
+    json_t *added = json_pack("{s:s, s:i}", "content", special, "id", 5000);
+    assert_int_equal(json_array_append_new(json_object_get(root, "added_tokens"), added), 0);
+    assert_int_equal(dt_json_print(root, JSON_COMPACT, &text), DT_OK);
+    scene_write("tokenizer.json", text.data, text.length);
+    if (dt_tokenizer_open("tokenizer.json", &tokenizer)) fail_msg("%s", dt_error_message());
+    dt_text_free(&text);
+    json_decref(root);
+    return tokenizer;
+}
+
+static void texts_are_not_cut_inside_special_tokens(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t cut;
+    } cases[] = {{"one\ntwo\nx", 7}, {"one\n<a\nb>", 3}, {"one\n<a\n", 3}, {"<a\nb>", 0}, {"<a\nc", 2}};
+    dt_tokenizer *tokenizer = open_with("<a\nb>");
+    assert_int_equal(dt_tokenizer_special(tokenizer, "<a\nb>"), 5000);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(dt_tokenizer_cut(tokenizer, cases[i].text, strlen(cases[i].text)), cases[i].cut);
+    dt_tokenizer_close(tokenizer);
+}
+
 static void utf8_is_checked(void **state)
 {
     static const char *const bad[] = {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
@@ -186,6 +218,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(byte_level_gives_back_any_bytes),
         cmocka_unit_test(the_same_tokenizer_has_one_hash),
         cmocka_unit_test(special_tokens_can_be_text),
+        cmocka_unit_test_setup_teardown(texts_are_not_cut_inside_special_tokens, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
     };
