@@ -18,6 +18,7 @@ enum { LEVEL = 3 };
 struct dt_shard_writer {
     char *path, *part; /* the name when finished; while writing */
     int fd;
+    bool begun;        /* there is a file `part` */
     dt_shard_header header;
     dt_hasher *hasher;
     uint8_t *plain;    /* tokens not yet written, up to a frame */
@@ -34,6 +35,7 @@ static dt_status open_part(dt_shard_writer *w)
     static const dt_shard_header blank;
     w->fd = open(w->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (w->fd < 0) return dt_fail(DT_ERR_IO, "cannot write '%s': %s", w->part, strerror(errno));
+    w->begun = true;
     w->at = sizeof blank;
     return dt_file_write_all(w->fd, &blank, sizeof blank, w->part);
 }
@@ -77,10 +79,8 @@ dt_status dt_shard_writer_create(const char *path, const dt_shard_options *optio
 void dt_shard_writer_free(dt_shard_writer *w)
 {
     if (!w) return;
-    if (w->fd >= 0) {
-        close(w->fd);
-        unlink(w->part);
-    }
+    if (w->fd >= 0) close(w->fd);
+    if (w->begun) unlink(w->part);
     free(w->path);
     free(w->part);
     free(w->plain);
@@ -165,5 +165,6 @@ dt_status dt_shard_writer_finish(dt_shard_writer *w)
     DT_TRY(dt_file_sync_close(fd, w->part));
     if (rename(w->part, w->path))
         return dt_fail(DT_ERR_IO, "cannot rename '%s' to '%s': %s", w->part, w->path, strerror(errno));
+    w->begun = false;
     return dt_folder_sync_of(w->path);
 }

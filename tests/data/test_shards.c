@@ -75,6 +75,11 @@ static void an_unfinished_shard_leaves_nothing(void **state)
     assert_true(dt_file_exists("b.tokens.part"));
     dt_shard_writer_free(writer);
     assert_false(dt_file_exists("b.tokens.part"));
+    assert_int_equal(dt_folder_make("c.tokens"), DT_OK); /* the name is taken by a folder */
+    assert_int_equal(dt_shard_writer_create("c.tokens", &options, &writer), DT_OK);
+    assert_fails(dt_shard_writer_finish(writer), DT_ERR_IO, "cannot rename 'c.tokens.part' to 'c.tokens'");
+    dt_shard_writer_free(writer);
+    assert_false(dt_file_exists("c.tokens.part"));
 }
 
 /* Every byte of a small shard, changed: opening, checking or reading fails, but for bytes whose change is told by the
