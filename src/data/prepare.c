@@ -42,6 +42,7 @@ typedef struct preparation {
     const dt_prepare_options *options;
     dt_tokenizer *tokenizer;
     dt_corpus *corpus;
+    dt_lock *lock;
     dt_pool *pool;
     dt_encoder **encoder; /* one for each thread */
     dt_text *scratch;     /* the same */
@@ -344,6 +345,19 @@ static uint64_t key_of(const preparation *p)
     return dt_hash_bytes(words, sizeof words, 0);
 }
 
+/* The state is read anew: another process may have gone on until it gave the lock back. */
+static dt_status take_folder(preparation *p)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/lock", p->options->out);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_lock_take(path.data, &p->lock);
+    if (status == DT_ERR_USAGE) status = dt_fail_in(status, "another process prepares this folder");
+    if (!status) status = dt_prepare_state_read(p->options->out, &p->state);
+    dt_text_free(&path);
+    return status;
+}
+
 static dt_status prepare(preparation *p)
 {
     const dt_prepare_options *o = p->options;
@@ -356,6 +370,7 @@ static dt_status prepare(preparation *p)
         dt_log_info(o->log, "'%s' is complete already", o->out);
         return DT_OK;
     }
+    DT_TRY(take_folder(p));
     DT_TRY(dt_tokenizer_copy(o->tokenizer, o->out));
     p->written = p->state.place;
     p->started = p->reported = dt_clock();
@@ -382,6 +397,7 @@ static void release(preparation *p)
     free(p->encoder);
     free(p->scratch);
     dt_pool_free(p->pool);
+    dt_lock_free(p->lock);
     dt_corpus_close(p->corpus);
     dt_tokenizer_close(p->tokenizer);
 }

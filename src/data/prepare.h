@@ -6,7 +6,7 @@
  * the corpus was read.
  *
  * The folder then holds train-00000.tokens ..., val-00000.tokens ... with the pieces that were drawn for evaluation,
- * prepare.json, and tokenizer/ with a copy of the tokenizer's files. */
+ * prepare.json, tokenizer/ with a copy of the tokenizer's files, and a lock that keeps a second process out. */
 #ifndef DT_DATA_PREPARE_H
 #define DT_DATA_PREPARE_H
 
@@ -38,7 +38,8 @@ typedef struct dt_prepare_counts { /* of the whole preparation */
     int64_t vocabulary; /* of the tokenizer */
 } dt_prepare_counts;
 
-/* DT_ERR_STOPPED when a signal ended it; DT_ERR_USAGE where the folder holds another preparation. */
+/* DT_ERR_STOPPED when a signal ended it; DT_ERR_USAGE where the folder holds another preparation, or where
+ * another process works on it. */
 DT_MUST_USE dt_status dt_prepare_tokens(const dt_prepare_options *, dt_prepare_counts *out);
 
 #endif

@@ -223,6 +223,20 @@ static void what_cannot_be_cut_is_read_on(void **state)
     dt_text_free(&text);
 }
 
+static void two_processes_do_not_write_one_folder(void **state)
+{
+    static const char *const paths[] = {"a.txt"};
+    dt_lock *lock;
+    dt_prepare_counts counts;
+    scene_write("a.txt", "one", 3);
+    dt_prepare_options o = options_for("gpt2", "out", paths, 1);
+    assert_int_equal(dt_folder_make("out"), DT_OK);
+    assert_int_equal(dt_lock_take("out/lock", &lock), DT_OK);
+    assert_fails(dt_prepare_tokens(&o, &counts), DT_ERR_USAGE, "another process prepares this folder: 'out/lock'");
+    dt_lock_free(lock);
+    assert_int_equal(prepare(&o).documents, 1);
+}
+
 static void shards_end_when_they_are_full(void **state)
 {
     static const char *const paths[] = {"a.jsonl"};
@@ -318,6 +332,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(two_processes_do_not_write_one_folder, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(unsound_documents_are_left_out_or_kept, scene_enter, scene_leave),
