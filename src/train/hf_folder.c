@@ -41,12 +41,19 @@ static dt_status write_weights(const char *folder, const dt_store *store, int64_
 static dt_status fill(const char *folder, const char *config, const dt_hf_kind *kind, const dt_store *store,
                       int64_t file_bytes)
 {
-    DT_TRY(dt_folder_remove(folder)); /* what a killed one left */
     DT_TRY(dt_folder_make(folder));
     DT_TRY(write_file(folder, "config.json", config));
     DT_TRY(write_module(folder, kind));
     DT_TRY(write_weights(folder, store, file_bytes));
     return dt_folder_sync(folder);
+}
+
+/* What a killed one left, or something of the user's. */
+static dt_status check_temporary(const char *folder)
+{
+    if (dt_path_missing(folder)) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "'%s' is in the way; an export that was killed may have left it: remove it, or choose "
+                   "another name", folder);
 }
 
 dt_status dt_hf_folder_write(const char *folder, const dt_model *model, const dt_settings *settings,
@@ -60,6 +67,7 @@ dt_status dt_hf_folder_write(const char *folder, const dt_model *model, const dt
     dt_text_add(&temporary, ".tmp");
     dt_status status = dt_text_status(&place);
     if (!status) status = dt_text_status(&temporary);
+    if (!status) status = check_temporary(temporary.data);
     if (!status) status = dt_hf_config(model, settings, dt_store_type(store), &config, kind);
     if (!status) {
         status = fill(temporary.data, config.data, *kind, store, file_bytes);

@@ -5,8 +5,9 @@
 
 #include "models/hf.h"
 
-/* Writes `folder`, which must not exist: it is there whole, or not at all. The weights are those of the store's value
- * buffer, split where a file would pass `file_bytes` (0: never). */
+/* Writes `folder`, which must not exist: it is there whole, or not at all; FOLDER.tmp holds it until then, and is
+ * DT_ERR_USAGE where it exists. The weights are those of the store's value buffer, split where a file would pass
+ * `file_bytes` (0: never). */
 DT_MUST_USE dt_status dt_hf_folder_write(const char *folder, const dt_model *, const dt_settings *, const dt_store *,
                                          int64_t file_bytes, const dt_hf_kind **kind);
 /* The settings of its config.json, as YAML (dt_hf_settings). The weights are read by dt_weights_load. */

@@ -29,6 +29,10 @@ is 'and nothing else'
 run export --format hf runs/dyt dyt.hf
 [ "$code" = 2 ] && has err "'dyt.hf' exists"
 is 'export --format hf does not overwrite'
+mkdir other.hf.tmp && echo mine >other.hf.tmp/file
+run export --format hf runs/dyt other.hf
+[ "$code" = 2 ] && has err "'other.hf.tmp' is in the way" && [ -s other.hf.tmp/file ] && [ ! -e other.hf ]
+is 'nor a folder that has the name it works under'
 run export --format=hf --ema runs/dyt averaged.hf/
 [ "$code" = 0 ] && ! cmp -s dyt.hf/model.safetensors averaged.hf/model.safetensors
 is 'export --format hf --ema writes other weights, to a name that ends in a slash'
