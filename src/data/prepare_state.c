@@ -85,9 +85,10 @@ dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *state)
     dt_text path = {0}, text = {0};
     json_t *root = json_pack("{si sb so}", "version", VERSION, "done", s.done, "key", dt_json_hash_text(s.key));
     list_entries(&s, entries);
-    for (int i = 0; root && i < ENTRIES; i++)
-        json_object_set_new(root, entries[i].name, json_integer((json_int_t)*entries[i].value));
-    dt_status status = root ? dt_json_seal(root) : dt_fail_memory(1, "prepare.json");
+    bool whole = root != NULL;
+    for (int i = 0; whole && i < ENTRIES; i++)
+        whole = !json_object_set_new(root, entries[i].name, json_integer((json_int_t)*entries[i].value));
+    dt_status status = whole ? dt_json_seal(root) : dt_fail_memory(sizeof entries, "prepare.json");
     if (!status) status = dt_json_print(root, JSON_INDENT(2), &text);
     if (!status) status = path_of(out, &path);
     if (!status) status = dt_file_replace(path.data, text.data, text.length);
