@@ -207,10 +207,11 @@ dt_status dt_bpe_read_merge(dt_bpe *bpe, dt_spelling spelling, const char *left,
     size_t middle = word.length;
     spell(spelling, right, right_length, &word);
     dt_status status = dt_text_status(&word);
-    if (!status && word.data) {
-        int32_t a = dt_string_map_find(&bpe->ids, word.data, middle);
-        int32_t b = dt_string_map_find(&bpe->ids, word.data + middle, word.length - middle);
-        int32_t whole = dt_string_map_find(&bpe->ids, word.data, word.length);
+    if (!status) {
+        const char *text = word.length ? word.data : "";
+        int32_t a = dt_string_map_find(&bpe->ids, text, middle);
+        int32_t b = dt_string_map_find(&bpe->ids, text + middle, word.length - middle);
+        int32_t whole = dt_string_map_find(&bpe->ids, text, word.length);
         if (a >= 0 && b >= 0 && whole >= 0) dt_bpe_add_merge(bpe, a, b, whole);
         else
             status = dt_fail(DT_ERR_DATA, "'%s': merge %lld, '%.*s' and '%.*s': they and what they make are not all in "

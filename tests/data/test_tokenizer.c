@@ -197,6 +197,7 @@ static void other_kinds_are_named(void **state)
                    "cuts words by the pattern \\w+");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]" LEVEL, "have the same number 0");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]" LEVEL, "merge 1, 'a' and 'b'");
+    assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[[\"\",\"\"]]" LEVEL, "merge 1, '' and ''");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]" LEVEL, "byte 0x00 has no token");
     assert_fails(dt_tokenizer_open("nowhere", &tokenizer), DT_ERR_IO, "cannot find the tokenizer 'nowhere'");
     assert_int_equal(remove("tokenizer.json"), 0);
