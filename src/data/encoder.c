@@ -161,6 +161,8 @@ static dt_status encode_fallback(dt_encoder *e, const char *text, size_t bytes, 
     DT_TRY(mark_spaces(e, text, bytes, at));
     text = e->prepared.data;
     bytes = e->prepared.length;
+    if (bytes > INT32_MAX) /* places in a word are numbers of 32 bits */
+        return dt_fail(DT_ERR_DATA, "a document is larger than 2 GiB, its spaces being three bytes each");
     while (bytes) {
         size_t length = e->tokenizer->bpe.cut_spaces ? marked_word(text, bytes) : bytes;
         DT_TRY(encode_word(e, text, length, out));
