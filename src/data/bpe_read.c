@@ -8,8 +8,6 @@
 #include "data/words.h"
 
 enum { MOST_TOKENS = 1 << 24 };
-static const char SPACE_MARK[] = "\xE2\x96\x81"; /* U+2581 */
-enum { SPACE_MARK_BYTES = sizeof SPACE_MARK - 1 };
 
 /* --- spelling: byte-level vocabularies write each byte as a letter (GPT-2's bytes_to_unicode) --- */
 
@@ -72,9 +70,9 @@ static void add_meaning(dt_bpe *bpe, dt_spelling spelling, const char *name, siz
         return;
     }
     for (size_t at = 0; at < length;) {
-        bool mark = length - at >= SPACE_MARK_BYTES && !memcmp(name + at, SPACE_MARK, SPACE_MARK_BYTES);
+        bool mark = dt_has_space_mark(name + at, length - at);
         dt_text_add_bytes(&bpe->bytes, mark ? " " : name + at, 1);
-        at += mark ? SPACE_MARK_BYTES : 1;
+        at += mark ? DT_SPACE_MARK_BYTES : 1;
     }
 }
 
@@ -240,10 +238,10 @@ static bool goes_across(const char *name, size_t length)
 {
     bool other = false;
     for (size_t at = 0; at < length;) {
-        bool mark = length - at >= SPACE_MARK_BYTES && !memcmp(name + at, SPACE_MARK, SPACE_MARK_BYTES);
+        bool mark = dt_has_space_mark(name + at, length - at);
         if (mark && other) return true;
         other = !mark;
-        at += mark ? SPACE_MARK_BYTES : 1;
+        at += mark ? DT_SPACE_MARK_BYTES : 1;
     }
     return false;
 }

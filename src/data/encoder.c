@@ -10,8 +10,7 @@
 #include "data/words.h"
 
 enum { CACHE = 1 << 15, KEY = 32, VALUES = 7, LETTERS = 128 };
-static const char SPACE_MARK[] = "\xE2\x96\x81";
-enum { SPACE_MARK_BYTES = sizeof SPACE_MARK - 1, MOST_BYTES = 1 << 30 };
+enum { MOST_BYTES = 1 << 30 };
 
 typedef struct entry { /* one cache line */
     char key[KEY];
@@ -127,16 +126,16 @@ typedef enum place { FIRST, BEHIND_SPECIAL, GOES_ON } place; /* where in its tex
 static dt_status mark_spaces(dt_encoder *e, const char *text, size_t bytes, place at)
 {
     const dt_bpe *bpe = &e->tokenizer->bpe;
-    bool marked = *text == ' ' || (bytes >= SPACE_MARK_BYTES && !memcmp(text, SPACE_MARK, SPACE_MARK_BYTES));
+    bool marked = *text == ' ' || dt_has_space_mark(text, bytes);
     dt_text *out = &e->prepared;
     out->length = 0;
     bool wanted = bpe->prefix_space && (at == FIRST || (at == BEHIND_SPECIAL && !bpe->prefix_first));
     if (wanted && (!marked || bpe->prefix_twice))
-        dt_text_add_bytes(out, SPACE_MARK, SPACE_MARK_BYTES);
+        dt_text_add_bytes(out, DT_SPACE_MARK, DT_SPACE_MARK_BYTES);
     for (const char *end = text + bytes; text < end;) {
         const char *space = memchr(text, ' ', (size_t)(end - text));
         dt_text_add_bytes(out, text, (size_t)((space ? space : end) - text));
-        if (space) dt_text_add_bytes(out, SPACE_MARK, SPACE_MARK_BYTES);
+        if (space) dt_text_add_bytes(out, DT_SPACE_MARK, DT_SPACE_MARK_BYTES);
         text = space ? space + 1 : end;
     }
     return dt_text_status(out);
@@ -146,12 +145,11 @@ static dt_status mark_spaces(dt_encoder *e, const char *text, size_t bytes, plac
 static size_t marked_word(const char *text, size_t bytes)
 {
     size_t at = 0;
-    while (bytes - at >= SPACE_MARK_BYTES && !memcmp(text + at, SPACE_MARK, SPACE_MARK_BYTES)) at += SPACE_MARK_BYTES;
+    while (dt_has_space_mark(text + at, bytes - at)) at += DT_SPACE_MARK_BYTES;
     for (const char *mark; at < bytes; at = (size_t)(mark - text) + 1) {
-        mark = memchr(text + at, SPACE_MARK[0], bytes - at);
+        mark = memchr(text + at, DT_SPACE_MARK[0], bytes - at);
         if (!mark) break;
-        if (text + bytes - mark >= SPACE_MARK_BYTES && !memcmp(mark, SPACE_MARK, SPACE_MARK_BYTES))
-            return (size_t)(mark - text);
+        if (dt_has_space_mark(mark, (size_t)(text + bytes - mark))) return (size_t)(mark - text);
     }
     return bytes;
 }

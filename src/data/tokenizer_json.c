@@ -7,7 +7,6 @@
 #include "data/words.h"
 
 enum { MOST_BYTES = 128 << 20 };
-static const char SPACE_MARK[] = "\xE2\x96\x81";
 
 typedef struct reader {
     const char *path;
@@ -125,11 +124,11 @@ static dt_status read_normalizer(reader *r, const json_t *normalizer)
         json_array_foreach(json_object_get(normalizer, "normalizers"), i, part) DT_TRY(read_normalizer(r, part));
         return DT_OK;
     }
-    if (is_type(normalizer, "Prepend") && !strcmp(text_of(normalizer, "prepend"), SPACE_MARK)) {
+    if (is_type(normalizer, "Prepend") && !strcmp(text_of(normalizer, "prepend"), DT_SPACE_MARK)) {
         r->bpe->prefix_space = r->bpe->prefix_twice = true;
         return DT_OK;
     }
-    if (is_type(normalizer, "Replace") && !strcmp(text_of(normalizer, "content"), SPACE_MARK) &&
+    if (is_type(normalizer, "Replace") && !strcmp(text_of(normalizer, "content"), DT_SPACE_MARK) &&
         !strcmp(text_of(json_object_get(normalizer, "pattern"), "String"), " "))
         return DT_OK;
     return fail_kind(r, "normalizer", normalizer);
@@ -138,7 +137,7 @@ static dt_status read_normalizer(reader *r, const json_t *normalizer)
 static dt_status read_metaspace(reader *r, const json_t *before)
 {
     const char *scheme = text_of(before, "prepend_scheme");
-    if (!is_type(before, "Metaspace") || strcmp(text_of(before, "replacement"), SPACE_MARK) != 0)
+    if (!is_type(before, "Metaspace") || strcmp(text_of(before, "replacement"), DT_SPACE_MARK) != 0)
         return fail_kind(r, "pre-tokenizer", before);
     if (!json_is_false(json_object_get(before, "split")))
         return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer Metaspace splits words, which is not supported", r->path);

@@ -3,6 +3,7 @@
 #define DT_DATA_TOKENIZER_KINDS_H
 
 #include <jansson.h>
+#include <string.h>
 
 #include "data/bpe.h"
 #include "data/tokenizer.h"
@@ -17,10 +18,17 @@ struct dt_tokenizer {
 DT_MUST_USE dt_status dt_tokenizer_read_json(const char *path, dt_bpe *);
 DT_MUST_USE dt_status dt_tokenizer_read_gpt2(const char *encoder_path, const char *merges_path, dt_bpe *);
 
+/* What vocabularies with byte fallback write for a space: U+2581. */
+#define DT_SPACE_MARK "\xE2\x96\x81"
+enum { DT_SPACE_MARK_BYTES = sizeof DT_SPACE_MARK - 1 };
+static inline bool dt_has_space_mark(const char *text, size_t bytes) /* at its beginning */
+{
+    return bytes >= DT_SPACE_MARK_BYTES && !memcmp(text, DT_SPACE_MARK, DT_SPACE_MARK_BYTES);
+}
+
 /* What both have in common. Tokens as the files write them: of byte-level vocabularies each byte as one character. */
 typedef enum dt_spelling { DT_SPELL_LETTERS, DT_SPELL_FALLBACK } dt_spelling;
-/* `vocabulary` is the object of names to numbers; `added` may be NULL: an array of added
- * tokens. */
+/* `vocabulary` is the object of names to numbers; `added` may be NULL: an array of added tokens. */
 DT_MUST_USE dt_status dt_bpe_read_vocabulary(dt_bpe *, json_t *vocabulary, json_t *added, dt_spelling,
                                              const char *path);
 DT_MUST_USE dt_status dt_bpe_add_special(dt_bpe *, const char *name, int32_t token);
