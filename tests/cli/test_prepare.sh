@@ -50,6 +50,9 @@ is 'a file that is not there'
 run prepare tokens --tokenizer bytes --out other --held-out 2 text.txt
 [ "$code" = 2 ] && has err 'a number from 0 to 0.5'
 is 'a share that cannot be'
+run prepare tokens --tokenizer bytes --out other --threads 1.5 text.txt
+[ "$code" = 2 ] && has err '--threads=1.5: a whole number is needed' && [ ! -e other ]
+is 'one and a half threads'
 run prepare images --tokenizer bytes --out other text.txt
 [ "$code" = 2 ] && has err "'images' is nothing that can be prepared"
 is 'what cannot be prepared'
