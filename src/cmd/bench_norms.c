@@ -6,6 +6,7 @@
 
 #include "cmd/bench.h"
 #include "cmd/bench_time.h"
+#include "cmd/bench_trial.h"
 #include "cmd/table.h"
 
 static const char *const kinds[] = {"rmsnorm", "dyt", "layernorm", "identity"};
@@ -30,17 +31,6 @@ static bool is_norm(const dt_node *n)
 
 /* --- weights --- */
 
-/* Copies the first `filled` bytes over the rest. */
-static dt_status repeat(dt_device *device, char *data, size_t filled, size_t bytes)
-{
-    while (filled < bytes) {
-        size_t more = filled < bytes - filled ? filled : bytes - filled;
-        DT_TRY(dt_device_copy(device, DT_STREAM_COMPUTE, data + filled, data, more));
-        filled += more;
-    }
-    return dt_device_sync(device, DT_STREAM_COMPUTE);
-}
-
 /* Small numbers without a pattern, the same ones again and again: drawing billions would take longer than all that is
  * timed. A linear congruential generator is good enough here. */
 static dt_status fill_matrices(dt_session *session, float *numbers)
@@ -57,7 +47,7 @@ static dt_status fill_matrices(dt_session *session, float *numbers)
     }
     size_t bytes = (size_t)period * sizeof *numbers;
     DT_TRY(dt_device_upload(device, DT_STREAM_COMPUTE, value, numbers, bytes));
-    DT_TRY(repeat(device, value, bytes, (size_t)count * sizeof *numbers));
+    DT_TRY(dt_bench_repeat(device, value, bytes, (size_t)count * sizeof *numbers));
     if (!working) return DT_OK;
     const dt_kernels *kernels = dt_kernels_of(dt_device_backend(device));
     const dt_queue *queue = dt_device_queue(device, DT_STREAM_COMPUTE);

@@ -67,8 +67,7 @@ static dt_status upload(dt_device *device, void *to, const void *host, size_t by
     return dt_device_sync(device, DT_STREAM_COMPUTE);
 }
 
-/* Copies the first `filled` bytes over the rest. */
-static dt_status repeat(dt_device *device, char *data, size_t filled, size_t bytes)
+dt_status dt_bench_repeat(dt_device *device, char *data, size_t filled, size_t bytes)
 {
     while (filled < bytes) {
         size_t more = filled < bytes - filled ? filled : bytes - filled;
@@ -90,7 +89,7 @@ static dt_status fill(dt_bench_trial *t, const dt_bench_array *a, const content 
     else write_numbers(a->type, host, count, (uint64_t)t->made, t->coarse, c);
     dt_status status = upload(t->device, a->data, host, bytes);
     free(host);
-    return status ? status : repeat(t->device, a->data, bytes, bytes_of(a));
+    return status ? status : dt_bench_repeat(t->device, a->data, bytes, bytes_of(a));
 }
 
 static void *ask(dt_bench_trial *t, dt_dtype type, int64_t count, bool output, content c)

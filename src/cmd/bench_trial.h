@@ -48,6 +48,9 @@ DT_MUST_USE dt_status dt_bench_trial_run(dt_bench_trial *, const dt_bench_case *
 DT_MUST_USE dt_status dt_bench_trial_error(dt_bench_trial *, const dt_bench_trial *exact, double *error);
 void dt_bench_trial_close(dt_bench_trial *);
 
+/* Copies the first `filled` bytes of device memory over the rest of `bytes`, and waits. */
+DT_MUST_USE dt_status dt_bench_repeat(dt_device *, char *data, size_t filled, size_t bytes);
+
 /* What cases ask for. `wide` is of the wide type of the trial's. NULL after a failure. */
 void *dt_bench_in(dt_bench_trial *, int64_t count);       /* uniform in [-1, 1) */
 void *dt_bench_positive(dt_bench_trial *, int64_t count); /* uniform in [0.5, 1.5) */
