@@ -81,8 +81,8 @@ static void print_advice(const sizes *s, int64_t memory, int least)
 {
     char size[32];
     if (least) printf("  none of these fits; level 3 does from %d ranks on\n", least);
-    else printf("  no number of ranks fits: %s are each rank's own; a smaller micro-batch or train.recompute makes them "
-                "less\n", dt_text_bytes(size, (double)s->rest));
+    else printf("  no number of ranks fits: %s are each rank's own; a smaller micro-batch or train.recompute makes "
+                "them less\n", dt_text_bytes(size, (double)s->rest));
 }
 
 void dt_plan_ranks_print(const dt_session *session, int ranks, int64_t memory)
@@ -90,8 +90,8 @@ void dt_plan_ranks_print(const dt_session *session, int ranks, int64_t memory)
     char size[32];
     sizes s = measure(session);
     bool fits = false;
-    printf("ranks          %d of %s, each with passes of %lld; by arithmetic, as training takes one rank so far\n", ranks,
-           dt_text_bytes(size, (double)memory), (long long)dt_session_micro_batch(session));
+    printf("ranks          %d of %s, each with passes of %lld; by arithmetic, as training takes one rank so far\n",
+           ranks, dt_text_bytes(size, (double)memory), (long long)dt_session_micro_batch(session));
     for (int level = 0; level < LEVELS; level++) {
         int64_t bytes = of_rank(&s, level, ranks);
         printf("  level %d      %10s   %-8s   %s\n", level, dt_text_bytes(size, (double)bytes),

@@ -1,4 +1,5 @@
-/* plan --ranks: what each of several GPUs would hold at every level of sharding (parallel.zero), and which level fits. */
+/* plan --ranks: what each of several GPUs would hold at every level of sharding (parallel.zero), and which level
+ * fits. */
 #ifndef DT_CMD_PLAN_RANKS_H
 #define DT_CMD_PLAN_RANKS_H
 
