@@ -6,12 +6,14 @@
 #include "data/dataset.h"
 
 enum { DRAWS = 4, VOCABULARY = 256 };
+static const int64_t MOST_TOKENS = INT64_MAX / sizeof(int32_t); /* whose bytes can be counted */
 
 static int64_t count_tokens(const dt_settings *settings, dt_split split)
 {
     int64_t samples = dt_setting_int(settings, "data.synthetic_count");
     if (split == DT_SPLIT_EVAL) samples = samples < 10 ? 1 : samples / 10;
-    return samples * dt_setting_int(settings, "data.context") + 1;
+    int64_t context = dt_setting_int(settings, "data.context");
+    return samples < MOST_TOKENS / context ? samples * context + 1 : MOST_TOKENS + 1;
 }
 
 static void describe_synthetic_text(const dt_settings *settings, dt_split split, dt_data_info *info)
@@ -36,7 +38,7 @@ static dt_status open_synthetic_text(dt_dataset *dataset, const dt_settings *set
 {
     dt_shard *shard;
     int64_t count = count_tokens(settings, dataset->split);
-    int32_t *tokens = malloc((size_t)count * sizeof *tokens);
+    int32_t *tokens = count > MOST_TOKENS ? NULL : malloc((size_t)count * sizeof *tokens);
     if (!tokens) return dt_fail_memory((size_t)count * sizeof *tokens, "synthetic tokens; lower data.synthetic_count");
     draw_tokens(tokens, count, dataset->info.vocabulary, dataset->split);
     DT_TRY(dt_shard_of_memory("synthetic_text", (uint8_t *)tokens, count, sizeof *tokens, &shard));

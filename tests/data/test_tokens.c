@@ -236,6 +236,9 @@ static void what_cannot_be_sampled_is_refused(void **state)
     assert_refused(SETTINGS("data.kind=text", "data.path=a.txt", "data.vocabulary=128", "data.context=9"),
                    DT_SPLIT_TRAIN, DT_ERR_DATA,
                    "'a.txt' holds tokens of a vocabulary of 256, but the settings say 128");
+    assert_refused(SETTINGS("data.kind=synthetic_text", "data.context=16777216",
+                            "data.synthetic_count=274877906944"), /* 2^62 tokens have 2^64 bytes */
+                   DT_SPLIT_TRAIN, DT_ERR_MEMORY, "lower data.synthetic_count");
 }
 
 int main(void)
