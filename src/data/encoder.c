@@ -21,12 +21,20 @@ typedef struct entry { /* one cache line */
 struct dt_encoder {
     const dt_tokenizer *tokenizer;
     bool special;
-    bool begins_special[256]; /* a byte that a special token's name begins with */
-    int32_t letter[LETTERS];  /* of byte fallback: the token of an ASCII character; -1: none */
+    bool begins_special[1 << 16]; /* [first << 8 | second byte]: does a special token's name begin so? */
+    int32_t letter[LETTERS];      /* of byte fallback: the token of an ASCII character; -1: none */
     dt_bpe_scratch scratch;
     dt_text prepared;
     entry *cache; /* by hash; a newer word takes the place of an older one */
 };
+
+/* Two bytes tell most texts apart (<p>) from hundreds of names that begin alike (<|reserved_special_token_7|>). */
+static void note_beginning(dt_encoder *e, const struct dt_special *special)
+{
+    bool *begins = &e->begins_special[(uint8_t)special->name[0] << 8];
+    if (special->length > 1) begins[(uint8_t)special->name[1]] = true;
+    else memset(begins, true, 256);
+}
 
 dt_status dt_encoder_create(const dt_tokenizer *tokenizer, bool special, dt_encoder **out)
 {
@@ -37,9 +45,11 @@ dt_status dt_encoder_create(const dt_tokenizer *tokenizer, bool special, dt_enco
         free(cache);
         return dt_fail_memory(CACHE * sizeof *cache, "an encoder");
     }
-    *e = (dt_encoder){.tokenizer = tokenizer, .special = special, .cache = cache};
+    e->tokenizer = tokenizer;
+    e->special = special;
+    e->cache = cache;
     const dt_bpe *bpe = &tokenizer->bpe;
-    for (int i = 0; special && i < bpe->specials; i++) e->begins_special[(uint8_t)bpe->special[i].name[0]] = true;
+    for (int i = 0; special && i < bpe->specials; i++) note_beginning(e, &bpe->special[i]);
     for (int c = 0; c < LETTERS; c++) e->letter[c] = dt_string_map_find(&bpe->ids, &(char){(char)c}, 1);
     *out = e;
     return DT_OK;
@@ -214,7 +224,8 @@ static place place_of(size_t done, bool first) { return done ? BEHIND_SPECIAL : 
 static const struct dt_special *special_at(const dt_encoder *e, const char *text, size_t bytes)
 {
     const dt_bpe *bpe = &e->tokenizer->bpe;
-    if (!e->begins_special[(uint8_t)*text]) return NULL;
+    uint8_t second = bytes > 1 ? (uint8_t)text[1] : 0;
+    if (!e->begins_special[(uint8_t)*text << 8 | second]) return NULL;
     for (int i = 0; i < bpe->specials; i++)
         if (bpe->special[i].length <= bytes && !memcmp(text, bpe->special[i].name, bpe->special[i].length))
             return &bpe->special[i];

@@ -159,6 +159,21 @@ static void texts_are_not_cut_inside_special_tokens(void **state)
     dt_tokenizer_close(tokenizer);
 }
 
+static void a_special_token_of_one_byte_is_found(void **state)
+{
+    static const char *const texts[] = {"~", "~b", "ab~", "a~"};
+    dt_tokenizer *tokenizer = open_with("~");
+    for (int i = 0; i < 4; i++) {
+        int64_t found = 0;
+        dt_tokens tokens = {0};
+        encode(tokenizer, true, texts[i], strlen(texts[i]), &tokens);
+        for (int64_t t = 0; t < tokens.count; t++) found += tokens.token[t] == 5000;
+        assert_int_equal(found, 1);
+        free(tokens.token);
+    }
+    dt_tokenizer_close(tokenizer);
+}
+
 static void utf8_is_checked(void **state)
 {
     static const char *const bad[] = {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
@@ -220,6 +235,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_tokenizer_has_one_hash),
         cmocka_unit_test(special_tokens_can_be_text),
         cmocka_unit_test_setup_teardown(texts_are_not_cut_inside_special_tokens, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_special_token_of_one_byte_is_found, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
     };
