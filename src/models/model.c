@@ -56,11 +56,16 @@ static const dt_setting_row rows[] = {
 };
 const dt_setting_table dt_model_settings = {rows, sizeof rows / sizeof *rows};
 
+static const dt_model_entry *entry_of(const dt_settings *settings)
+{
+    return models[dt_setting_choice(settings, "model.arch")];
+}
+
 dt_status dt_model_create(dt_settings *settings, const dt_model_input *input, dt_model **out)
 {
     dt_nn nn;
     int sites = 0;
-    const dt_model_entry *entry = models[dt_setting_choice(settings, "model.arch")];
+    const dt_model_entry *entry = entry_of(settings);
     while (entry->sites[sites]) sites++;
     if (entry->reads_tokens != (input->context > 0))
         return dt_setting_fail(settings, "model.arch", "%s is trained on %s, and the data set has %s", entry->name,
@@ -90,5 +95,6 @@ void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(mode
 dt_model_dims dt_model_dims_of(const dt_model *model) { return model->entry->dims(model); }
 const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
 bool dt_model_reads_tokens(const dt_model *model) { return model->entry->reads_tokens; }
+bool dt_model_arch_reads_tokens(const dt_settings *settings) { return entry_of(settings)->reads_tokens; }
 bool dt_model_masks_documents(const dt_model *model) { return model->masks_documents; }
 void dt_model_describe(const dt_model *model, dt_text *out) { model->entry->describe(model, out); }

@@ -44,7 +44,7 @@ static void adamw_values(const dt_update_attr *attr, int64_t step, dt_optimizer_
 static void sgd_read(const dt_settings *settings, dt_update_attr *attr)
 {
     attr->beta1 = dt_setting_real(settings, "optim.momentum");
-    attr->nesterov = dt_setting_bool(settings, "optim.nesterov");
+    attr->nesterov = attr->beta1 > 0 && dt_setting_bool(settings, "optim.nesterov");
 }
 
 /* --- the table --- */

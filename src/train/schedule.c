@@ -62,17 +62,16 @@ dt_status dt_schedule_create(const dt_settings *settings, int64_t samples, dt_sc
     dt_schedule s = {.batch = dt_setting_int(settings, "data.batch"),
                      .lr = dt_setting_real(settings, "optim.lr"),
                      .curve = curves[dt_setting_choice(settings, "schedule.kind")]};
-    s.eased = dt_setting_choice(settings, "schedule.warmup_kind") == 1;
-    if (s.curve != constant) {
-        s.min_lr = dt_setting_real(settings, "schedule.min_lr");
-        s.from_start = dt_setting_choice(settings, "schedule.begin") == 1;
-    }
+    if (s.curve != constant) s.min_lr = dt_setting_real(settings, "schedule.min_lr");
     if (s.min_lr > s.lr)
         return dt_setting_fail(settings, "schedule.min_lr", "%g at the end is above the peak, optim.lr, of %g",
                                s.min_lr, s.lr);
     DT_TRY(dt_epoch_positions(settings, samples, &s.epoch_samples));
     DT_TRY(read_steps(settings, &s));
     s.warmup = dt_schedule_length(settings, &s, "schedule.warmup_steps", "schedule.warmup_epochs");
+    /* What is not read is inactive: without a warmup it has no curve, and nothing lies before its end. */
+    if (s.warmup) s.eased = dt_setting_choice(settings, "schedule.warmup_kind") == 1;
+    if (s.warmup && s.curve != constant) s.from_start = dt_setting_choice(settings, "schedule.begin") == 1;
     *out = s;
     return DT_OK;
 }

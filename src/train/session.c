@@ -179,7 +179,8 @@ static dt_status fit_text(const dt_session *s, dt_settings *settings)
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
-    if (dt_setting_has(settings, "model.vocabulary") && !dt_setting_has(settings, "data.vocabulary"))
+    if (dt_model_arch_reads_tokens(settings) && dt_setting_has(settings, "model.vocabulary") &&
+        !dt_setting_has(settings, "data.vocabulary"))
         DT_TRY(dt_setting_derive_int(settings, "data.vocabulary", dt_setting_int(settings, "model.vocabulary")));
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &s->info));
     DT_TRY(fit_vocabulary(s, settings));
@@ -216,8 +217,9 @@ static bool wants_cudnn(const dt_session *s, const dt_settings *settings)
 static dt_status take_cudnn(dt_session *s, const dt_settings *settings)
 {
     char why[512];
+    if (s->backend != DT_CUDA) return DT_OK; /* before the setting is read: on the CPU it is inactive */
     bool always = !strcmp(dt_setting_text(settings, "cuda.attention"), "cudnn");
-    if (s->backend != DT_CUDA || (!always && !wants_cudnn(s, settings))) return DT_OK;
+    if (!always && !wants_cudnn(s, settings)) return DT_OK;
     if (dt_device_backend(s->device) != DT_CUDA) {
         s->device_info.cudnn = dt_cudnn_built();
         return DT_OK;

@@ -13,6 +13,7 @@
 #include "train/changes.h"
 #include "train/optimizer.h"
 #include "train/recipe.h"
+#include "train/schedule.h"
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -178,6 +179,35 @@ static void test_wide_residual(void **state)
     assert_wide_residual(DT_CPU, "precision.mode=fp64", false);
 }
 
+/* What a run on the CPU, of images, without a warmup or momentum does not read is listed, and what it reads is not. */
+static void assert_inactive(bool inactive, const char *path, const char *const *words)
+{
+    dt_session *session = NULL;
+    dt_schedule schedule;
+    dt_text out = {0};
+    dt_settings *settings = tiny_settings(words);
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session), DT_OK);
+    assert_int_equal(dt_schedule_create(settings, 1000, &schedule), DT_OK);
+    dt_settings_inactive(settings, &(dt_inactive_options){0}, &out);
+    bool listed = out.data && strstr(out.data, path);
+    if (listed != inactive) fail_msg("'%s' should %sbe inactive", path, inactive ? "" : "not ");
+    dt_text_free(&out);
+    dt_session_free(session);
+    dt_settings_free(settings);
+}
+
+static void test_inactive(void **state)
+{
+    assert_inactive(true, "cuda.attention", WORDS("cuda.attention=own"));
+    assert_inactive(true, "model.vocabulary", WORDS("model.vocabulary=9"));
+    assert_inactive(true, "warmup_kind", WORDS("schedule.warmup_kind=eased", "schedule.warmup_steps=0"));
+    assert_inactive(false, "warmup_kind", WORDS("schedule.warmup_kind=eased", "schedule.warmup_steps=2"));
+    assert_inactive(true, "schedule.begin", WORDS("schedule.begin=start", "schedule.warmup_steps=0"));
+    assert_inactive(false, "schedule.begin", WORDS("schedule.begin=start", "schedule.warmup_steps=2"));
+    assert_inactive(true, "nesterov", WORDS("optim.kind=sgd", "optim.momentum=0", "optim.nesterov=true"));
+    assert_inactive(false, "nesterov", WORDS("optim.kind=sgd", "optim.nesterov=true"));
+}
+
 /* --- refusals --- */
 
 static void assert_refused(const char *word, const char *fact)
@@ -206,7 +236,7 @@ int main(void)
                                        cmocka_unit_test(test_changes), cmocka_unit_test(test_new_settings),
                                        cmocka_unit_test(test_no_changes), cmocka_unit_test(test_micro_batch),
                                        cmocka_unit_test(test_synthetic_follows_model),
-                                       cmocka_unit_test(test_wide_residual),
+                                       cmocka_unit_test(test_wide_residual), cmocka_unit_test(test_inactive),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
