@@ -92,4 +92,14 @@ is 'after that --resume works too'
 run tiny.yaml run.name=one train.epochs=null train.steps=1
 [ "$code" = 0 ] && has err '1 step of 20' && has err 'done: 1 step,'
 is 'one step is no steps'
+
+# The limit is on each file, also on what is said: config.yaml and weights are above it, words below.
+sh -c 'ulimit -f 2 && exec "$@"' sh "$program" tiny.yaml run.name=limited >.out 2>.err
+code=$? err=$(cat .err)
+[ "$code" = 1 ] && has err 'File too large' && [ ! -e runs/limited ]
+is 'a limit on the size of files is a failed write, and no run begins'
+sh -c 'ulimit -f 2 && exec "$@"' sh "$program" export runs/one one.safetensors >.out 2>.err
+code=$? err=$(cat .err)
+[ "$code" = 1 ] && has err 'File too large' && [ ! -e one.safetensors ] && [ ! -e one.safetensors.tmp ]
+is 'an export that fails so leaves nothing behind'
 done_testing
