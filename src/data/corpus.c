@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/hash.h"
 #include "data/corpus_files.h"
@@ -63,10 +64,21 @@ const char *dt_corpus_file(const dt_corpus *c, int64_t file)
 
 dt_corpus_place dt_corpus_tell(const dt_corpus *c) { return c->place; }
 
+/* Of what is no regular file, such as a pipe, 0. */
+static uint64_t size_of(const char *path)
+{
+    struct stat info;
+    return strcmp(path, "-") && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+}
+
 uint64_t dt_corpus_hash(const dt_corpus *c)
 {
     uint64_t hash = 1;
-    for (int64_t f = 0; f < c->files.count; f++) hash = dt_hash_bytes(c->files.path[f], strlen(c->files.path[f]), hash);
+    for (int64_t f = 0; f < c->files.count; f++) {
+        uint64_t size = size_of(c->files.path[f]);
+        hash = dt_hash_bytes(c->files.path[f], strlen(c->files.path[f]), hash);
+        hash = dt_hash_bytes(&size, sizeof size, hash);
+    }
     return hash;
 }
 

@@ -52,8 +52,8 @@ static dt_status read_entries(json_t *root, const char *path, dt_prepare_state *
         return dt_fail(DT_ERR_DATA, "'%s' is of version %lld; this program reads %d", path, (long long)version,
                        VERSION);
     if (key != s->key)
-        return dt_fail(DT_ERR_USAGE, "'%s' is of a preparation of other files, with another tokenizer, or with other "
-                       "options: choose another --out, or remove the folder", path);
+        return dt_fail(DT_ERR_USAGE, "'%s' is of a preparation of other files (or they have changed since), with "
+                       "another tokenizer, or with other options: choose another --out, or remove the folder", path);
     list_entries(&read, entries);
     for (int i = 0; i < ENTRIES; i++) {
         DT_TRY(dt_json_int(root, entries[i].name, path, entries[i].value));

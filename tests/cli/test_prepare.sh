@@ -15,6 +15,12 @@ is 'a finished preparation stays as it is'
 run prepare tokens --tokenizer bytes --out set text.txt
 [ "$code" = 2 ] && has err 'of other files'
 is 'another preparation in the same folder is refused'
+cp lines.jsonl grown.jsonl
+run prepare tokens --tokenizer bytes --out grown grown.jsonl
+echo '{"text": "one more"}' >>grown.jsonl
+run prepare tokens --tokenizer bytes --out grown grown.jsonl
+[ "$code" = 2 ] && has err 'they have changed since'
+is 'a finished preparation of a file that has grown is not taken for complete'
 
 mkdir -p texts/old
 cp text.txt texts/old
