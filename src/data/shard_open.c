@@ -133,7 +133,7 @@ static dt_status open_any(dt_shard *shard)
 {
     struct stat info;
     int32_t start[3] = {0};
-    shard->fd = open(shard->path, O_RDONLY | O_CLOEXEC);
+    shard->fd = open(shard->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait for its writer */
     if (shard->fd < 0)
         return dt_fail(DT_ERR_IO, "cannot open '%s': %s%s", shard->path, strerror(errno),
                        errno == EMFILE ? "; raise the limit with ulimit -n" : "");

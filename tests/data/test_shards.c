@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 #include "base/file.h"
@@ -147,6 +148,8 @@ static void foreign_files_are_read(void **state)
     scene_write("empty.bin", "", 0);
     assert_fails(dt_shard_open("empty.bin", &shard), DT_ERR_DATA, "'empty.bin' is empty");
     assert_fails(dt_shard_open("none.bin", &shard), DT_ERR_IO, "cannot open 'none.bin'");
+    assert_int_equal(mkfifo("pipe.tokens", 0600), 0);
+    assert_fails(dt_shard_open("pipe.tokens", &shard), DT_ERR_DATA, "'pipe.tokens' is not a regular file");
 }
 
 /* --- as data sets --- */
