@@ -78,11 +78,13 @@ static dt_status check_text(const char *text, size_t bytes)
     return DT_OK;
 }
 
-/* "'file': ", "'file', line 7: ", "'file', from byte 1048576 on: " before the message. */
-static dt_status fail_piece(const preparation *p, const dt_piece *piece, dt_status status)
+/* "'file': ", "'file', line 7: ", "'file', from byte 1048576 on: " before the message. `keeps`: there are bytes that
+ * could be taken as they are. */
+static dt_status fail_piece(const preparation *p, const dt_piece *piece, bool keeps, dt_status status)
 {
     const char *path = dt_corpus_file(p->corpus, piece->place.file);
-    static const char remedy[] = "--unsound=skip leaves such texts out, --unsound=keep takes their bytes as they are";
+    const char *remedy = keeps ? "--unsound=skip leaves such texts out, --unsound=keep takes their bytes as they are"
+                               : "--unsound=skip leaves such texts out";
     if (piece->json && piece->bytes)
         return dt_fail(status, "'%s', line %lld: %s; %s", path, (long long)piece->place.line + 1, dt_error_message(),
                        remedy);
@@ -119,10 +121,11 @@ static dt_status take_text(const preparation *p, const dt_piece *piece, const ch
                            const char **text, size_t *bytes, bool *sound)
 {
     dt_status status = read_text(p, piece, raw, scratch, text, bytes);
+    bool keeps = !status && *bytes;
     if (!status) status = judge(p, piece, *text, *bytes, sound);
     if (status != DT_ERR_DATA) return status;
     *sound = false;
-    return p->options->unsound == DT_UNSOUND_STOP ? fail_piece(p, piece, status) : DT_OK;
+    return p->options->unsound == DT_UNSOUND_STOP ? fail_piece(p, piece, keeps, status) : DT_OK;
 }
 
 static dt_status encode_piece(preparation *p, const dt_piece *piece, int worker, dt_tokens *out, result *r)

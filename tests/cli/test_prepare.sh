@@ -44,6 +44,17 @@ printf 'a\377b' >unsound.txt
 run prepare tokens --tokenizer bytes --out unsound --unsound=skip unsound.txt
 [ "$code" = 1 ] && has err 'no text is left' && [ -z "$out" ]
 is 'a preparation of nothing but unsound text'
+echo '{"text": ""}' >nothing.jsonl
+run prepare tokens --tokenizer bytes --out nothing nothing.jsonl
+[ "$code" = 1 ] && has err 'no text is left: all documents are empty or not sound, 1 in number'
+is 'a preparation of nothing but empty text'
+run prepare tokens --tokenizer bytes --out refused unsound.txt
+[ "$code" = 1 ] && has err 'byte 1 is not valid UTF-8' && has err 'unsound=keep takes'
+is 'unsound bytes could be kept, as the message says'
+echo '{"other": ""}' >other.jsonl
+run prepare tokens --tokenizer bytes --out refused other.jsonl
+[ "$code" = 1 ] && has err "no object with a text under 'text'; --unsound=skip" && ! has err 'unsound=keep'
+is 'a line without the text cannot be kept, and the message does not say so'
 run prepare tokens --out set text.txt
 [ "$code" = 2 ] && has err 'tokenizer is not given'
 is 'no tokenizer'
