@@ -111,7 +111,8 @@ static dt_status open_set(dt_dataset *dataset, const dt_settings *settings, cons
 
 static dt_status fail_mix(const dt_settings *settings, const char *word)
 {
-    return dt_setting_fail(settings, "data.mix", "'%s' is not of the form folder=weight with a weight above 0", word);
+    return dt_setting_fail(settings, "data.mix",
+                           "'%s' is not of the form folder=weight with a weight above 0 and below 1e9", word);
 }
 
 static dt_status open_part(dt_dataset *dataset, const dt_settings *settings, const char *folder, char *word,

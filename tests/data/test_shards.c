@@ -257,6 +257,13 @@ static void a_mix_deals_by_weight(void **state)
     dt_dataset_close(set);
     assert_refused(SETTINGS("data.kind=tokens", "data.path=set", "data.mix=a=1 b=none"), DT_ERR_USAGE,
                    "'b=none' is not of the form folder=weight");
+    const char *const outside[] = {"0", "-1", "nan", "inf", "1e300"};
+    for (int i = 0; i < 5; i++) {
+        char mix[64];
+        snprintf(mix, sizeof mix, "data.mix=a=1 b=%s", outside[i]);
+        assert_refused(SETTINGS("data.kind=tokens", "data.path=set", mix), DT_ERR_USAGE,
+                       "with a weight above 0 and below 1e9");
+    }
     assert_refused(SETTINGS("data.kind=tokens", "data.path=set", "data.mix=a=1 c=1", "data.vocabulary=5000"), DT_ERR_IO,
                    "set/c");
 }
