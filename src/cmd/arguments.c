@@ -2,6 +2,7 @@
 #include "cmd/arguments.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -220,4 +221,23 @@ dt_status dt_arguments_log(const dt_arguments *args, dt_log **out)
     int level;
     DT_TRY(read_level(args, &level));
     return dt_log_create(stderr, (dt_log_level)level, out);
+}
+
+dt_status dt_arguments_number(const dt_arguments *args, const char *option, double least, double most, double *value)
+{
+    char *end;
+    const char *text = dt_arguments_value(args, option);
+    if (!text) return DT_OK;
+    double given = strtod(text, &end);
+    if (end == text || *end || !(given >= least && given <= most))
+        return dt_fail(DT_ERR_USAGE, "%s=%s: a number from %g to %g is needed", option, text, least, most);
+    *value = given;
+    return DT_OK;
+}
+
+dt_status dt_arguments_whole(const dt_arguments *args, const char *option, double most, double *value)
+{
+    DT_TRY(dt_arguments_number(args, option, 1, most, value));
+    if (*value == floor(*value)) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "%s=%s: a whole number is needed", option, dt_arguments_value(args, option));
 }

@@ -13,10 +13,10 @@
 static const char *const programs[] = {"pass", "update", "eval", "eval_ema", "prefill", "decode", NULL};
 /* Of other settings, a plan reads some and the run that it is of more. */
 static const char *const planned_sections[] = {"model", "norm", "precision", "cuda", NULL};
-enum { LARGEST = 6, MOST_TENSORS = 1024, MOST_RANKS = 1 << 16, MOST_GIB = 1 << 16, USUAL_GIB = 80 };
+enum { LARGEST = 6, MOST_TENSORS = 1024, MOST_GIB = 1 << 16, USUAL_GIB = 80 };
 
 typedef struct world { /* --ranks and --gpu-gib; 0: not given */
-    int64_t ranks, gpu_gib;
+    double ranks, gpu_gib;
 } world;
 
 static void print_bytes(const char *label, int64_t bytes)
@@ -167,7 +167,7 @@ static int64_t gpu_memory(const dt_session *session, const world *of)
 {
     dt_device_info info;
     dt_device *device = dt_session_device(session);
-    if (of->gpu_gib) return of->gpu_gib << 30;
+    if (of->gpu_gib > 0) return (int64_t)(of->gpu_gib * (1 << 30));
     if (dt_device_backend(device) == DT_CUDA && !dt_device_query(device, &info)) return info.memory_total;
     return (int64_t)USUAL_GIB << 30;
 }
@@ -181,7 +181,7 @@ static dt_status print_plan(const dt_session *session, const dt_settings *settin
     print_parameters(dt_session_store(session));
     print_flops(session, settings);
     DT_TRY(print_memory(session, settings));
-    if (of->ranks) dt_plan_ranks_print(session, (int)of->ranks, gpu_memory(session, of));
+    if (of->ranks > 0) dt_plan_ranks_print(session, (int)of->ranks, gpu_memory(session, of));
     printf("arena by program, with what takes most at its peak\n");
     for (const char *const *name = programs; *name; name++) {
         const dt_program *program = dt_session_program(session, *name);
@@ -209,23 +209,11 @@ static dt_session_options options_for(const char *graph)
     return (dt_session_options){.plan_only = true, .eval_only = generates, .sequences = generates};
 }
 
-/* The option's whole number from 1 to `most`, 0 when it was not given. */
-static dt_status read_number(const dt_arguments *args, const char *option, int64_t most, int64_t *out)
-{
-    const char *text = dt_arguments_value(args, option);
-    char *end = NULL;
-    *out = 0;
-    if (!text) return DT_OK;
-    *out = strtoll(text, &end, 10);
-    if (*text && !*end && *out >= 1 && *out <= most) return DT_OK;
-    return dt_fail(DT_ERR_USAGE, "%s takes a whole number from 1 to %lld, not '%s'", option, (long long)most, text);
-}
-
 static dt_status read_world(const dt_arguments *args, world *out)
 {
-    DT_TRY(read_number(args, "--ranks", MOST_RANKS, &out->ranks));
-    DT_TRY(read_number(args, "--gpu-gib", MOST_GIB, &out->gpu_gib));
-    if (!out->gpu_gib || out->ranks) return DT_OK;
+    DT_TRY(dt_arguments_whole(args, "--ranks", DT_MOST_RANKS, &out->ranks));
+    DT_TRY(dt_arguments_number(args, "--gpu-gib", 1, MOST_GIB, &out->gpu_gib));
+    if (out->gpu_gib == 0 || out->ranks > 0) return DT_OK;
     return dt_fail(DT_ERR_USAGE, "--gpu-gib says how large each GPU of --ranks is: give --ranks too");
 }
 

@@ -4,9 +4,8 @@
 #include "cmd/plan_ranks.h"
 
 #include <stdio.h>
-#include <string.h>
 
-enum { LEVELS = 4, MOST_RANKS = 1 << 16 };
+enum { LEVELS = 4 };
 static const int64_t outside = (int64_t)3 << 29; /* context, libraries and communication: 1.5 GiB */
 static const char *const shards[LEVELS] = {"nothing is shared out", "masters, moments, averages are shared out",
                                            "gradients too", "parameters too, gathered per unit"};
@@ -69,7 +68,7 @@ static int64_t of_rank(const sizes *s, int level, int ranks)
 /* The least ranks at which level 3 fits; 0: none. */
 static int least_ranks(const sizes *s, int64_t memory)
 {
-    for (int ranks = 1; ranks <= MOST_RANKS; ranks *= 2) {
+    for (int ranks = 1; ranks <= DT_MOST_RANKS; ranks *= 2) {
         if (of_rank(s, LEVELS - 1, ranks) > memory) continue;
         while (ranks > 1 && of_rank(s, LEVELS - 1, ranks - 1) <= memory) ranks--;
         return ranks;

@@ -5,6 +5,8 @@
 
 #include "train/train.h"
 
+enum { DT_MOST_RANKS = 1 << 16 };
+
 /* `memory`: bytes of one GPU. Every rank runs passes of the session's size. */
 void dt_plan_ranks_print(const dt_session *, int ranks, int64_t memory);
 

@@ -1,5 +1,4 @@
 /* dyttrain prepare: makes of text what training reads. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,25 +24,6 @@ static const dt_option options[] = {
     {0},
 };
 
-static dt_status read_number(const dt_arguments *args, const char *option, double least, double most, double *value)
-{
-    char *end;
-    const char *text = dt_arguments_value(args, option);
-    if (!text) return DT_OK;
-    double given = strtod(text, &end);
-    if (end == text || *end || !(given >= least && given <= most))
-        return dt_fail(DT_ERR_USAGE, "%s=%s: a number from %g to %g is needed", option, text, least, most);
-    *value = given;
-    return DT_OK;
-}
-
-static dt_status read_whole(const dt_arguments *args, const char *option, double most, double *value)
-{
-    DT_TRY(read_number(args, option, 1, most, value));
-    if (*value == floor(*value)) return DT_OK;
-    return dt_fail(DT_ERR_USAGE, "%s=%s: a whole number is needed", option, dt_arguments_value(args, option));
-}
-
 static dt_status read_unsound(const dt_arguments *args, dt_unsound *out)
 {
     const char *text = dt_arguments_value(args, "--unsound");
@@ -56,9 +36,9 @@ static dt_status read_unsound(const dt_arguments *args, dt_unsound *out)
 static dt_status read_options(const dt_arguments *args, dt_prepare_options *o)
 {
     double held_out = 0.005, shard_tokens = 1e8, threads = 0;
-    DT_TRY(read_number(args, "--held-out", 0, 0.5, &held_out));
-    DT_TRY(read_whole(args, "--shard-tokens", 1e10, &shard_tokens));
-    DT_TRY(read_whole(args, "--threads", 1024, &threads));
+    DT_TRY(dt_arguments_number(args, "--held-out", 0, 0.5, &held_out));
+    DT_TRY(dt_arguments_whole(args, "--shard-tokens", 1e10, &shard_tokens));
+    DT_TRY(dt_arguments_whole(args, "--threads", 1024, &threads));
     const char *field = dt_arguments_value(args, "--field");
     *o = (dt_prepare_options){.tokenizer = dt_arguments_value(args, "--tokenizer"),
                               .out = dt_arguments_value(args, "--out"),

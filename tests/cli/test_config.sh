@@ -93,7 +93,7 @@ vit_l --ranks 2 --gpu-gib 1
 [ "$code" = 0 ] && has out 'no number of ranks fits'
 is 'plan --ranks says that none fit'
 vit_l --ranks 0
-[ "$code" = 2 ] && has err "--ranks takes a whole number from 1 to 65536, not '0'"
+[ "$code" = 2 ] && has err "--ranks=0: a number from 1 to 65536 is needed"
 is 'plan --ranks refuses none'
 vit_l --gpu-gib 3
 [ "$code" = 2 ] && has err 'give --ranks too'
