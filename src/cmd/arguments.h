@@ -48,7 +48,8 @@ void dt_arguments_free(dt_arguments *);
 /* The option's value, "" where it takes none; NULL when it was not given. */
 const char *dt_arguments_value(const dt_arguments *, const char *option);
 bool dt_arguments_has(const dt_arguments *, const char *option);
-/* The option's number from `least` to `most`, or its whole number from 1 to `most`; *value stays when it was not given. */
+/* The option's number from `least` to `most`, or its whole number from 1 to `most`; *value stays where it was not
+ * given. */
 DT_MUST_USE dt_status dt_arguments_number(const dt_arguments *, const char *option, double least, double most,
                                           double *value);
 DT_MUST_USE dt_status dt_arguments_whole(const dt_arguments *, const char *option, double most, double *value);

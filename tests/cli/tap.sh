@@ -6,6 +6,7 @@
 #     is NAME          one test: did the command before it succeed?   [ "$code" = 0 ] && has out x
 #                                                                     is 'prints x'
 #     easy_text LINES  prints a text to train on
+#     easy_model       prints the settings of a model that learns it from text.txt; `train` and more go behind them
 # What is known about a failure goes to standard error: standard output is TAP alone.
 set -u
 program=$(realpath "$1")
@@ -30,6 +31,18 @@ easy_text() {
         echo "line $line of a text that is easy to learn, for it says the same thing again and again"
         line=$((line + 1))
     done
+}
+
+easy_model() {
+    cat <<'END'
+device: cpu
+threads: 2
+run: {name: text}
+model: {arch: llama, width: 32, depth: 1, heads: 2, kv_heads: 1, init: fan_in, embedding_scale: true}
+norm: {kind: dyt, bias: false}
+data: {kind: text, path: text.txt, context: 32, batch: 8}
+optim: {lr: 1e-2, decay: all}
+END
 }
 
 # has out|err TEXT: is it part of what the last run wrote?

@@ -3,15 +3,9 @@
 . "$(dirname "$0")/tap.sh"
 
 easy_text 400 >text.txt
-cat >text.yaml <<'END'
-device: cpu
-threads: 2
-run: {name: text}
-model: {arch: llama, width: 32, depth: 1, heads: 2, kv_heads: 1, init: fan_in, embedding_scale: true}
-norm: {kind: dyt, bias: false}
-data: {kind: text, path: text.txt, context: 32, batch: 8}
+easy_model >text.yaml
+cat >>text.yaml <<'END'
 train: {steps: 120}
-optim: {lr: 1e-2, decay: all}
 eval: {every_steps: 60, batch: 4}
 checkpoint: {every_steps: 0}
 log: {every_steps: 20}
