@@ -1,4 +1,5 @@
-/* What a way of communicating gives comm.c: one constant table of functions on its own `context`. */
+/* What a way of communicating gives comm.c: one constant table of functions on its own `context`. The contracts stand in
+ * comm/comm.h. */
 #ifndef DT_COMM_BACKEND_H
 #define DT_COMM_BACKEND_H
 
@@ -6,6 +7,8 @@
 
 typedef struct dt_comm_backend {
     dt_status (*all_reduce)(void *context, dt_stream, dt_dtype, int64_t count, void *data);
+    dt_status (*reduce_scatter)(void *context, dt_stream, dt_dtype, int64_t count, void *data, void *out);
+    dt_status (*all_gather)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
     void (*close)(void *context);
 } dt_comm_backend;
 

@@ -1,4 +1,9 @@
-/* Ranks and collectives on raw pointers and a stream. A world of one takes the same calls and does nothing. */
+/* Ranks and collectives on raw pointers and a stream. A world of one takes the same calls; what is to be added up or
+ * gathered is already there.
+ *
+ * All ranks of a communicator call the same collectives in the same order with the same type and count. They are queued
+ * on the stream; on the CPU they are done when the call returns. Their bits repeat: with the same ranks on the same
+ * machines, the same numbers give the same sums. */
 #ifndef DT_COMM_COMM_H
 #define DT_COMM_COMM_H
 
@@ -13,7 +18,13 @@ DT_MUST_USE dt_status dt_comm_create_single(dt_device *, dt_comm **out);
 void dt_comm_free(dt_comm *);
 int dt_comm_rank(const dt_comm *);
 int dt_comm_size(const dt_comm *);
+
 /* Sum over all ranks, in place. */
 DT_MUST_USE dt_status dt_comm_all_reduce(dt_comm *, dt_stream, dt_dtype, int64_t count, void *data);
+/* `data` holds a piece of `count` elements for each rank; `out` [count] receives this rank's piece of the sum over all
+ * ranks. `out` may be that piece's place in `data`, whose other pieces are then undefined. */
+DT_MUST_USE dt_status dt_comm_reduce_scatter(dt_comm *, dt_stream, dt_dtype, int64_t count, void *data, void *out);
+/* `out` receives the piece of `count` elements of every rank, in rank order. `data` may be this rank's place there. */
+DT_MUST_USE dt_status dt_comm_all_gather(dt_comm *, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
 
 #endif
