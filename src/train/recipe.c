@@ -1,6 +1,7 @@
 /* Reads and checks the settings that shape the programs. */
 #include "train/recipe.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool dt_recipe_needs_gpu(const dt_settings *settings)
@@ -9,7 +10,7 @@ bool dt_recipe_needs_gpu(const dt_settings *settings)
     return !strcmp(mode, "tf32") || !strcmp(mode, "bf16");
 }
 
-static dt_status read_precision(const dt_settings *settings, dt_backend backend, bool widens, dt_recipe *r)
+static dt_status read_precision(const dt_settings *settings, dt_backend backend, bool forward, dt_recipe *r)
 {
     enum { FP32, FP64, TF32, BF16 };
     static const dt_precision precision[] = {[FP32] = DT_PRECISION_FP32, [FP64] = DT_PRECISION_FP64,
@@ -17,9 +18,9 @@ static dt_status read_precision(const dt_settings *settings, dt_backend backend,
     int mode = dt_setting_choice(settings, "precision.mode");
     if (mode == BF16) r->passes.wide_residual = dt_setting_choice(settings, "precision.residual") == 1;
     bool needs_gpu = dt_recipe_needs_gpu(settings);
-    r->widened = backend == DT_CPU && needs_gpu && widens;
+    r->widened = backend == DT_CPU && needs_gpu && forward;
     if (r->widened) mode = FP32;
-    if (backend == DT_CPU && needs_gpu && !widens)
+    if (backend == DT_CPU && needs_gpu && !forward)
         return dt_setting_fail(settings, "precision.mode", "%s needs a GPU: on the CPU use fp32 or fp64",
                                dt_setting_text(settings, "precision.mode"));
     if (backend == DT_CUDA && mode == FP64)
@@ -38,17 +39,27 @@ static int64_t count_parts(int64_t batch, int64_t most)
     return parts;
 }
 
-static dt_status read_batch(dt_settings *settings, int ranks, dt_recipe *r)
+/* Names the batches next to this one that do divide. */
+static dt_status refuse_batch(const dt_settings *settings, int64_t batch, int64_t accumulate, int ranks)
+{
+    int64_t parts = accumulate * ranks, below = batch / parts * parts;
+    char passes[48] = "", of_ranks[32] = "", least[32] = "";
+    if (accumulate > 1) snprintf(passes, sizeof passes, "%lld micro-batches", (long long)accumulate);
+    if (ranks > 1) snprintf(of_ranks, sizeof of_ranks, "%s%d ranks", accumulate > 1 ? " on " : "", ranks);
+    if (below) snprintf(least, sizeof least, "%lld or ", (long long)below);
+    return dt_setting_fail(settings, "data.batch", "a batch of %lld does not divide into %s%s: take %s%lld",
+                           (long long)batch, passes, of_ranks, least, (long long)(below + parts));
+}
+
+static dt_status read_batch(dt_settings *settings, bool forward, int ranks, dt_recipe *r)
 {
     r->batch = dt_setting_int(settings, "data.batch");
-    if (dt_setting_has(settings, "train.micro_batch"))
-        r->accumulate = count_parts((r->batch + ranks - 1) / ranks, dt_setting_int(settings, "train.micro_batch"));
-    else r->accumulate = dt_setting_int(settings, "train.accumulate");
-    int64_t parts = r->accumulate * ranks;
-    if (r->batch % parts)
-        return dt_setting_fail(settings, "data.batch", "a batch of %lld does not divide into %lld micro-batches on %d "
-                               "rank%s", (long long)r->batch, (long long)r->accumulate, ranks, ranks == 1 ? "" : "s");
-    r->micro = r->batch / parts;
+    bool most = dt_setting_has(settings, "train.micro_batch"); /* then a rank's share, whatever it is, is cut up */
+    int64_t accumulate = most ? 1 : dt_setting_int(settings, "train.accumulate"), parts = accumulate * ranks;
+    if (r->batch % parts && !forward) return refuse_batch(settings, r->batch, accumulate, ranks);
+    r->micro = (r->batch + parts - 1) / parts;
+    r->accumulate = most ? count_parts(r->micro, dt_setting_int(settings, "train.micro_batch")) : accumulate;
+    if (most) r->micro /= r->accumulate;
     if (!dt_setting_has(settings, "eval.batch")) DT_TRY(dt_setting_derive_int(settings, "eval.batch", r->micro));
     r->eval_batch = dt_setting_int(settings, "eval.batch");
     return DT_OK;
@@ -66,7 +77,7 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)fewest, (long long)(share / fewest));
 }
 
-dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool widens, int ranks, dt_recipe *out)
+dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool forward, int ranks, dt_recipe *out)
 {
     dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
                    .clip = dt_setting_real(settings, "train.clip_norm"),
@@ -75,8 +86,8 @@ dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool widens,
                    .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
     if (dt_setting_int(settings, "parallel.zero"))
         return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");
-    DT_TRY(read_precision(settings, backend, widens, &r));
-    DT_TRY(read_batch(settings, ranks, &r));
+    DT_TRY(read_precision(settings, backend, forward, &r));
+    DT_TRY(read_batch(settings, forward, ranks, &r));
     *out = r;
     return DT_OK;
 }

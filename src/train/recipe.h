@@ -20,9 +20,10 @@ typedef struct dt_recipe {
 } dt_recipe;
 
 bool dt_recipe_needs_gpu(const dt_settings *); /* the CPU has not the precision mode that is asked for */
-/* Checks what belongs together and derives eval.batch. `widens`: a mode that the back end has not is computed in
- * float32 instead of refused, as evaluations of a GPU's run on the CPU are. */
-DT_MUST_USE dt_status dt_recipe_read(dt_settings *, dt_backend, bool widens, int ranks, dt_recipe *out);
+/* Checks what belongs together and derives eval.batch. `forward`: nothing is trained, so a mode that the back end has
+ * not is computed in float32 instead of refused, as evaluations of a GPU's run on the CPU are, and data.batch need not
+ * divide into micro-batches. */
+DT_MUST_USE dt_status dt_recipe_read(dt_settings *, dt_backend, bool forward, int ranks, dt_recipe *out);
 /* Says where train.micro_batch cuts the batch into far more passes than its size asks for. */
 void dt_recipe_warn(const dt_recipe *, const dt_settings *, int ranks, dt_log *);
 

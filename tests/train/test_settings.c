@@ -220,6 +220,37 @@ static void assert_refused(const char *word, const char *fact)
     dt_settings_free(settings);
 }
 
+/* A batch that the ranks cannot share out evenly: the message names the nearest ones that they can. */
+static void assert_batch_refused(int ranks, const char *word, const char *fact)
+{
+    dt_recipe recipe;
+    dt_settings *settings = tiny_settings(WORDS("data.batch=10", word));
+    assert_int_equal(dt_recipe_read(settings, DT_CPU, false, ranks, &recipe), DT_ERR_USAGE);
+    if (!strstr(dt_error_message(), fact)) fail_msg("%d ranks say: %s", ranks, dt_error_message());
+    assert_int_equal(dt_recipe_read(settings, DT_CPU, true, ranks, &recipe), DT_OK); /* to evaluate it does not matter */
+    dt_settings_free(settings);
+}
+
+static void test_batch_of_ranks(void **state)
+{
+    assert_batch_refused(4, "train.accumulate=1", "does not divide into 4 ranks: take 8 or 12");
+    assert_batch_refused(2, "train.accumulate=2", "does not divide into 2 micro-batches on 2 ranks: take 8 or 12");
+    assert_batch_refused(1, "train.accumulate=4", "does not divide into 4 micro-batches: take 8 or 12");
+    assert_batch_refused(16, "train.accumulate=1", "does not divide into 16 ranks: take 16");
+    assert_batch_refused(3, "train.micro_batch=2", "does not divide into 3 ranks: take 9 or 12");
+}
+
+static void test_micro_batch_of_ranks(void **state)
+{
+    dt_recipe recipe;
+    dt_settings *settings = tiny_settings(WORDS("data.batch=24", "train.micro_batch=5"));
+    assert_int_equal(dt_recipe_read(settings, DT_CPU, false, 2, &recipe), DT_OK);
+    assert_int_equal(recipe.accumulate, 3);
+    assert_int_equal(recipe.micro, 4);
+    assert_int_equal(recipe.eval_batch, 4);
+    dt_settings_free(settings);
+}
+
 static void test_refusals(void **state)
 {
     assert_refused("train.accumulate=3", "does not divide into 3 micro-batches");
@@ -237,6 +268,8 @@ int main(void)
                                        cmocka_unit_test(test_no_changes), cmocka_unit_test(test_micro_batch),
                                        cmocka_unit_test(test_synthetic_follows_model),
                                        cmocka_unit_test(test_wide_residual), cmocka_unit_test(test_inactive),
+                                       cmocka_unit_test(test_batch_of_ranks),
+                                       cmocka_unit_test(test_micro_batch_of_ranks),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
