@@ -7,8 +7,9 @@
 
 typedef struct dt_comm_backend {
     dt_status (*all_reduce)(void *context, dt_stream, dt_dtype, int64_t count, void *data);
-    dt_status (*reduce_scatter)(void *context, dt_stream, dt_dtype, int64_t count, void *data, void *out);
+    dt_status (*reduce_scatter)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
     dt_status (*all_gather)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
+    dt_status (*broadcast)(void *context, dt_stream, dt_dtype, int64_t count, void *data, int root);
     void (*close)(void *context);
 } dt_comm_backend;
 

@@ -36,7 +36,8 @@ dt_status dt_comm_all_reduce(dt_comm *comm, dt_stream stream, dt_dtype type, int
     return comm->backend->all_reduce(comm->context, stream, type, count, data);
 }
 
-dt_status dt_comm_reduce_scatter(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data, void *out)
+dt_status dt_comm_reduce_scatter(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data,
+                                 void *out)
 {
     return comm->backend->reduce_scatter(comm->context, stream, type, count, data, out);
 }
@@ -44,4 +45,9 @@ dt_status dt_comm_reduce_scatter(dt_comm *comm, dt_stream stream, dt_dtype type,
 dt_status dt_comm_all_gather(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data, void *out)
 {
     return comm->backend->all_gather(comm->context, stream, type, count, data, out);
+}
+
+dt_status dt_comm_broadcast(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data, int root)
+{
+    return comm->backend->broadcast(comm->context, stream, type, count, data, root);
 }

@@ -22,9 +22,12 @@ int dt_comm_size(const dt_comm *);
 /* Sum over all ranks, in place. */
 DT_MUST_USE dt_status dt_comm_all_reduce(dt_comm *, dt_stream, dt_dtype, int64_t count, void *data);
 /* `data` holds a piece of `count` elements for each rank; `out` [count] receives this rank's piece of the sum over all
- * ranks. `out` may be that piece's place in `data`, whose other pieces are then undefined. */
-DT_MUST_USE dt_status dt_comm_reduce_scatter(dt_comm *, dt_stream, dt_dtype, int64_t count, void *data, void *out);
+ * ranks. `out` may be that piece's place in `data`; the other pieces stay as they are. */
+DT_MUST_USE dt_status dt_comm_reduce_scatter(dt_comm *, dt_stream, dt_dtype, int64_t count, const void *data,
+                                             void *out);
 /* `out` receives the piece of `count` elements of every rank, in rank order. `data` may be this rank's place there. */
 DT_MUST_USE dt_status dt_comm_all_gather(dt_comm *, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
+/* From rank `root` to all others. */
+DT_MUST_USE dt_status dt_comm_broadcast(dt_comm *, dt_stream, dt_dtype, int64_t count, void *data, int root);
 
 #endif

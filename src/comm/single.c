@@ -13,17 +13,17 @@ static dt_status copy(void *context, dt_stream stream, dt_dtype type, int64_t co
     return data == out ? DT_OK : dt_device_copy(context, stream, out, data, (size_t)count * dt_dtype_size(type));
 }
 
-static dt_status single_reduce_scatter(void *context, dt_stream stream, dt_dtype type, int64_t count, void *data,
-                                       void *out)
+static dt_status single_broadcast(void *context, dt_stream stream, dt_dtype type, int64_t count, void *data, int root)
 {
-    return copy(context, stream, type, count, data, out);
+    return DT_OK;
 }
 
 static void single_close(void *context) {}
 
 static const dt_comm_backend single = {.all_reduce = single_all_reduce,
-                                       .reduce_scatter = single_reduce_scatter,
+                                       .reduce_scatter = copy,
                                        .all_gather = copy,
+                                       .broadcast = single_broadcast,
                                        .close = single_close};
 
 dt_status dt_comm_create_single(dt_device *device, dt_comm **out) { return dt_comm_create(&single, device, 0, 1, out); }
