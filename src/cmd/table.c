@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/world.h"
 #include "train/generate.h"
 
-enum { TABLES = 6 };
+enum { TABLES = 7 };
 
 static void join(dt_setting_table out[TABLES])
 {
@@ -16,6 +17,7 @@ static void join(dt_setting_table out[TABLES])
     out[3] = dt_nn_settings;
     out[4] = dt_checkpoint_settings;
     out[5] = dt_generate_settings;
+    out[6] = dt_world_settings;
 }
 
 dt_status dt_table_load(const dt_arguments *args, const char *config, dt_settings **out)
