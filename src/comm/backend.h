@@ -10,6 +10,11 @@ typedef struct dt_comm_backend {
     dt_status (*reduce_scatter)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
     dt_status (*all_gather)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out);
     dt_status (*broadcast)(void *context, dt_stream, dt_dtype, int64_t count, void *data, int root);
+    /* NULL where there are no peers. */
+    dt_status (*swap)(void *context, dt_stream, dt_dtype, int64_t count, const void *data, void *out, int peer);
+    /* Gives the context of the part, and this rank's place there. */
+    dt_status (*split)(void *context, int colour, void **out, int *rank, int *size);
+    dt_status (*check)(void *context); /* NULL: nothing fails behind its back */
     void (*close)(void *context);
 } dt_comm_backend;
 

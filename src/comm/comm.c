@@ -27,6 +27,18 @@ void dt_comm_free(dt_comm *comm)
     free(comm);
 }
 
+dt_status dt_comm_split(dt_comm *comm, int colour, dt_comm **out)
+{
+    void *context;
+    int rank, size;
+    DT_TRY(comm->backend->split(comm->context, colour, &context, &rank, &size));
+    dt_status status = dt_comm_create(comm->backend, context, rank, size, out);
+    if (status) comm->backend->close(context);
+    return status;
+}
+
+dt_status dt_comm_check(dt_comm *comm) { return comm->backend->check ? comm->backend->check(comm->context) : DT_OK; }
+
 int dt_comm_rank(const dt_comm *comm) { return comm->rank; }
 
 int dt_comm_size(const dt_comm *comm) { return comm->size; }
@@ -50,4 +62,10 @@ dt_status dt_comm_all_gather(dt_comm *comm, dt_stream stream, dt_dtype type, int
 dt_status dt_comm_broadcast(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data, int root)
 {
     return comm->backend->broadcast(comm->context, stream, type, count, data, root);
+}
+
+dt_status dt_comm_swap(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data, void *out,
+                       int peer)
+{
+    return comm->backend->swap(comm->context, stream, type, count, data, out, peer);
 }

@@ -9,7 +9,18 @@
 #include <stddef.h>
 
 /* Raised with every change of this header: a plug-in of another build is refused. */
-enum { DT_MPI_ABI = 1 };
+enum { DT_MPI_ABI = 2 };
+
+/* Ranks that send to each other, numbered from 0 on: an MPI communicator. NULL stands for the whole world. */
+typedef struct dt_mpi_group dt_mpi_group;
+
+/* Bytes to or from another rank of the group; any number of them, also 0. */
+typedef struct dt_mpi_part {
+    int rank;
+    int sent; /* 1: from here to there, 0: from there to here */
+    void *data;
+    size_t bytes;
+} dt_mpi_part;
 
 typedef struct dt_mpi_calls {
     int abi; /* DT_MPI_ABI, and the first member for ever */
@@ -19,6 +30,13 @@ typedef struct dt_mpi_calls {
     int (*local)(int *rank, int *size, char *why, size_t room);
     /* From rank 0 to all. All ranks call it, with the same count. */
     int (*broadcast)(void *data, size_t bytes, char *why, size_t room);
+    /* The ranks of the group with this rank's colour (0 or higher), in the same order, as a group of its own, and this
+     * rank's place there. All ranks of the group call it. `out` is freed before `finalize`. */
+    int (*split)(dt_mpi_group *, int colour, dt_mpi_group **out, int *rank, int *size, char *why, size_t room);
+    void (*free)(dt_mpi_group *);
+    /* All parts travel at once; returns when they have. What a rank sends to another, that one receives, in the same
+     * order and with the same counts. The wait leaves the processor to others. */
+    int (*exchange)(dt_mpi_group *, const dt_mpi_part *parts, int count, char *why, size_t room);
     /* Ends MPI. All ranks call it; a process that fails does not. */
     void (*finalize)(void);
 } dt_mpi_calls;
