@@ -10,6 +10,7 @@ typedef struct dt_backend_table {
     bool built;
     int (*count)(const char **why); /* `why` is never NULL here */
     void (*versions)(char *out, size_t room); /* NULL: nothing to tell */
+    dt_status (*id)(int index, char out[DT_DEVICE_ID_ROOM]); /* NULL: it has none */
     dt_status (*check)(int index); /* is it one that the kernels run on? */
     dt_status (*open)(int index, void **context);
     void (*close)(void *context);

@@ -71,6 +71,18 @@ static void cuda_versions(char *out, size_t room)
              runtime % 1000 / 10, blas_version(MAJOR_VERSION), blas_version(MINOR_VERSION), blas_version(PATCH_LEVEL));
 }
 
+/* As nvidia-smi writes it: groups of 4, 2, 2, 2 and 6 bytes. */
+static dt_status cuda_id(int index, char out[DT_DEVICE_ID_ROOM])
+{
+    struct cudaDeviceProp properties;
+    DT_TRY(dt_cuda_check(cudaGetDeviceProperties(&properties, index), "read the device's properties"));
+    int length = snprintf(out, DT_DEVICE_ID_ROOM, "GPU-");
+    for (int i = 0; i < 16; i++)
+        length += snprintf(out + length, (size_t)(DT_DEVICE_ID_ROOM - length), "%s%02x",
+                           i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", (uint8_t)properties.uuid.bytes[i]);
+    return DT_OK;
+}
+
 static dt_status cuda_check(int index)
 {
     int major, minor;
@@ -288,6 +300,7 @@ const dt_backend_table dt_backend_cuda = {
     .built = true,
     .count = cuda_count,
     .versions = cuda_versions,
+    .id = cuda_id,
     .check = cuda_check,
     .open = cuda_open,
     .close = cuda_close,

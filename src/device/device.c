@@ -56,6 +56,12 @@ const char *dt_backend_versions(dt_backend backend, char out[DT_VERSIONS_ROOM])
     return out;
 }
 
+dt_status dt_backend_id(dt_backend backend, int index, char out[DT_DEVICE_ID_ROOM])
+{
+    out[0] = '\0';
+    return backends[backend]->id ? backends[backend]->id(index, out) : DT_OK;
+}
+
 dt_status dt_backend_check(dt_backend kind, int index)
 {
     const dt_backend_table *backend = backends[kind];

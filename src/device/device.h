@@ -51,6 +51,9 @@ enum { DT_VERSIONS_ROOM = 96 };
 /* "driver for CUDA 13.2, runtime 13.0, cuBLASLt 13.0.2": what computes there, device or not; "" on the CPU. Returns
  * `out`. */
 const char *dt_backend_versions(dt_backend, char out[DT_VERSIONS_ROOM]);
+enum { DT_DEVICE_ID_ROOM = 48 };
+/* "GPU-2f9c...": by what ranks of one host find out that they see the same GPU; "" for a CPU. */
+DT_MUST_USE dt_status dt_backend_id(dt_backend, int index, char out[DT_DEVICE_ID_ROOM]);
 /* Whether a run can use the device: it is there, and it is one that this build's kernels run on. The message of
  * DT_ERR_DEVICE names it and says what it lacks. Costs next to nothing; dt_device_open asks first, too. */
 DT_MUST_USE dt_status dt_backend_check(dt_backend, int index);
