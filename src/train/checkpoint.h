@@ -25,16 +25,18 @@ typedef struct dt_checkpoint_options {
     int keep;                /* newest to keep; 0: all. The best one is kept besides */
     bool compress;           /* zstd for the state files */
     int64_t file_bytes;      /* model.safetensors is split above this, with an index file */
+    int rank, ranks;         /* which of how many write together; 0 and 0: alone */
+    double wait_limit;       /* seconds that rank 0 waits for the others' files behind its own; 0: 1800 */
 } dt_checkpoint_options;
 
-/* Saves step-%08d; then removes what `keep` does not cover. On failure the temporary folder is removed, older
+/* Saves step-%08d, alone; then removes what `keep` does not cover. On failure the temporary folder is removed, older
  * checkpoints stay, and the error says so. Steps beyond the one saved (damaged, or from before a rollback) are removed.
  * What should go and cannot is told to the log (may be NULL).
  * `settings_yaml` and `numerics` go into the manifest; numerics is borrowed and may be NULL. */
 DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, const char *settings_yaml,
                                          const json_t *numerics, const dt_checkpoint_options *, dt_log *);
 /* Removes what a save that was killed left to remove: half-written folders, and checkpoints up to the step of the
- * progress that `keep` does not cover. */
+ * progress that `keep` does not cover. Rank 0 does it for all, before any save. */
 DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoint_options *);
 /* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
  * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(). */

@@ -104,12 +104,11 @@ static dt_status read_sum(const json_t *entry, const char *where, dt_file_sum *o
     return dt_json_hash(entry, "xxh3", where, &out->xxh3);
 }
 
-static dt_status check_entries(const json_t *manifest, const char *where)
+dt_status dt_manifest_check_entries(json_t *files, const char *where)
 {
-    json_t *files, *entry;
+    json_t *entry;
     const char *name;
     dt_file_sum sum;
-    DT_TRY(dt_json_member(manifest, "files", JSON_OBJECT, where, &files));
     json_object_foreach(files, name, entry) {
         if (!*name || strchr(name, '/')) return dt_fail(DT_ERR_DATA, "%s: '%s' is not the name of a file", where, name);
         DT_TRY(read_sum(entry, where, &sum));
@@ -120,9 +119,11 @@ static dt_status check_entries(const json_t *manifest, const char *where)
 static dt_status check_all(json_t *manifest, const char *where)
 {
     dt_progress progress;
+    json_t *files;
     DT_TRY(check_format(manifest, where));
     DT_TRY(dt_manifest_progress(manifest, where, &progress));
-    DT_TRY(check_entries(manifest, where));
+    DT_TRY(dt_json_member(manifest, "files", JSON_OBJECT, where, &files));
+    DT_TRY(dt_manifest_check_entries(files, where));
     return dt_json_check_seal(manifest, where);
 }
 

@@ -9,6 +9,8 @@
 
 /* Adds a file to the object `files`. */
 DT_MUST_USE dt_status dt_manifest_add(json_t *files, const char *name, const dt_file_sum *);
+/* Are the names in such an object names of files, each with a size and a checksum? */
+DT_MUST_USE dt_status dt_manifest_check_entries(json_t *files, const char *where);
 /* Was `name` listed? What is not, was not verified and must not be read. */
 bool dt_manifest_lists(const json_t *manifest, const char *name);
 

@@ -8,36 +8,129 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "train/checkpoint_folder.h"
 #include "train/checkpoint_manifest.h"
-#include "train/checkpoint_state.h"
-#include "train/weight_set.h"
+#include "train/checkpoint_notes.h"
 
-static dt_status write_tensors(const char *folder, const dt_snapshot *from, const dt_checkpoint_options *options,
-                               json_t *files)
+static bool is_shared(const dt_checkpoint_options *options) { return options->ranks > 1; }
+
+/* --- the files of one rank --- */
+
+/* Another rank has failed, or this one is to give up: nothing is gained by writing on. */
+static bool is_off(const dt_checkpoint_work *work, const char *folder)
 {
-    DT_TRY(dt_weight_set_write(folder, "model", from, DT_BUFFER_VALUE, options->file_bytes, files));
-    if (dt_snapshot_has(from, DT_BUFFER_EMA))
-        DT_TRY(dt_weight_set_write(folder, "ema", from, DT_BUFFER_EMA, options->file_bytes, files));
-    return dt_state_files_write(folder, from, options->compress, files);
+    if (!is_shared(work->options)) return false;
+    return (work->stop && atomic_load(work->stop)) || dt_notes_tell_failure(folder, work->options->ranks);
 }
 
-static dt_status write_folder(const char *folder, const dt_snapshot *from, const dt_progress *progress,
-                              const char *settings_yaml, const json_t *numerics, const dt_checkpoint_options *options)
+/* Writes and syncs this rank's files and lists them in `files`; `*left`: it left off before the end. */
+static dt_status write_own(const dt_checkpoint_work *work, const char *folder, json_t *files, bool *left)
 {
-    DT_TRY(dt_folder_make(folder));
-    json_t *files = json_object();
-    if (!files) return dt_fail_memory(sizeof(json_t), folder);
-    dt_status status = write_tensors(folder, from, options, files);
-    if (status) {
-        json_decref(files);
-        return status;
+    *left = false;
+    for (int i = 0; i < dt_checkpoint_plan_files(work->plan); i++) {
+        if (dt_checkpoint_plan_rank(work->plan, i) != work->options->rank) continue;
+        *left = is_off(work, folder);
+        if (*left) return DT_OK;
+        DT_TRY(dt_checkpoint_plan_write(work->plan, i, folder, work->snapshot, files));
     }
-    DT_TRY(dt_manifest_write(folder, files, dt_store_type(dt_snapshot_store(from)), progress, settings_yaml, numerics));
+    return DT_OK;
+}
+
+/* Tells the others that this rank has failed, with the kept message, which is kept. Where there is no room even for a
+ * note, they write on, and the savers learn of it from each other. */
+static dt_status leave_failure(const dt_checkpoint_work *work, const char *folder, dt_status failed)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    dt_status noted = dt_note_failed(folder, work->options->rank, why);
+    return dt_fail(failed, "%s%s", why, noted ? " (and there is no room to tell the other ranks)" : "");
+}
+
+/* A rank other than 0. */
+static dt_status write_share(const dt_checkpoint_work *work, const char *folder, json_t *files)
+{
+    bool left;
+    dt_status status = write_own(work, folder, files, &left);
+    if (!status) status = left ? dt_note_left(folder, work->options->rank)
+                               : dt_note_done(folder, work->options->rank, files);
+    return status ? leave_failure(work, folder, status) : DT_OK;
+}
+
+/* --- rank 0: what all have written --- */
+
+static dt_status wait_for_others(const dt_checkpoint_work *work, const char *folder)
+{
+    enum { WAIT_LIMIT = 1800 };
+    double limit = work->options->wait_limit > 0 ? work->options->wait_limit : WAIT_LIMIT;
+    return dt_notes_wait(folder, work->options->ranks, limit, work->stop);
+}
+
+/* The folder is rank 0's to remove, so it waits for the others even when it has failed. */
+static dt_status fail_behind_others(const dt_checkpoint_work *work, const char *folder, dt_status failed)
+{
+    char why[1024];
+    failed = leave_failure(work, folder, failed);
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    dt_status waited = wait_for_others(work, folder);
+    return dt_fail(failed, "%s%s", why, waited ? "; the other ranks did not leave off" : "");
+}
+
+/* Writes rank 0's files and completes the list by those of the others; a world of one has no others. */
+static dt_status write_and_gather(const dt_checkpoint_work *work, const char *folder, json_t *files)
+{
+    bool left;
+    dt_status status = write_own(work, folder, files, &left);
+    if (!is_shared(work->options)) return status;
+    if (status) return fail_behind_others(work, folder, status);
+    DT_TRY(wait_for_others(work, folder));
+    DT_TRY(dt_notes_gather(folder, work->options->ranks, files));
+    return dt_notes_remove(folder, work->options->ranks);
+}
+
+/* The list of files in the order of the plan, whoever wrote them. */
+static dt_status in_order(const dt_checkpoint_plan *plan, const json_t *files, json_t **out)
+{
+    json_t *ordered = json_object();
+    dt_status status = ordered ? DT_OK : dt_fail_memory(sizeof *ordered, "a checkpoint");
+    for (int i = 0; i < dt_checkpoint_plan_files(plan) && !status; i++) {
+        const char *name = dt_checkpoint_plan_name(plan, i);
+        json_t *entry = json_object_get(files, name);
+        if (!entry) status = dt_fail(DT_ERR_IO, "no rank has written '%s'", name);
+        else if (json_object_set(ordered, name, entry)) status = dt_fail_memory(strlen(name), "a checkpoint");
+    }
+    if (status) json_decref(ordered);
+    else *out = ordered;
+    return status;
+}
+
+static dt_status write_manifest(const dt_checkpoint_work *work, const char *folder, const json_t *files)
+{
+    json_t *ordered;
+    DT_TRY(in_order(work->plan, files, &ordered));
+    DT_TRY(dt_manifest_write(folder, ordered, dt_store_type(dt_snapshot_store(work->snapshot)), work->progress,
+                             work->settings_yaml, work->numerics));
     return dt_folder_sync(folder);
 }
+
+static dt_status write_all(const dt_checkpoint_work *work, const char *folder, json_t *files)
+{
+    DT_TRY(write_and_gather(work, folder, files));
+    return write_manifest(work, folder, files);
+}
+
+static dt_status write_folder(const dt_checkpoint_work *work, const char *folder)
+{
+    json_t *files = json_object();
+    if (!files) return dt_fail_memory(sizeof *files, folder);
+    dt_status status = work->options->rank ? write_share(work, folder, files) : write_all(work, folder, files);
+    json_decref(files);
+    return status;
+}
+
+/* --- the folder --- */
 
 /* For file systems that cannot exchange two names: the old folder steps aside under a name from which it is
  * put back where a kill comes before the new one is in place. */
@@ -106,46 +199,92 @@ static void remove_others(const dt_progress *saved, const dt_checkpoint_options 
 
 dt_status dt_checkpoint_tidy(const dt_progress *progress, const dt_checkpoint_options *options)
 {
+    if (options->rank != 0) return DT_OK;
     DT_TRY(dt_step_clean(options->folder));
     return remove_old(progress, options, false);
 }
 
 /* Reports the failure that `status` and the kept message tell, whatever the clean-up meets. */
-static dt_status give_up(dt_status status, const char *temporary, int64_t step)
+static dt_status give_up(dt_status status, const dt_checkpoint_options *options, const char *temporary, int64_t step)
 {
-    char why[1024];
+    char why[2048];
     snprintf(why, sizeof why, "%s", dt_error_message());
-    dt_status left = dt_folder_remove(temporary);
+    bool left = options->rank == 0 && dt_folder_remove(temporary);
     return dt_fail(status, "checkpoint of step %lld not saved, earlier ones are kept: %s%s%s", (long long)step, why,
                    left ? "; remains are left in " : "", left ? temporary : "");
 }
 
-dt_status dt_checkpoint_write(const dt_snapshot *from, const dt_progress *progress, const char *settings_yaml,
-                              const json_t *numerics, const dt_checkpoint_options *options, dt_log *log)
+static dt_status temporary_path(const dt_checkpoint_options *options, int64_t step, char **out)
 {
-    char *path = NULL, *temporary = NULL;
-    dt_status status = dt_step_path(options->folder, progress->step, "", &path);
-    if (!status) status = dt_step_path(options->folder, progress->step, ".tmp", &temporary);
-    if (!status) status = dt_folder_make(options->folder);
-    if (!status) status = dt_folder_remove(temporary);
-    if (status) goto done;
-    status = write_folder(temporary, from, progress, settings_yaml, numerics, options);
-    if (!status) status = put_in_place(temporary, path, options->folder);
-    if (status) status = give_up(status, temporary, progress->step);
-    else remove_others(progress, options, log);
-done:
+    return dt_step_path(options->folder, step, ".tmp", out);
+}
+
+static dt_status make_temporary(const dt_checkpoint_options *options, const char *temporary)
+{
+    DT_TRY(dt_folder_make(options->folder));
+    DT_TRY(dt_folder_remove(temporary));
+    if (mkdir(temporary, 0777) == 0) return DT_OK; /* its name need not last: it is synced with its new one */
+    return dt_fail(DT_ERR_IO, "cannot make folder '%s': %s", temporary, strerror(errno));
+}
+
+dt_status dt_checkpoint_prepare(const dt_checkpoint_options *options, int64_t step)
+{
+    char *temporary;
+    DT_TRY(temporary_path(options, step, &temporary));
+    dt_status status = make_temporary(options, temporary);
     free(temporary);
+    return status;
+}
+
+dt_status dt_checkpoint_check_prepared(const dt_checkpoint_options *options, int64_t step)
+{
+    char *temporary;
+    DT_TRY(temporary_path(options, step, &temporary));
+    dt_status status = DT_OK;
+    if (!dt_file_exists(temporary))
+        status = dt_fail(DT_ERR_IO, "'%s', which rank 0 has made, is not seen here: run.dir must be on a file system "
+                         "that all ranks share", temporary);
+    free(temporary);
+    return status;
+}
+
+static dt_status publish(const dt_checkpoint_work *work, const char *temporary)
+{
+    char *path;
+    if (work->options->rank != 0) return DT_OK;
+    DT_TRY(dt_step_path(work->options->folder, work->progress->step, "", &path));
+    dt_status status = put_in_place(temporary, path, work->options->folder);
     free(path);
+    if (!status) remove_others(work->progress, work->options, work->log);
+    return status;
+}
+
+dt_status dt_checkpoint_write(const dt_checkpoint_work *work)
+{
+    char *temporary;
+    DT_TRY(temporary_path(work->options, work->progress->step, &temporary));
+    dt_status status = is_shared(work->options) ? DT_OK : make_temporary(work->options, temporary);
+    if (!status) status = write_folder(work, temporary);
+    if (!status) status = publish(work, temporary);
+    if (status) status = give_up(status, work->options, temporary, work->progress->step);
+    free(temporary);
     return status;
 }
 
 dt_status dt_checkpoint_save(const dt_store *store, const dt_progress *progress, const char *settings_yaml,
                              const json_t *numerics, const dt_checkpoint_options *options, dt_log *log)
 {
-    dt_snapshot *snapshot;
-    DT_TRY(dt_snapshot_create(store, DT_CHECKPOINT_BUFFERS, &snapshot));
-    dt_status status = dt_snapshot_take(snapshot);
-    if (!status) status = dt_checkpoint_write(snapshot, progress, settings_yaml, numerics, options, log);
+    dt_status status;
+    dt_checkpoint_plan *plan = NULL;
+    dt_snapshot *snapshot = NULL;
+    DT_TRY_GOTO(dt_checkpoint_plan_create(store, options, &plan), done);
+    DT_TRY_GOTO(dt_checkpoint_plan_snapshot(plan, &snapshot), done);
+    DT_TRY_GOTO(dt_snapshot_take(snapshot), done);
+    status = dt_checkpoint_write(&(dt_checkpoint_work){.options = options, .plan = plan, .snapshot = snapshot,
+                                                       .progress = progress, .settings_yaml = settings_yaml,
+                                                       .numerics = numerics, .log = log});
+done:
     dt_snapshot_free(snapshot);
+    dt_checkpoint_plan_free(plan);
     return status;
 }

@@ -16,7 +16,7 @@ typedef struct source {
 
 typedef struct state_file {
     const dt_store *store;
-    char name[48];
+    char name[64];
     dt_arena *arena;
     dt_safetensors_item *items;
     source *sources;
@@ -45,13 +45,17 @@ static dt_status add_moments(state_file *file, const dt_param *param)
     return DT_OK;
 }
 
-/* The parameters outside any unit count as unit -1. */
-static dt_status list_unit(state_file *file, int unit)
+/* The parameters outside any unit count as unit -1, whose file is number 0; the last is that of the states. */
+int dt_state_files(const dt_store *store) { return dt_store_units(store) + 2; }
+
+bool dt_state_file_holds(int number, const dt_param *param) { return param->unit + 1 == number; }
+
+static dt_status list_unit(state_file *file, int number)
 {
-    snprintf(file->name, sizeof file->name, "state-%04d.safetensors", unit + 1);
+    snprintf(file->name, sizeof file->name, "state-%04d.safetensors", number);
     for (int i = 0; i < dt_store_params(file->store); i++) {
         const dt_param *param = dt_store_param(file->store, i);
-        if (param->unit == unit) DT_TRY(add_moments(file, param));
+        if (dt_state_file_holds(number, param)) DT_TRY(add_moments(file, param));
     }
     return DT_OK;
 }
@@ -73,8 +77,7 @@ static void list_free(state_file *file)
     free(file->sources);
 }
 
-/* The list of one unit, or of the state tensors where `unit` is the number of units. */
-static dt_status list_create(const dt_store *store, int unit, state_file *file)
+static dt_status list_create(const dt_store *store, int number, state_file *file)
 {
     *file = (state_file){.store = store, .room = 2 * dt_store_params(store) + dt_store_states(store) + 1};
     file->items = calloc((size_t)file->room, sizeof *file->items);
@@ -83,7 +86,7 @@ static dt_status list_create(const dt_store *store, int unit, state_file *file)
     if (!file->items || !file->sources)
         status = dt_fail_memory((size_t)file->room * sizeof *file->items, "a checkpoint");
     if (!status) status = dt_arena_create(&file->arena);
-    if (!status) status = unit < dt_store_units(store) ? list_unit(file, unit) : list_states(file);
+    if (!status) status = number < dt_state_files(store) - 1 ? list_unit(file, number) : list_states(file);
     if (status) list_free(file);
     return status;
 }
@@ -115,30 +118,44 @@ static dt_status write_to(const char *path, const state_file *file, bool compres
     return status;
 }
 
-static dt_status write_file(const char *folder, state_file *file, bool compress, json_t *files)
+static dt_status write_file(const char *folder, const state_file *file, bool compress, json_t *files)
 {
     char *path;
     dt_file_sum sum;
-    if (!file->count) return DT_OK;
-    if (compress) strcat(file->name, ".zst");
     DT_TRY(dt_path_join(folder, file->name, &path));
     dt_status status = write_to(path, file, compress, &sum);
     free(path);
     return status ? status : dt_manifest_add(files, file->name, &sum);
 }
 
-dt_status dt_state_files_write(const char *folder, const dt_snapshot *snapshot, bool compress, json_t *files)
+static dt_status list_to_write(const dt_store *store, int number, bool compress, state_file *file)
 {
-    const dt_store *store = dt_snapshot_store(snapshot);
-    for (int unit = -1; unit <= dt_store_units(store); unit++) {
-        state_file file;
-        DT_TRY(list_create(store, unit, &file));
-        point_to(snapshot, &file);
-        dt_status status = write_file(folder, &file, compress, files);
-        list_free(&file);
-        if (status) return status;
-    }
+    DT_TRY(list_create(store, number, file));
+    if (compress) strcat(file->name, ".zst");
     return DT_OK;
+}
+
+dt_status dt_state_file_describe(const dt_store *store, int number, bool compress, char name[static 64],
+                                 int64_t *bytes)
+{
+    state_file file;
+    DT_TRY(list_to_write(store, number, compress, &file));
+    strcpy(name, file.name);
+    *bytes = 0;
+    for (int i = 0; i < file.count; i++) *bytes += item_bytes(&file, i);
+    list_free(&file);
+    return DT_OK;
+}
+
+dt_status dt_state_file_write(const char *folder, const dt_snapshot *snapshot, int number, bool compress,
+                              json_t *files)
+{
+    state_file file;
+    DT_TRY(list_to_write(dt_snapshot_store(snapshot), number, compress, &file));
+    point_to(snapshot, &file);
+    dt_status status = write_file(folder, &file, compress, files);
+    list_free(&file);
+    return status;
 }
 
 /* --- reading --- */
@@ -238,9 +255,9 @@ static dt_status read_file(const char *folder, const json_t *manifest, state_fil
 
 dt_status dt_state_files_read(const char *folder, const json_t *manifest, dt_store *store)
 {
-    for (int unit = -1; unit <= dt_store_units(store); unit++) {
+    for (int number = 0; number < dt_state_files(store); number++) {
         state_file file;
-        DT_TRY(list_create(store, unit, &file));
+        DT_TRY(list_create(store, number, &file));
         dt_status status = read_file(folder, manifest, &file, store);
         list_free(&file);
         if (status) return status;

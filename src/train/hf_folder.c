@@ -27,14 +27,11 @@ static dt_status write_module(const char *folder, const dt_hf_kind *kind)
 
 static dt_status write_weights(const char *folder, const dt_store *store, int64_t file_bytes)
 {
-    dt_snapshot *snapshot = NULL;
-    json_t *files = json_object();
-    dt_status status = files ? DT_OK : dt_fail_memory(sizeof files, folder);
-    if (!status) status = dt_snapshot_create(store, 1u << DT_BUFFER_VALUE, &snapshot);
-    if (!status) status = dt_snapshot_take(snapshot);
-    if (!status) status = dt_weight_set_write(folder, "model", snapshot, DT_BUFFER_VALUE, file_bytes, files);
+    dt_snapshot *snapshot;
+    DT_TRY(dt_snapshot_create(store, 1u << DT_BUFFER_VALUE, NULL, &snapshot));
+    dt_status status = dt_snapshot_take(snapshot);
+    if (!status) status = dt_weight_set_write(folder, "model", snapshot, DT_BUFFER_VALUE, file_bytes);
     dt_snapshot_free(snapshot);
-    json_decref(files);
     return status;
 }
 

@@ -17,7 +17,8 @@ struct dt_saver {
     const char *settings_yaml;
     dt_checkpoint_options options;
     dt_log *log;
-    dt_snapshot *snapshot; /* NULL before the first save */
+    dt_checkpoint_plan *plan; /* NULL, as is the snapshot, before the first save */
+    dt_snapshot *snapshot;
     dt_progress progress;  /* at the snapshot */
     json_t *numerics;      /* so far */
     pthread_t thread;
@@ -42,8 +43,10 @@ dt_status dt_saver_create(const dt_store *store, const char *settings_yaml, cons
 static void *write_snapshot(void *arg)
 {
     dt_saver *s = arg;
-    s->status = dt_checkpoint_write(s->snapshot, &s->progress, s->settings_yaml, s->numerics, &s->options,
-                                    s->log);
+    s->status = dt_checkpoint_write(&(dt_checkpoint_work){.options = &s->options, .plan = s->plan,
+                                                          .snapshot = s->snapshot, .progress = &s->progress,
+                                                          .settings_yaml = s->settings_yaml,
+                                                          .numerics = s->numerics, .log = s->log});
     if (s->status) snprintf(s->message, sizeof s->message, "%s", dt_error_message());
     return NULL;
 }
@@ -63,7 +66,8 @@ static dt_status start_thread(dt_saver *s)
 
 static dt_status start(dt_saver *s, const dt_progress *progress)
 {
-    if (!s->snapshot) DT_TRY(dt_snapshot_create(s->store, DT_CHECKPOINT_BUFFERS, &s->snapshot));
+    if (!s->plan) DT_TRY(dt_checkpoint_plan_create(s->store, &s->options, &s->plan));
+    if (!s->snapshot) DT_TRY(dt_checkpoint_plan_snapshot(s->plan, &s->snapshot));
     DT_TRY(dt_snapshot_take(s->snapshot));
     s->progress = *progress;
     return start_thread(s);
@@ -106,6 +110,7 @@ void dt_saver_free(dt_saver *s)
         if (s->status) dt_log_warn(s->log, "%s", s->message);
     }
     dt_snapshot_free(s->snapshot);
+    dt_checkpoint_plan_free(s->plan);
     json_decref(s->numerics);
     free(s);
 }

@@ -1,17 +1,23 @@
-/* Copies the flat buffers and the states of a store to host memory. */
+/* Copies parameters, buffer by buffer, and states of a store to one block of host memory. */
 #include "train/snapshot.h"
 
 #include <stdlib.h>
 
+enum { ALIGNMENT = 64 };
+#define NOWHERE SIZE_MAX
+
 struct dt_snapshot {
     const dt_store *store;
-    void *group[DT_GROUPS][DT_BUFFERS]; /* NULL: not copied, or empty */
-    void **states;                      /* by index; NULL: not saved */
+    unsigned buffers;
+    char *block;   /* NULL: this rank keeps nothing */
+    size_t bytes;
+    size_t *param; /* places in the block by index and buffer; NOWHERE: not kept */
+    size_t *state; /* by index */
 };
 
-static size_t group_bytes(const dt_store *store, dt_group group)
+static size_t param_bytes(const dt_store *store, const dt_param *param)
 {
-    return (size_t)dt_store_count(store, group) * dt_dtype_size(dt_store_type(store));
+    return (size_t)param->count * dt_dtype_size(dt_store_type(store));
 }
 
 static size_t state_bytes(const dt_state *state)
@@ -19,35 +25,55 @@ static size_t state_bytes(const dt_state *state)
     return (size_t)dt_shape_count(&state->shape) * dt_dtype_size(state->dtype);
 }
 
-static dt_status alloc_groups(dt_snapshot *s, unsigned buffers)
+static size_t *place_of(const dt_snapshot *s, const dt_param *param, int buffer)
 {
-    dt_device *device = dt_store_device(s->store);
-    for (int group = 0; group < DT_GROUPS; group++)
-        for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
-            if ((buffers >> buffer) & 1u && dt_store_data(s->store, (dt_group)group, (dt_buffer)buffer))
-                DT_TRY(dt_device_alloc_host(device, group_bytes(s->store, (dt_group)group), &s->group[group][buffer]));
-    return DT_OK;
+    return &s->param[param->index * DT_BUFFERS + buffer];
 }
 
-static dt_status alloc_states(dt_snapshot *s)
+/* The next place in the block. */
+static size_t place(dt_snapshot *s, size_t bytes)
 {
-    int count = dt_store_states(s->store);
-    s->states = calloc((size_t)count + 1, sizeof *s->states);
-    if (!s->states) return dt_fail_memory(((size_t)count + 1) * sizeof *s->states, "a snapshot");
-    for (int i = 0; i < count; i++) {
-        const dt_state *state = dt_store_state(s->store, i);
-        if (state->saved) DT_TRY(dt_device_alloc_host(dt_store_device(s->store), state_bytes(state), &s->states[i]));
+    size_t at = s->bytes;
+    s->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return at;
+}
+
+static void place_all(dt_snapshot *s, const dt_snapshot_share *share)
+{
+    const dt_store *store = s->store;
+    for (int i = 0; i < dt_store_params(store); i++) {
+        const dt_param *param = dt_store_param(store, i);
+        unsigned kept = share ? share->buffers[i] & s->buffers : s->buffers;
+        for (int buffer = 0; buffer < DT_BUFFERS; buffer++) {
+            bool keeps = kept >> buffer & 1u && dt_store_data(store, param->group, (dt_buffer)buffer);
+            *place_of(s, param, buffer) = keeps ? place(s, param_bytes(store, param)) : NOWHERE;
+        }
     }
-    return DT_OK;
+    for (int i = 0; i < dt_store_states(store); i++) {
+        const dt_state *state = dt_store_state(store, i);
+        bool kept = state->saved && (!share || share->states);
+        s->state[i] = kept ? place(s, state_bytes(state)) : NOWHERE;
+    }
 }
 
-dt_status dt_snapshot_create(const dt_store *store, unsigned buffers, dt_snapshot **out)
+static dt_status fill(dt_snapshot *s, const dt_snapshot_share *share)
+{
+    size_t places = (size_t)dt_store_params(s->store) * DT_BUFFERS + 1, states = (size_t)dt_store_states(s->store) + 1;
+    s->param = calloc(places, sizeof *s->param);
+    s->state = calloc(states, sizeof *s->state);
+    if (!s->param || !s->state) return dt_fail_memory((places + states) * sizeof *s->param, "a snapshot");
+    place_all(s, share);
+    return s->bytes ? dt_device_alloc_host(dt_store_device(s->store), s->bytes, (void **)&s->block) : DT_OK;
+}
+
+dt_status dt_snapshot_create(const dt_store *store, unsigned buffers, const dt_snapshot_share *share,
+                             dt_snapshot **out)
 {
     dt_snapshot *s = calloc(1, sizeof *s);
     if (!s) return dt_fail_memory(sizeof *s, "a snapshot");
     s->store = store;
-    dt_status status = alloc_groups(s, buffers);
-    if (!status) status = alloc_states(s);
+    s->buffers = buffers;
+    dt_status status = fill(s, share);
     if (status) dt_snapshot_free(s);
     else *out = s;
     return status;
@@ -56,22 +82,28 @@ dt_status dt_snapshot_create(const dt_store *store, unsigned buffers, dt_snapsho
 void dt_snapshot_free(dt_snapshot *s)
 {
     if (!s) return;
-    dt_device *device = dt_store_device(s->store);
-    for (int group = 0; group < DT_GROUPS; group++)
-        for (int buffer = 0; buffer < DT_BUFFERS; buffer++) dt_device_free_host(device, s->group[group][buffer]);
-    for (int i = 0; s->states && i < dt_store_states(s->store); i++) dt_device_free_host(device, s->states[i]);
-    free(s->states);
+    dt_device_free_host(dt_store_device(s->store), s->block);
+    free(s->param);
+    free(s->state);
     free(s);
 }
 
-static dt_status copy_groups(dt_snapshot *s)
+/* All ranks come here for the same parameters and buffers in the same order, whether they keep them or not. */
+static dt_status copy_param(dt_snapshot *s, const dt_param *param, dt_buffer buffer)
 {
-    for (int group = 0; group < DT_GROUPS; group++)
-        for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
-            if (s->group[group][buffer])
-                DT_TRY(dt_device_download(dt_store_device(s->store), DT_STREAM_COMPUTE, s->group[group][buffer],
-                                          dt_store_data(s->store, (dt_group)group, (dt_buffer)buffer),
-                                          group_bytes(s->store, (dt_group)group)));
+    const char *data = dt_store_data(s->store, param->group, buffer);
+    size_t at = *place_of(s, param, buffer);
+    if (at == NOWHERE) return DT_OK;
+    data += param->offset * (int64_t)dt_dtype_size(dt_store_type(s->store));
+    return dt_device_download(dt_store_device(s->store), DT_STREAM_COMPUTE, s->block + at, data,
+                              param_bytes(s->store, param));
+}
+
+static dt_status copy_params(dt_snapshot *s)
+{
+    for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
+        for (int i = 0; s->buffers >> buffer & 1u && i < dt_store_params(s->store); i++)
+            DT_TRY(copy_param(s, dt_store_param(s->store, i), (dt_buffer)buffer));
     return DT_OK;
 }
 
@@ -79,33 +111,27 @@ static dt_status copy_states(dt_snapshot *s)
 {
     for (int i = 0; i < dt_store_states(s->store); i++) {
         const dt_state *state = dt_store_state(s->store, i);
-        if (s->states[i])
-            DT_TRY(dt_device_download(dt_store_device(s->store), DT_STREAM_COMPUTE, s->states[i], state->data,
-                                      state_bytes(state)));
+        if (s->state[i] != NOWHERE)
+            DT_TRY(dt_device_download(dt_store_device(s->store), DT_STREAM_COMPUTE, s->block + s->state[i],
+                                      state->data, state_bytes(state)));
     }
     return DT_OK;
 }
 
 dt_status dt_snapshot_take(dt_snapshot *s)
 {
-    DT_TRY(copy_groups(s));
+    DT_TRY(copy_params(s));
     DT_TRY(copy_states(s));
     return dt_device_sync(dt_store_device(s->store), DT_STREAM_COMPUTE);
 }
 
 const dt_store *dt_snapshot_store(const dt_snapshot *s) { return s->store; }
 
-bool dt_snapshot_has(const dt_snapshot *s, dt_buffer buffer)
-{
-    for (int group = 0; group < DT_GROUPS; group++)
-        if (s->group[group][buffer]) return true;
-    return false;
-}
+static const void *at(const dt_snapshot *s, size_t place) { return place == NOWHERE ? NULL : s->block + place; }
 
 const void *dt_snapshot_param(const dt_snapshot *s, const dt_param *param, dt_buffer buffer)
 {
-    const char *base = s->group[param->group][buffer];
-    return base + param->offset * (int64_t)dt_dtype_size(dt_store_type(s->store));
+    return at(s, *place_of(s, param, (int)buffer));
 }
 
-const void *dt_snapshot_state(const dt_snapshot *s, const dt_state *state) { return s->states[state->index]; }
+const void *dt_snapshot_state(const dt_snapshot *s, const dt_state *state) { return at(s, s->state[state->index]); }

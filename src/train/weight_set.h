@@ -22,13 +22,30 @@ bool dt_weight_set_has(const dt_store *, dt_buffer);
 DT_MUST_USE dt_status dt_weight_set_fill(const dt_weight_set *, dt_store *, dt_buffer to, const dt_weights_options *,
                                          dt_log *);
 
-/* Writes parameters first .. first + count - 1 of a buffer into one file, in the type of the store. `metadata` as in
- * dt_safetensors_write; `sum` may be NULL. No file is left behind when that fails. */
-DT_MUST_USE dt_status dt_weight_file_write(const char *path, const dt_snapshot *, dt_buffer, int first, int count,
-                                           const char *const *metadata, dt_file_sum *sum);
-/* Writes <folder>/<stem>.safetensors of all parameters, split where a file would pass
- * `file_bytes` (0: never). Each file written is added to the object `files` (checkpoint_manifest.h). */
+/* Parameters first .. first + count - 1: what one file of a set holds. */
+typedef struct dt_weight_part {
+    char file[64]; /* <stem>.safetensors, or <stem>-00001-of-00003.safetensors */
+    int first, count;
+    int64_t bytes;
+} dt_weight_part;
+
+/* The files of the set of all parameters, split where one would pass `file_bytes` (0: never); freed with free(). */
+DT_MUST_USE dt_status dt_weight_set_split(const dt_store *, const char *stem, int64_t file_bytes, dt_weight_part **out,
+                                          int *count);
+/* Writes one of these files, of a buffer that the snapshot has for its parameters, or the index, which sets of several
+ * files need, and adds it to the object `files` (checkpoint_manifest.h). */
+DT_MUST_USE dt_status dt_weight_part_write(const char *folder, const dt_weight_part *, const dt_snapshot *, dt_buffer,
+                                           json_t *files);
+DT_MUST_USE dt_status dt_weight_index_write(const char *folder, const char *name, const dt_weight_part *, int parts,
+                                            const dt_store *, json_t *files);
+/* "<stem>.safetensors.index.json" */
+void dt_weight_index_name(const char *stem, char out[static 64]);
+/* Splits and writes all of a set, as of "<folder>/model.safetensors" with the stem "model". */
 DT_MUST_USE dt_status dt_weight_set_write(const char *folder, const char *stem, const dt_snapshot *, dt_buffer,
-                                          int64_t file_bytes, json_t *files);
+                                          int64_t file_bytes);
+/* Writes all parameters of a buffer into one file, in the type of the store. `metadata` as in dt_safetensors_write. No
+ * file is left behind when that fails. */
+DT_MUST_USE dt_status dt_weight_file_write(const char *path, const dt_snapshot *, dt_buffer,
+                                           const char *const *metadata);
 
 #endif

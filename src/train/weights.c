@@ -95,14 +95,14 @@ dt_status dt_weights_save(const char *path, const dt_store *store, dt_buffer buf
     dt_status status;
     char *temporary = NULL;
     dt_snapshot *snapshot = NULL;
-    DT_TRY_GOTO(dt_snapshot_create(store, 1u << buffer, &snapshot), done);
+    DT_TRY_GOTO(dt_snapshot_create(store, 1u << buffer, NULL, &snapshot), done);
     DT_TRY_GOTO(dt_snapshot_take(snapshot), done);
     if (asprintf(&temporary, "%s.tmp", path) < 0) {
         temporary = NULL;
         status = dt_fail_memory(strlen(path), path);
         goto done;
     }
-    status = dt_weight_file_write(temporary, snapshot, buffer, 0, dt_store_params(store), metadata, NULL);
+    status = dt_weight_file_write(temporary, snapshot, buffer, metadata);
     if (status) goto done;
     status = dt_path_move(temporary, path);
     if (status) unlink(temporary);
