@@ -1,0 +1,204 @@
+/* Rank 0 on the control channel: brings collectives together, looks at heartbeats, and decides when the run is over. */
+#include <stdlib.h>
+
+#include "comm/control_internal.h"
+
+static const double TOLD_SECONDS = 1; /* for a verdict to go out */
+
+/* --- the verdict --- */
+
+/* Sends it to all, those too who had no part in it: their own main threads may wait for ever. */
+static dt_status tell_all(dt_control *c, const char *text, int rank)
+{
+    dt_text frame = {0};
+    dt_parcel *parcel;
+    dt_status status = dt_control_text_frame(DT_WIRE_VERDICT, rank, text, &frame);
+    if (status) {
+        dt_text_free(&frame);
+        return status;
+    }
+    DT_TRY(dt_parcel_create(&frame, &parcel));
+    for (int r = 1; r < c->size && !status; r++) status = dt_connection_send(&c->peers[r], parcel);
+    dt_parcel_drop(parcel);
+    dt_connections_flush(c->peers, c->size, TOLD_SECONDS);
+    return status;
+}
+
+/* Takes the line over. */
+static dt_status declare(dt_control *c, dt_text *line, int rank)
+{
+    dt_status status = dt_text_status(line);
+    if (!status) status = tell_all(c, line->data, rank);
+    if (!status) dt_control_end(c, line->data, rank, false);
+    dt_text_free(line);
+    return status;
+}
+
+static dt_status declare_words(dt_control *c, int rank, const char *words)
+{
+    dt_text line = {0};
+    dt_member_name(c->members, rank, &line);
+    dt_text_add(&line, ": %s", words);
+    return declare(c, &line, rank);
+}
+
+/* --- collectives --- */
+
+static dt_status send_result(dt_control *c)
+{
+    dt_text frame = {0};
+    dt_parcel *parcel;
+    dt_status status = dt_meeting_end(&c->meeting, &frame);
+    if (status) {
+        dt_text_free(&frame);
+        return status;
+    }
+    dt_wire_cursor payload = {.at = (const unsigned char *)frame.data + DT_WIRE_HEAD, .left = frame.length - DT_WIRE_HEAD};
+    dt_control_answer(c, payload);
+    DT_TRY(dt_parcel_create(&frame, &parcel));
+    for (int r = 1; r < c->size && !status; r++) status = dt_connection_send(&c->peers[r], parcel);
+    dt_parcel_drop(parcel);
+    return status;
+}
+
+static dt_status take_part(dt_control *c, int rank, dt_wire_cursor payload)
+{
+    dt_text line = {0};
+    bool refused;
+    dt_status status = dt_meeting_join(&c->meeting, c->members, rank, payload, c->now, &line, &refused);
+    if (!status && refused) return declare(c, &line, rank);
+    dt_text_free(&line);
+    if (status == DT_ERR_DATA) return declare_words(c, rank, dt_error_message());
+    if (status || !dt_meeting_is_full(&c->meeting)) return status;
+    return send_result(c);
+}
+
+/* Is somebody awaited too long, or in vain? */
+static dt_status judge_meeting(dt_control *c)
+{
+    dt_text line = {0};
+    double waited = c->now - c->meeting.since;
+    int rank;
+    if (!c->meeting.came) return DT_OK;
+    if (waited > c->options.wait_limit) {
+        dt_meeting_blame(&c->meeting, c->members, waited, &line, &rank);
+        return declare(c, &line, rank);
+    }
+    for (int r = 0; r < c->size; r++) {
+        if (c->meeting.here[r] || !c->watched[r].left) continue;
+        dt_member_name(c->members, r, &line);
+        dt_text_add(&line, ": it ended in order, while others wait for it in '%s'", c->meeting.part.what);
+        return declare(c, &line, r);
+    }
+    return DT_OK;
+}
+
+/* --- what comes --- */
+
+static dt_status take_beat(dt_control *c, int rank, dt_wire_cursor payload)
+{
+    dt_beat beat = {.step = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX),
+                    .work = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX),
+                    .watching = dt_wire_take_int(&payload, 0, 1)};
+    if (payload.failed) return declare_words(c, rank, "it sent a malformed heartbeat");
+    dt_watch_beat(&c->watch, rank, beat, c->now);
+    return DT_OK;
+}
+
+static dt_status take_abort(dt_control *c, int rank, dt_wire_cursor payload)
+{
+    char words[DT_CONTROL_LINE];
+    dt_wire_take_number(&payload); /* its rank, which we know */
+    dt_wire_take_text(&payload, words, sizeof words);
+    return declare_words(c, rank, payload.failed ? "it failed, and its words were malformed" : words);
+}
+
+static dt_status take(dt_control *c, int rank, const dt_wire_frame *frame)
+{
+    switch (frame->kind) {
+    case DT_WIRE_HEARTBEAT: return take_beat(c, rank, frame->payload);
+    case DT_WIRE_PART: return take_part(c, rank, frame->payload);
+    case DT_WIRE_ABORT: return take_abort(c, rank, frame->payload);
+    case DT_WIRE_GOODBYE:
+        dt_watch_leave(&c->watch, rank);
+        dt_connection_close(&c->peers[rank]);
+        return DT_OK;
+    default: return declare_words(c, rank, "it sent a message that is not for rank 0");
+    }
+}
+
+static dt_status serve_rank(dt_control *c, int rank)
+{
+    dt_connection *peer = &c->peers[rank];
+    dt_wire_frame frame;
+    bool there = true;
+    double heard = peer->heard;
+    DT_TRY(dt_connection_receive(peer));
+    if (peer->heard > heard) dt_watch_hear(&c->watch, rank, peer->heard);
+    while (there && !c->over && peer->fd >= 0) {
+        dt_status status = dt_wire_reader_next(&peer->in, &frame, &there);
+        if (status == DT_ERR_DATA) return declare_words(c, rank, dt_error_message());
+        if (status) return status;
+        if (there) DT_TRY(take(c, rank, &frame));
+    }
+    if (c->over || peer->fd < 0 || !peer->closed) return DT_OK;
+    return declare_words(c, rank, "it ended without saying why: it was killed or crashed");
+}
+
+static dt_status hub_serve(dt_control *c)
+{
+    for (int r = 1; r < c->size && !c->over; r++)
+        if (c->peers[r].fd >= 0) DT_TRY(serve_rank(c, r));
+    return DT_OK;
+}
+
+/* --- what the main thread wants --- */
+
+static dt_status hub_post(dt_control *c, dt_text *frame)
+{
+    dt_wire_cursor payload = {.at = (const unsigned char *)frame->data + DT_WIRE_HEAD, .left = frame->length - DT_WIRE_HEAD};
+    dt_status status = take_part(c, 0, payload);
+    dt_text_free(frame);
+    return status;
+}
+
+static dt_status hub_abort(dt_control *c, const char *text) { return declare_words(c, 0, text); }
+
+/* --- heartbeats --- */
+
+/* To whoever still has something to be sent, none is added: what is on its way does the same. */
+static dt_status hub_beat(dt_control *c)
+{
+    dt_text frame = {0};
+    dt_parcel *parcel;
+    dt_beat own = dt_control_own_beat(c);
+    dt_watch_beat(&c->watch, 0, own, c->now);
+    dt_status status = dt_control_beat_frame(&own, &frame);
+    if (status) {
+        dt_text_free(&frame);
+        return status;
+    }
+    DT_TRY(dt_parcel_create(&frame, &parcel));
+    for (int r = 1; r < c->size && !status; r++)
+        if (dt_connection_is_flushed(&c->peers[r])) status = dt_connection_send(&c->peers[r], parcel);
+    dt_parcel_drop(parcel);
+    return status;
+}
+
+static dt_status hub_judge(dt_control *c)
+{
+    dt_text line = {0};
+    int rank;
+    if (dt_watch_judge(&c->watch, c->members, c->now, &line, &rank)) return declare(c, &line, rank);
+    dt_text_free(&line);
+    return judge_meeting(c);
+}
+
+static void hub_forgive(dt_control *c, double seconds) { dt_watch_forgive(&c->watch, seconds); }
+
+const dt_control_role dt_control_hub = {.serve = hub_serve,
+                                        .post = hub_post,
+                                        .abort = hub_abort,
+                                        .beat = hub_beat,
+                                        .judge = hub_judge,
+                                        .forgive = hub_forgive};

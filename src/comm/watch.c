@@ -1,0 +1,143 @@
+/* Lost ranks, hung ranks. */
+#include "comm/watch.h"
+
+#include <stdlib.h>
+
+void dt_watch_start(dt_watch *w, dt_watch_limits limits, int size, dt_watched *ranks, double now)
+{
+    *w = (dt_watch){.limits = limits, .size = size, .ranks = ranks, .lowest_since = now};
+    for (int r = 0; r < size; r++) ranks[r] = (dt_watched){.heard = now, .moved = now};
+}
+
+void dt_watch_hear(dt_watch *w, int rank, double now) { w->ranks[rank].heard = now; }
+
+void dt_watch_beat(dt_watch *w, int rank, dt_beat beat, double now)
+{
+    dt_watched *r = &w->ranks[rank];
+    bool moved = beat.step != r->beat.step || beat.work != r->beat.work || beat.watching != r->beat.watching;
+    r->heard = now;
+    if (moved) r->moved = now;
+    r->beat = beat;
+}
+
+void dt_watch_leave(dt_watch *w, int rank) { w->ranks[rank].left = true; }
+
+void dt_watch_forgive(dt_watch *w, double seconds)
+{
+    for (int r = 0; r < w->size; r++) {
+        w->ranks[r].heard += seconds;
+        w->ranks[r].moved += seconds;
+    }
+    w->lowest_since += seconds;
+    w->all_since += seconds;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_step(const dt_watch *w)
+{
+    double sorted[DT_WATCH_STEPS];
+    int count = w->steps < DT_WATCH_STEPS ? (int)w->steps : DT_WATCH_STEPS;
+    for (int i = 0; i < count; i++) sorted[i] = w->seconds[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, compare);
+    return count ? sorted[count / 2] : 0;
+}
+
+static bool all_watch(const dt_watch *w)
+{
+    for (int r = 0; r < w->size; r++)
+        if (w->ranks[r].left || !w->ranks[r].beat.watching) return false;
+    return true;
+}
+
+/* Steps are measured where the last rank ends them; those under way while not all watch are not. */
+static void measure(dt_watch *w, double now)
+{
+    int64_t lowest = INT64_MAX;
+    bool watched = w->all_watch;
+    for (int r = 0; r < w->size; r++)
+        if (w->ranks[r].beat.step < lowest) lowest = w->ranks[r].beat.step;
+    w->all_watch = all_watch(w);
+    if (watched != w->all_watch) w->all_since = now;
+    if (lowest == w->lowest && watched == w->all_watch) return;
+    if (lowest > w->lowest && watched)
+        w->seconds[w->steps++ % DT_WATCH_STEPS] = (now - w->lowest_since) / (double)(lowest - w->lowest);
+    w->lowest = lowest;
+    w->lowest_since = now;
+}
+
+static bool judge_lost(const dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
+{
+    for (int r = 0; r < w->size; r++) {
+        if (w->ranks[r].left || now - w->ranks[r].heard <= w->limits.lost) continue;
+        dt_member_name(members, r, line);
+        dt_text_add(line, ": no sign of life for %.0f s: its host or the network to it is down, or the process is stopped",
+                    now - w->ranks[r].heard);
+        *rank = r;
+        return true;
+    }
+    return false;
+}
+
+static bool is_behind(const dt_beat *a, const dt_beat *b)
+{
+    return a->step != b->step ? a->step < b->step : a->work < b->work;
+}
+
+/* The furthest behind and the furthest ahead. */
+static void find_ends(const dt_watch *w, dt_beat *last, dt_beat *first)
+{
+    *last = *first = w->ranks[0].beat;
+    for (int r = 1; r < w->size; r++) {
+        if (is_behind(&w->ranks[r].beat, last)) *last = w->ranks[r].beat;
+        if (is_behind(first, &w->ranks[r].beat)) *first = w->ranks[r].beat;
+    }
+}
+
+static void blame(const dt_watch *w, const dt_member *members, double waited, dt_text *line, int *rank)
+{
+    dt_beat last, first;
+    bool *behind = calloc((size_t)w->size, sizeof *behind);
+    int count = 0;
+    find_ends(w, &last, &first);
+    for (int r = 0; behind && r < w->size; r++) {
+        behind[r] = !is_behind(&last, &w->ranks[r].beat);
+        if (behind[r]) *rank = r;
+        count += behind[r];
+    }
+    if (count == w->size || !behind) {
+        *rank = -1;
+        dt_text_add(line, "all %d ranks hang: no progress for %.0f s after step %lld; a collective does not end, or a "
+                    "device does not answer", w->size, waited, (long long)last.step);
+    } else {
+        dt_members_list(members, behind, w->size, line);
+        dt_text_add(line, "%s: no progress for %.0f s after step %lld, where the others %s", count == 1 ? " hangs" : " hang",
+                    waited, (long long)last.step, first.step > last.step ? "went on" : "wait in a later collective");
+        if (count > 1) *rank = -1;
+    }
+    free(behind);
+}
+
+static bool judge_hung(const dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
+{
+    double limit = 5 * median_step(w), waited = 0;
+    if (limit < w->limits.hang) limit = w->limits.hang;
+    if (!w->steps && limit < w->limits.start) limit = w->limits.start;
+    if (!w->all_watch) return false;
+    for (int r = 0; r < w->size; r++)
+        if (now - w->ranks[r].moved > waited) waited = now - w->ranks[r].moved;
+    if (now - w->all_since < waited) waited = now - w->all_since; /* before, those who watched may have waited for others */
+    if (waited <= limit) return false;
+    blame(w, members, waited, line, rank);
+    return true;
+}
+
+bool dt_watch_judge(dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
+{
+    measure(w, now);
+    return judge_lost(w, members, now, line, rank) || judge_hung(w, members, now, line, rank);
+}

@@ -1,0 +1,217 @@
+/* Who is lost and who hangs, by a clock of the test's own; and collectives as rank 0 brings them together. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "comm/meeting.h"
+#include "comm/watch.h"
+
+enum { RANKS = 4 };
+
+typedef struct scene {
+    dt_watch watch;
+    dt_watched ranks[RANKS];
+    dt_member members[RANKS];
+    double now;
+    dt_beat beats[RANKS];
+    bool silent[RANKS];
+    dt_text line;
+    int rank;
+} scene;
+
+static void set_up(scene *s)
+{
+    *s = (scene){.now = 1000};
+    for (int r = 0; r < RANKS; r++) {
+        snprintf(s->members[r].host, sizeof s->members[r].host, "h%d", r / 2);
+        s->members[r].node = r / 2;
+        s->members[r].pid = 10 + r;
+        s->beats[r].watching = true;
+    }
+    dt_watch_start(&s->watch, (dt_watch_limits){.start = 300, .hang = 60, .lost = 15}, RANKS, s->ranks, s->now);
+}
+
+/* Seconds in which nothing changes but that heartbeats come; whether there was a verdict. */
+static bool pass(scene *s, double seconds)
+{
+    double end = s->now + seconds;
+    s->line.length = 0;
+    while (s->now < end) {
+        s->now += 1;
+        for (int r = 0; r < RANKS; r++)
+            if (!s->silent[r]) dt_watch_beat(&s->watch, r, s->beats[r], s->now);
+        if (dt_watch_judge(&s->watch, s->members, s->now, &s->line, &s->rank)) return true;
+    }
+    return false;
+}
+
+static void step_all(scene *s, int steps, double seconds)
+{
+    while (steps--) {
+        for (int r = 0; r < RANKS; r++) s->beats[r].step++;
+        assert_false(pass(s, seconds));
+    }
+}
+
+static void silence_is_a_loss(void **state)
+{
+    scene s;
+    set_up(&s);
+    s.silent[2] = true;
+    assert_false(pass(&s, 15));
+    assert_true(pass(&s, 1));
+    assert_int_equal(s.rank, 2);
+    assert_non_null(strstr(s.line.data, "rank 2 on h1 (process 12): no sign of life for 16 s"));
+    dt_watch_leave(&s.watch, 2); /* who has left may be silent */
+    assert_false(pass(&s, 100));
+    s.silent[1] = true;
+    assert_false(pass(&s, 10));
+    s.now += 50; /* nobody looked: the one who judges was stopped */
+    dt_watch_forgive(&s.watch, 50);
+    assert_false(pass(&s, 5));
+    assert_true(pass(&s, 1));
+    assert_int_equal(s.rank, 1);
+    dt_text_free(&s.line);
+}
+
+static void the_rank_behind_hangs(void **state)
+{
+    scene s;
+    set_up(&s);
+    step_all(&s, 3, 2);
+    for (int r = 0; r < RANKS; r++) s.beats[r].step += r != 3;
+    assert_false(pass(&s, 58));
+    assert_true(pass(&s, 5));
+    assert_int_equal(s.rank, 3);
+    assert_non_null(strstr(s.line.data, "rank 3 on h1 (process 13) hangs: no progress for 61 s after step 3, where the "
+                                        "others went on"));
+    dt_text_free(&s.line);
+    set_up(&s);
+    step_all(&s, 3, 2);
+    s.beats[0].work = s.beats[3].work = 7;
+    assert_true(pass(&s, 70));
+    assert_int_equal(s.rank, -1);
+    assert_non_null(strstr(s.line.data, "ranks 1-2 (on h0, h1) hang: no progress for 61 s after step 3, where the others "
+                                        "wait in a later collective"));
+    dt_text_free(&s.line);
+    set_up(&s);
+    step_all(&s, 3, 2);
+    assert_true(pass(&s, 70));
+    assert_int_equal(s.rank, -1);
+    assert_non_null(strstr(s.line.data, "all 4 ranks hang: no progress for 61 s after step 3"));
+    dt_text_free(&s.line);
+}
+
+static void slow_steps_have_time(void **state)
+{
+    scene s;
+    set_up(&s);
+    assert_false(pass(&s, 290)); /* the first step compiles */
+    step_all(&s, 5, 40);
+    assert_false(pass(&s, 155));
+    assert_true(pass(&s, 10)); /* 5 x 40 s behind the last step */
+    dt_text_free(&s.line);
+    set_up(&s);
+    assert_true(pass(&s, 310)); /* but not for ever */
+    dt_text_free(&s.line);
+}
+
+static void progress_counts_where_all_watch(void **state)
+{
+    scene s;
+    set_up(&s);
+    step_all(&s, 3, 2);
+    s.beats[2].watching = false; /* it saves, and the others wait for it */
+    assert_false(pass(&s, 1000));
+    s.beats[2].watching = true;
+    assert_false(pass(&s, 59));
+    step_all(&s, 1, 1);
+    /* what took so long was no step: the median is as before */
+    assert_false(pass(&s, 58));
+    assert_true(pass(&s, 5));
+    dt_text_free(&s.line);
+}
+
+/* --- meetings --- */
+
+static dt_status join(dt_meeting *m, int rank, const dt_part *part, const void *data, dt_text *line, bool *refused)
+{
+    dt_text frame = {0};
+    assert_int_equal(dt_part_pack(part, data, &frame), DT_OK);
+    dt_wire_cursor payload = {(const unsigned char *)frame.data + DT_WIRE_HEAD, frame.length - DT_WIRE_HEAD, false};
+    dt_status status = dt_meeting_join(m, NULL, rank, payload, 5, line, refused);
+    dt_text_free(&frame);
+    return status;
+}
+
+static void parts_come_in_any_order(void **state)
+{
+    static const int orders[][RANKS] = {{0, 1, 2, 3}, {3, 1, 0, 2}, {2, 3, 1, 0}};
+    dt_meeting m;
+    assert_int_equal(dt_meeting_create(RANKS, &m), DT_OK);
+    for (size_t i = 0; i < 3; i++) {
+        dt_part part = {.kind = DT_GATHER, .bytes = 2, .what = "x"};
+        dt_text line = {0}, frame = {0};
+        for (int j = 0; j < RANKS; j++) {
+            bool refused;
+            char data[2] = {(char)('a' + orders[i][j]), (char)('0' + (int)i)};
+            assert_false(dt_meeting_is_full(&m));
+            assert_int_equal(join(&m, orders[i][j], &part, data, &line, &refused), DT_OK);
+            assert_false(refused);
+        }
+        assert_true(dt_meeting_is_full(&m));
+        assert_int_equal(dt_meeting_end(&m, &frame), DT_OK);
+        assert_int_equal(frame.length, DT_WIRE_HEAD + 2 * RANKS);
+        char expected[2 * RANKS + 1] = "a0b0c0d0";
+        for (int r = 0; r < RANKS; r++) expected[2 * r + 1] = (char)('0' + (int)i);
+        assert_memory_equal(frame.data + DT_WIRE_HEAD, expected, 2 * RANKS);
+        dt_text_free(&frame);
+        dt_text_free(&line);
+    }
+    dt_meeting_free(&m);
+}
+
+static void wrong_parts_are_refused(void **state)
+{
+    dt_meeting m;
+    dt_text line = {0};
+    bool refused;
+    dt_part gather = {.kind = DT_GATHER, .bytes = 2, .what = "x"}, other = {.kind = DT_GATHER, .bytes = 3, .what = "x"};
+    dt_part huge = {.kind = DT_GATHER, .bytes = (64 << 20) / RANKS + 1, .what = "x"};
+    assert_int_equal(dt_meeting_create(RANKS, &m), DT_OK);
+    assert_int_equal(join(&m, 1, &gather, NULL, &line, &refused), DT_ERR_DATA); /* bytes announced, none there */
+    assert_int_equal(join(&m, 1, &huge, NULL, &line, &refused), DT_ERR_DATA);
+    assert_int_equal(join(&m, 1, &gather, "ab", &line, &refused), DT_OK);
+    assert_int_equal(join(&m, 1, &gather, "ab", &line, &refused), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "rank 1 came to a collective twice"));
+    assert_int_equal(join(&m, 2, &other, "abc", &line, &refused), DT_OK);
+    assert_true(refused);
+    assert_non_null(strstr(line.data, "rank 2: it came to 'x' (a gather of 3 bytes), while rank 1 is at 'x' (a gather of "
+                                      "2 bytes)"));
+    dt_text_free(&line);
+    int rank;
+    dt_meeting_blame(&m, NULL, 12, &line, &rank);
+    assert_int_equal(rank, -1);
+    assert_string_equal(line.data, "ranks 0, 2-3 did not come to 'x' within 12 s (parallel.wait_limit), where 1 other rank "
+                                   "waits");
+    dt_text_free(&line);
+    dt_meeting_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_is_a_loss),
+        cmocka_unit_test(the_rank_behind_hangs),
+        cmocka_unit_test(slow_steps_have_time),
+        cmocka_unit_test(progress_counts_where_all_watch),
+        cmocka_unit_test(parts_come_in_any_order),
+        cmocka_unit_test(wrong_parts_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
