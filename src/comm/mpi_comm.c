@@ -1,5 +1,5 @@
-/* Collectives on the CPU's memory, over the exchanges of the MPI plug-in. MPI's own collectives choose the order of their
- * additions by size and topology; these add in the order of ranks, always.
+/* Collectives on the CPU's memory, over the exchanges of the MPI plug-in. MPI's own collectives choose the order of
+ * their additions by size and topology; these add in the order of ranks, always.
  *
  *   reduce-scatter   a rank is sent every other's part of its piece, and adds them up: (size - 1) / size of the data
  *                    leaves and arrives, as in the best known methods. In chunks, so that what arrives fits into a

@@ -12,9 +12,9 @@
 
 #include "comm/backend.h"
 
-#define NCCL_CALLS(X)                                                                                                  \
-    X(GetVersion) X(GetUniqueId) X(CommInitRankConfig) X(CommSplit) X(CommUserRank) X(CommCount) X(CommDestroy)         \
-    X(CommAbort) X(CommGetAsyncError) X(GetErrorString) X(GetLastError) X(AllReduce) X(ReduceScatter) X(AllGather)      \
+#define NCCL_CALLS(X)                                                                                                 \
+    X(GetVersion) X(GetUniqueId) X(CommInitRankConfig) X(CommSplit) X(CommUserRank) X(CommCount) X(CommDestroy)       \
+    X(CommAbort) X(CommGetAsyncError) X(GetErrorString) X(GetLastError) X(AllReduce) X(ReduceScatter) X(AllGather)    \
     X(Broadcast) X(Send) X(Recv) X(GroupStart) X(GroupEnd)
 
 /* The first release that splits communicators. */
