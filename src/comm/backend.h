@@ -1,9 +1,10 @@
-/* What a way of communicating gives comm.c: one constant table of functions on its own `context`. The contracts stand in
- * comm/comm.h. */
+/* What a way of communicating gives comm.c: one constant table of functions on its own `context`. The contracts stand
+ * in comm/comm.h. */
 #ifndef DT_COMM_BACKEND_H
 #define DT_COMM_BACKEND_H
 
 #include "comm/comm.h"
+#include "comm/world.h"
 
 typedef struct dt_comm_backend {
     dt_status (*all_reduce)(void *context, dt_stream, dt_dtype, int64_t count, void *data);
@@ -20,5 +21,8 @@ typedef struct dt_comm_backend {
 
 /* Takes `context` over on success: dt_comm_free closes it. */
 DT_MUST_USE dt_status dt_comm_create(const dt_comm_backend *, void *context, int rank, int size, dt_comm **out);
+
+/* From now on the world hears of each collective that is begun, on what is split off, too. */
+void dt_comm_tell(dt_comm *, dt_world *);
 
 #endif

@@ -9,6 +9,7 @@ struct dt_comm {
     const dt_comm_backend *backend;
     void *context; /* the backend's */
     int rank, size;
+    dt_world *world; /* is told what is begun; NULL: nobody is */
 };
 
 dt_status dt_comm_create(const dt_comm_backend *backend, void *context, int rank, int size, dt_comm **out)
@@ -19,6 +20,8 @@ dt_status dt_comm_create(const dt_comm_backend *backend, void *context, int rank
     *out = comm;
     return DT_OK;
 }
+
+void dt_comm_tell(dt_comm *comm, dt_world *world) { comm->world = world; }
 
 void dt_comm_free(dt_comm *comm)
 {
@@ -34,6 +37,7 @@ dt_status dt_comm_split(dt_comm *comm, int colour, dt_comm **out)
     DT_TRY(comm->backend->split(comm->context, colour, &context, &rank, &size));
     dt_status status = dt_comm_create(comm->backend, context, rank, size, out);
     if (status) comm->backend->close(context);
+    else dt_comm_tell(*out, comm->world);
     return status;
 }
 
@@ -45,27 +49,32 @@ int dt_comm_size(const dt_comm *comm) { return comm->size; }
 
 dt_status dt_comm_all_reduce(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data)
 {
+    dt_world_begin_collective(comm->world);
     return comm->backend->all_reduce(comm->context, stream, type, count, data);
 }
 
 dt_status dt_comm_reduce_scatter(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data,
                                  void *out)
 {
+    dt_world_begin_collective(comm->world);
     return comm->backend->reduce_scatter(comm->context, stream, type, count, data, out);
 }
 
 dt_status dt_comm_all_gather(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data, void *out)
 {
+    dt_world_begin_collective(comm->world);
     return comm->backend->all_gather(comm->context, stream, type, count, data, out);
 }
 
 dt_status dt_comm_broadcast(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, void *data, int root)
 {
+    dt_world_begin_collective(comm->world);
     return comm->backend->broadcast(comm->context, stream, type, count, data, root);
 }
 
 dt_status dt_comm_swap(dt_comm *comm, dt_stream stream, dt_dtype type, int64_t count, const void *data, void *out,
                        int peer)
 {
+    dt_world_begin_collective(comm->world);
     return comm->backend->swap(comm->context, stream, type, count, data, out, peer);
 }

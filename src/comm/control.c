@@ -26,7 +26,8 @@ static const dt_control_role *role_of(const dt_control *c) { return c->rank == 0
 
 dt_beat dt_control_own_beat(dt_control *c)
 {
-    return (dt_beat){.step = atomic_load(&c->step), .work = atomic_load(&c->work) + atomic_load(&c->meetings),
+    return (dt_beat){.step = atomic_load(&c->step), .work = atomic_load(&c->work) + atomic_load(&c->meetings) +
+                             atomic_load(&c->collectives),
                      .watching = atomic_load(&c->watching)};
 }
 
@@ -223,6 +224,8 @@ void dt_control_progress(dt_control *c, int64_t step, int64_t work)
     atomic_store(&c->step, step);
     atomic_store(&c->work, work);
 }
+
+void dt_control_begin_collective(dt_control *c) { atomic_fetch_add(&c->collectives, 1); }
 
 void dt_control_watch(dt_control *c, bool watching) { atomic_store(&c->watching, watching); }
 

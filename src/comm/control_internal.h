@@ -18,7 +18,7 @@ struct dt_control {
     int wake; /* eventfd: the main thread wants something */
 
     /* of the main thread, for heartbeats */
-    _Atomic int64_t step, work, meetings;
+    _Atomic int64_t step, work, meetings, collectives;
     _Atomic bool watching;
 
     /* between the two threads */

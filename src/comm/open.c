@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "comm/backend.h"
 #include "comm/nccl.h"
 
 /* --- places --- */
@@ -42,8 +43,8 @@ static dt_status refuse_sharing(const dt_world *world, const gpu_id *ids)
         int twin = find_twin(world, ids, rank), node = dt_world_peer_of(world, rank)->node;
         if (twin < 0) continue;
         int gpus = count_gpus(world, ids, node);
-        return dt_fail(DT_ERR_USAGE, "host %s has %d ranks, and they see %d GPU%s: ranks %d and %d would share %s; start "
-                       "one rank for each GPU (mpirun --map-by ppr:%d:node, srun --ntasks-per-node=%d), or look "
+        return dt_fail(DT_ERR_USAGE, "host %s has %d ranks, and they see %d GPU%s: ranks %d and %d would share %s; "
+                       "start one rank for each GPU (mpirun --map-by ppr:%d:node, srun --ntasks-per-node=%d), or look "
                        "whether CUDA_VISIBLE_DEVICES hides the others",
                        dt_world_peer_of(world, rank)->host, count_ranks(world, node), gpus, gpus == 1 ? "" : "s", twin,
                        rank, ids[rank], gpus, gpus);
@@ -104,5 +105,7 @@ static dt_status open_nccl(dt_world *world, dt_device *device, dt_comm **out)
 dt_status dt_comm_open(dt_world *world, dt_device *device, dt_comm **out)
 {
     if (dt_world_size(world) == 1) return dt_comm_create_single(device, out);
-    return dt_device_backend(device) == DT_CUDA ? open_nccl(world, device, out) : open_mpi(world, out);
+    DT_TRY(dt_device_backend(device) == DT_CUDA ? open_nccl(world, device, out) : open_mpi(world, out));
+    dt_comm_tell(*out, world);
+    return DT_OK;
 }

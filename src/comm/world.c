@@ -381,6 +381,11 @@ void dt_world_progress(dt_world *w, int64_t step, int64_t work)
     if (!is_alone(w)) dt_control_progress(w->control, step, work);
 }
 
+void dt_world_begin_collective(dt_world *w)
+{
+    if (!is_alone(w)) dt_control_begin_collective(w->control);
+}
+
 void dt_world_watch(dt_world *w, bool watching)
 {
     if (!is_alone(w)) dt_control_watch(w->control, watching);

@@ -99,6 +99,9 @@ DT_MUST_USE dt_status dt_world_agree(dt_world *, const char *what, uint64_t hash
 
 /* Steps done, and anything that goes up as the rank gets on within one (collectives queued, batches evaluated). */
 void dt_world_progress(dt_world *, int64_t step, int64_t work);
+/* One collective more is begun, which counts as work, too: the rank that has begun fewer than the others is the one that
+ * they wait for. A communicator of the world calls it. */
+void dt_world_begin_collective(dt_world *);
 /* In a training loop: lack of progress is a hang. Off at first; off while data is opened, programs are made, checkpoints
  * are loaded or waited for. A hang is declared only while all ranks watch. */
 void dt_world_watch(dt_world *, bool watching);
