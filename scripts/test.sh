@@ -6,6 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/setup.sh
 
 need_build
+want_tool mpicc libopenmpi-dev # without MPI the tests of several ranks are skipped
+want_tool mpirun openmpi-bin
 install_lacking
 
 # Results are counted afterwards from the logs, so a failing suite does not end the script here.
