@@ -20,6 +20,8 @@ DT_MUST_USE dt_status dt_file_replace(const char *path, const void *bytes, size_
 DT_MUST_USE dt_status dt_folder_make(const char *path);
 DT_MUST_USE dt_status dt_folder_sync(const char *path);    /* makes the names inside it durable */
 DT_MUST_USE dt_status dt_folder_sync_of(const char *path); /* of the folder that holds `path`, which ends in no '/' */
+/* May this process make files in the folder that holds `path`? DT_ERR_IO says why not. */
+DT_MUST_USE dt_status dt_folder_check_of(const char *path);
 DT_MUST_USE dt_status dt_folder_remove(const char *path);  /* recursively; a missing one is fine */
 /* Removes a folder that a failure left half made. Returns the failure's status `failed`, its message kept; where the
  * folder cannot be removed, the message says that too. */

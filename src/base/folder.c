@@ -22,17 +22,31 @@ dt_status dt_folder_sync(const char *path)
     return status;
 }
 
-dt_status dt_folder_sync_of(const char *path)
+static dt_status name_folder_of(const char *path, char folder[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
-    if (!slash) return dt_folder_sync(".");
-    size_t length = slash == path ? 1 : (size_t)(slash - path);
-    char folder[PATH_MAX];
-    if (length >= sizeof folder)
-        return dt_fail(DT_ERR_IO, "cannot sync the folder of '%s': %s", path, strerror(ENAMETOOLONG));
+    size_t length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    if (length >= PATH_MAX)
+        return dt_fail(DT_ERR_IO, "cannot name the folder of '%s': %s", path, strerror(ENAMETOOLONG));
     memcpy(folder, path, length);
     folder[length] = '\0';
+    if (!slash) memcpy(folder, ".", sizeof ".");
+    return DT_OK;
+}
+
+dt_status dt_folder_sync_of(const char *path)
+{
+    char folder[PATH_MAX];
+    DT_TRY(name_folder_of(path, folder));
     return dt_folder_sync(folder);
+}
+
+dt_status dt_folder_check_of(const char *path)
+{
+    char folder[PATH_MAX];
+    DT_TRY(name_folder_of(path, folder));
+    if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0) return DT_OK;
+    return dt_fail(DT_ERR_IO, "cannot write to folder '%s': %s", folder, strerror(errno));
 }
 
 static dt_status make_one(const char *path)

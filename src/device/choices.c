@@ -28,7 +28,7 @@ struct dt_choices {
     char *path;       /* of the file; NULL: nothing is kept */
     dt_log *log;      /* for what goes wrong with it; NULL: nothing is said */
     dt_lock *claim;   /* since dt_choices_claim */
-    bool in_vain;     /* the lock was waited for and not given: the next one is not waited for */
+    bool in_vain;     /* the lock was waited for and not given: it is not waited for again */
     bool told;        /* that it is waited for */
 };
 
@@ -230,7 +230,7 @@ static dt_status take_lock(dt_choices *c)
         nanosleep(&pause, NULL);
         status = dt_lock_take(path.data, &c->claim);
     }
-    c->in_vain = status == DT_ERR_USAGE;
+    if (status == DT_ERR_USAGE) c->in_vain = true;
     dt_text_free(&path);
     return status;
 }
@@ -255,12 +255,41 @@ static dt_status write_anew(dt_choices *c)
     return status;
 }
 
+/* What was wrong with the file is told once it is known what comes of it. */
+static dt_status renew_file(dt_choices *c)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    dt_status status = write_anew(c);
+    if (status) return dt_fail_in(status, "%s; it cannot be written anew", why);
+    if (c->log) dt_log_warn(c->log, "%s; it is written anew", why);
+    return DT_OK;
+}
+
+/* Can decisions be put into a file that can be read? That it is another run's turn now is no hindrance. */
+static dt_status check_place(dt_choices *c)
+{
+    dt_text path = {0};
+    dt_lock *lock = NULL;
+    DT_TRY(dt_folder_check_of(c->path));
+    dt_text_add(&path, "%s.lock", c->path);
+    dt_status status = dt_text_status(&path);
+    if (!status) status = dt_lock_take(path.data, &lock);
+    dt_lock_free(lock);
+    dt_text_free(&path);
+    return status == DT_ERR_USAGE ? DT_OK : status;
+}
+
 static dt_status open_file(dt_choices *c)
 {
     if (!dt_file_exists(c->path)) return write_anew(c);
-    if (!take_file(c)) return DT_OK;
-    warn(c, "it is written anew");
-    return write_anew(c);
+    return take_file(c) ? renew_file(c) : check_place(c);
+}
+
+static void stop_keeping(dt_choices *c)
+{
+    free(c->path);
+    c->path = NULL;
 }
 
 dt_status dt_choices_open(dt_choices *c, const char *machine, dt_log *log)
@@ -268,27 +297,36 @@ dt_status dt_choices_open(dt_choices *c, const char *machine, dt_log *log)
     DT_TRY(find_file(c, machine));
     c->log = log;
     dt_status status = open_file(c);
-    if (!status) return DT_OK;
-    free(c->path);
-    c->path = NULL;
+    if (status) stop_keeping(c);
     return status;
 }
 
 bool dt_choices_kept(const dt_choices *c) { return c->path; }
 
+bool dt_choices_found(const dt_choices *c) { return json_object_size(c->kept) > 0; }
+
 /* --- deciding --- */
+
+static void lose_file(dt_choices *c)
+{
+    warn(c, "from here on nothing is tuned");
+    stop_keeping(c);
+}
 
 dt_choice dt_choices_claim(dt_choices *c, const char *work, void *algorithm)
 {
-    if (take_lock(c)) warn(c, "other runs may choose other algorithms");
-    if (take_file(c)) warn(c, "what other runs chose is not known");
+    bool told = c->in_vain;
+    dt_status status = take_lock(c);
+    if (status && status != DT_ERR_USAGE) lose_file(c);
+    else if (status && !told) warn(c, "other runs may choose other algorithms");
+    if (c->path && take_file(c)) warn(c, "what other runs chose is not known");
     return tell(json_object_get(c->kept, work), DT_CHOICE_NOTED, algorithm);
 }
 
 dt_status dt_choices_decide(dt_choices *c, const char *work, const void *algorithm)
 {
     DT_TRY(note(c->kept, work, algorithm));
-    if (write_file(c, c->kept)) warn(c, "the next run chooses its algorithms again");
+    if (c->path && write_file(c, c->kept)) lose_file(c);
     return dt_choices_use(c, work, algorithm);
 }
 

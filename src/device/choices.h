@@ -40,16 +40,18 @@ struct json_t *dt_choices_record(const dt_choices *);
 DT_MUST_USE dt_status dt_choices_recall(dt_choices *, const struct json_t *record);
 
 /* Opens the file of `machine`, a text that names device and library versions: what any run on it decides, all keep. One
- * that cannot be used is a warning and is written anew. Fails, and nothing is kept, where none can be written. Once for
- * a table; the log must live as long. */
+ * that cannot be used is a warning and is written anew. Fails, and nothing is kept, where none can be written; what is
+ * in one that can be read is noted also then. Once for a table; the log must live as long. */
 DT_MUST_USE dt_status dt_choices_open(dt_choices *, const char *machine, dt_log *);
-bool dt_choices_kept(const dt_choices *); /* did dt_choices_open succeed? */
+/* Is what this run decides kept? Since dt_choices_open has succeeded, until the file can no longer be written. */
+bool dt_choices_kept(const dt_choices *);
+bool dt_choices_found(const dt_choices *); /* did the file hold any? */
 
 /* For tables that are kept, and work that is not used yet and of which no record has an algorithm that the library
  * accepts. Deciding is one run's turn after the other: claim waits for the turn (at most 15 s, of which the log tells,
  * and not again once that was in vain) and tells what is in the file by then, which may be what others have decided
- * since; decide uses an algorithm and puts it into the file; release ends the turn, with or without a decision. What
- * fails with the file is a warning. */
+ * since; decide uses an algorithm and puts it into the file; release ends the turn, with or without a decision. Where
+ * the lock or the file fails, that is one warning, and from then on nothing is kept: ask again behind a claim. */
 dt_choice dt_choices_claim(dt_choices *, const char *work, void *algorithm);
 DT_MUST_USE dt_status dt_choices_decide(dt_choices *, const char *work, const void *algorithm);
 void dt_choices_release(dt_choices *);

@@ -198,19 +198,23 @@ static void keep_choices(dt_session *s, const dt_settings *settings)
     if (s->backend != DT_CUDA || s->options.plan_only || !dt_setting_bool(settings, "cuda.tune")) return;
     snprintf(machine, sizeof machine, "%s, %s, dyttrain %s", s->device_info.name,
              dt_backend_versions(s->backend, versions), DT_VERSION);
-    if (dt_choices_open(dt_device_choices(s->device), machine, s->log))
-        dt_log_warn(s->log, "%s; products and attention are not tuned", dt_error_message());
+    dt_choices *choices = dt_device_choices(s->device);
+    if (dt_choices_open(choices, machine, s->log))
+        dt_log_warn(s->log, "%s; %s", dt_error_message(),
+                    dt_choices_found(choices) ? "what was tuned before is used, and nothing else is tuned"
+                                              : "products and attention are not tuned");
 }
 
-/* By itself cuDNN is wanted only where the faster engine is found by timing, for which choices are kept, and in the one
- * type that it takes. */
+/* By itself cuDNN is wanted only where the faster engine is found by timing, for which choices are kept, or may have
+ * been found before, and in the one type that it takes. */
 static bool wants_cudnn(const dt_session *s, const dt_settings *settings)
 {
     if (strcmp(dt_setting_text(settings, "cuda.attention"), "auto") != 0 ||
         strcmp(dt_setting_text(settings, "precision.mode"), "bf16") != 0)
         return false;
+    const dt_choices *choices = dt_device_choices(s->device);
     return s->options.plan_only ? dt_setting_bool(settings, "cuda.tune")
-                                : dt_choices_kept(dt_device_choices(s->device));
+                                : dt_choices_kept(choices) || dt_choices_found(choices);
 }
 
 /* Lets attention be cuDNN's. A plan for a GPU that is not there counts what cuDNN might take. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -244,26 +245,147 @@ static void a_new_file_is_written_in_turn(void **state)
     dt_choices_free(b);
 }
 
-/* The disk fails behind the opening: a warning, and this run goes on with its choice. */
-static void a_file_that_cannot_be_written_is_a_warning(void **state)
-{
-    char *text, inner[128];
+/* --- what goes wrong with the file --- */
+
+/* What the tables write to their logs. */
+static struct {
+    char *text;
     size_t size;
+    FILE *stream;
     dt_log *log;
-    FILE *stream = open_memstream(&text, &size);
-    OK(dt_log_create(stream, DT_LOG_INFO, &log));
-    dt_choices *c = open_kept("gpu", log);
+} said;
+
+static dt_log *listen_from(dt_log_level level)
+{
+    said.stream = open_memstream(&said.text, &said.size);
+    OK(dt_log_create(said.stream, level, &said.log));
+    return said.log;
+}
+
+static dt_log *listen(void) { return listen_from(DT_LOG_INFO); }
+
+/* Once `words`, and no other line. */
+static void assert_said(const char *words)
+{
+    dt_log_free(said.log);
+    assert_int_equal(fclose(said.stream), 0);
+    const char *end = strchr(said.text, '\n');
+    if (!strstr(said.text, words) || !end || end[1]) fail_msg("'%s' is not one line with '%s'", said.text, words);
+    free(said.text);
+}
+
+/* The folder goes behind the opening: one warning, and from then on nothing is kept. */
+static void a_lost_folder_is_one_warning(void **state)
+{
+    char inner[128];
+    dt_choices *c = open_kept("gpu", listen());
+    decide(c, "before", 1);
     snprintf(inner, sizeof inner, "%s/dyttrain", folder);
     OK(dt_folder_remove(inner));
-    decide(c, "work", 1);
+    for (int i = 0; i < 3; i++) decide(c, (const char *[]){"a", "b", "c"}[i], 2 + i);
+    assert_false(dt_choices_kept(c));
+    assert_finds(c, "before", DT_CHOICE_USED, 1);
+    assert_finds(c, "b", DT_CHOICE_USED, 3);
+    dt_choices_free(c);
+    assert_said("from here on nothing is tuned");
+}
+
+/* The file can no longer be written once an algorithm was found: it is used, and the next is not to be timed. */
+static void a_full_disk_is_one_warning(void **state)
+{
+    char temporary[600];
+    algorithm have, mine = make(1);
+    dt_choices *c = open_kept("gpu", listen());
+    snprintf(temporary, sizeof temporary, "%s.tmp%ld", file_path(), (long)getpid());
+    assert_int_equal(mkdir(temporary, 0700), 0); /* where the new file is to be written */
+    assert_int_equal(dt_choices_claim(c, "work", &have), DT_CHOICE_NONE);
+    assert_true(dt_choices_kept(c));
+    OK(dt_choices_decide(c, "work", &mine));
+    dt_choices_release(c);
+    assert_false(dt_choices_kept(c));
+    decide(c, "more", 2);
     assert_finds(c, "work", DT_CHOICE_USED, 1);
     dt_choices_free(c);
-    dt_log_free(log);
-    assert_int_equal(fclose(stream), 0);
-    assert_non_null(strstr(text, "other runs may choose other algorithms"));
-    assert_non_null(strstr(text, "what other runs chose is not known"));
-    assert_non_null(strstr(text, "the next run chooses its algorithms again"));
-    free(text);
+    assert_said("from here on nothing is tuned");
+}
+
+/* As somebody who may read the folder; the superuser may do more. */
+static void forbid_writing(void)
+{
+    char inner[128];
+    snprintf(inner, sizeof inner, "%s/dyttrain", folder);
+    assert_int_equal(chmod(folder, 0755) | chmod(inner, 0555), 0);
+    if (getuid() == 0) assert_int_equal(seteuid(65534), 0);
+}
+
+static void allow_writing(void)
+{
+    char inner[128];
+    if (getuid() == 0) assert_int_equal(seteuid(0), 0);
+    snprintf(inner, sizeof inner, "%s/dyttrain", folder);
+    assert_int_equal(chmod(inner, 0755), 0);
+}
+
+static void what_can_only_be_read_is_used(void **state)
+{
+    dt_choices *c = open_kept("gpu", NULL);
+    decide(c, "work", 1);
+    dt_choices_free(c);
+    c = open_table();
+    forbid_writing();
+    dt_status status = dt_choices_open(c, "gpu", listen());
+    allow_writing();
+    assert_int_equal(status, DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "cannot write to folder '"));
+    assert_false(dt_choices_kept(c));
+    assert_true(dt_choices_found(c));
+    assert_finds(c, "work", DT_CHOICE_NOTED, 1);
+    dt_log_info(said.log, "told by the caller");
+    dt_choices_free(c);
+    assert_said("told by the caller");
+}
+
+/* A folder of several people, in which the lock is another's. */
+static void a_lock_that_cannot_be_opened_is_told_at_once(void **state)
+{
+    char lock[600];
+    dt_choices *c = open_kept("gpu", NULL);
+    decide(c, "work", 1);
+    dt_choices_free(c);
+    snprintf(lock, sizeof lock, "%s.lock", file_path());
+    assert_int_equal(remove(lock) | mkdir(lock, 0700), 0);
+    c = open_table();
+    assert_int_equal(dt_choices_open(c, "gpu", NULL), DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), ".lock"));
+    assert_true(dt_choices_found(c));
+    dt_choices_free(c);
+}
+
+static bool hurried; /* the pauses between looks at a lock are left out */
+
+int nanosleep(const struct timespec *pause, struct timespec *left)
+{
+    return hurried ? 0 : clock_nanosleep(CLOCK_MONOTONIC, 0, pause, left);
+}
+
+/* Who has the lock was stopped: that is told once, then every turn is taken without it. */
+static void a_lock_that_is_never_given_is_one_warning(void **state)
+{
+    algorithm have;
+    dt_choices *a = open_kept("gpu", NULL), *b = open_kept("gpu", listen_from(DT_LOG_WARN));
+    assert_int_equal(dt_choices_claim(a, "work", &have), DT_CHOICE_NONE);
+    hurried = true;
+    decide(b, "one", 1);
+    hurried = false; /* nor is the lock waited for again */
+    decide(b, "two", 2);
+    decide(b, "three", 3);
+    assert_true(dt_choices_kept(b));
+    dt_choices_free(a);
+    dt_choices_free(b);
+    assert_said("other runs may choose other algorithms");
+    b = open_kept("gpu", NULL);
+    assert_finds(b, "three", DT_CHOICE_NOTED, 3);
+    dt_choices_free(b);
 }
 
 static void a_record_comes_before_the_file(void **state)
@@ -325,6 +447,23 @@ static void a_damaged_file_is_renewed(void **state)
     free(bytes);
 }
 
+static void a_damaged_file_that_stays_is_not_said_to_be_renewed(void **state)
+{
+    dt_choices *c = open_kept("gpu", NULL);
+    dt_choices_free(c);
+    write_over("{}", 2);
+    c = open_table();
+    forbid_writing();
+    dt_status status = dt_choices_open(c, "gpu", listen());
+    allow_writing();
+    assert_int_equal(status, DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "'format' is missing; it cannot be written anew: cannot "));
+    assert_false(dt_choices_kept(c) || dt_choices_found(c));
+    dt_log_info(said.log, "told by the caller");
+    dt_choices_free(c);
+    assert_said("told by the caller");
+}
+
 static void without_a_place_nothing_is_kept(void **state)
 {
     char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
@@ -353,9 +492,14 @@ int main(void)
         WITH_FOLDER(who_comes_second_waits),
         WITH_FOLDER(waiting_is_told),
         WITH_FOLDER(a_new_file_is_written_in_turn),
-        WITH_FOLDER(a_file_that_cannot_be_written_is_a_warning),
+        WITH_FOLDER(a_lost_folder_is_one_warning),
+        WITH_FOLDER(a_full_disk_is_one_warning),
+        WITH_FOLDER(what_can_only_be_read_is_used),
+        WITH_FOLDER(a_lock_that_cannot_be_opened_is_told_at_once),
+        WITH_FOLDER(a_lock_that_is_never_given_is_one_warning),
         WITH_FOLDER(a_record_comes_before_the_file),
         WITH_FOLDER(a_damaged_file_is_renewed),
+        WITH_FOLDER(a_damaged_file_that_stays_is_not_said_to_be_renewed),
         WITH_FOLDER(without_a_place_nothing_is_kept),
     };
     return cmocka_run_group_tests_name("device/choices", tests, NULL, NULL);
