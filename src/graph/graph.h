@@ -49,7 +49,7 @@ typedef enum dt_tensor_kind {
     DT_PARAM,    /* a parameter: a range of the store's value buffer */
     DT_GRADIENT, /* a parameter's range of the store's gradient buffer */
     DT_STATE,    /* a state tensor of the store */
-    DT_BUFFER,   /* a whole flat buffer of the store (all values, all gradients, a moment, ...) */
+    DT_BUFFER,   /* a flat buffer of the store (all values, all gradients, a moment, ...), or a range of it */
 } dt_tensor_kind;
 
 typedef struct dt_tensor dt_tensor;
@@ -74,10 +74,13 @@ struct dt_tensor {
     const dt_param *param; /* DT_PARAM, DT_GRADIENT */
     dt_state *state;       /* DT_STATE */
     int group, buffer;     /* DT_BUFFER: which one; DT_PARAM: the buffer it is read from (value or EMA) */
-    int unit;              /* DT_BUFFER: only this unit's range, or -1 */
+    int64_t at;            /* DT_BUFFER: its first element there */
+    dt_tensor *inside;     /* DT_PARAM, DT_GRADIENT: lies not in the store but in this tensor of the arena, ... */
+    int64_t inside_at;     /* ... from that byte on; NULL otherwise */
 
     /* Set by the plan. A tensor made by a view operator, or in place, shares its root's memory from the start. */
     dt_tensor *root;
+    int64_t root_at;     /* its first byte there */
     int64_t offset;      /* of a root: bytes from the arena's start */
     int first, last;     /* of a root: positions of its maker and of its last reader */
     void *data;          /* once the program is bound */

@@ -10,7 +10,7 @@ typedef struct dt_exec {
     dt_device *device;
     const struct dt_kernels *kernels; /* of the device's back end */
     const dt_queue *queue;            /* of the node's stream */
-    dt_comm *comm;
+    dt_comm *comm; /* all ranks */
     dt_stream stream;
     const char *slot; /* this run's feed slot in device memory */
     bool accumulate;  /* false in the first micro-batch of a step: gradient slots are overwritten */

@@ -46,6 +46,7 @@ static void find_last_reads(dt_graph *g)
     for (int i = 0; i < g->tensors.count; i++) {
         dt_tensor *t = g->tensors.at[i];
         t->root = NULL;
+        t->root_at = 0;
         t->first = t->last = -1;
     }
     for (const dt_node *n = g->first; n; n = n->next) {
@@ -56,13 +57,16 @@ static void find_last_reads(dt_graph *g)
     for (int i = 0; i < g->outputs.count; i++) ((dt_graph_output_entry *)g->outputs.at[i])->tensor->last = INT_MAX;
 }
 
-static void join(dt_tensor *t, dt_tensor *root)
+static dt_tensor *root_of(dt_tensor *t) { return t->root ? t->root : t; }
+
+/* `t` lies in the memory of `other`, from that byte on. */
+static void join(dt_tensor *t, dt_tensor *other, int64_t at)
 {
+    dt_tensor *root = root_of(other);
     t->root = root;
+    t->root_at = other->root_at + at;
     if (root->last < t->last) root->last = t->last;
 }
-
-static dt_tensor *root_of(dt_tensor *t) { return t->root ? t->root : t; }
 
 /* May output 0 of `n` take the memory of its input i? Only if nothing reads that memory later, in this node no other
  * input shares it, and it is arena memory of the same size. */
@@ -87,9 +91,13 @@ static dt_tensor *shared_input(const dt_node *n, bool in_place)
 
 static void assign_roots(dt_graph *g, bool in_place)
 {
+    for (int i = 0; i < g->tensors.count; i++) {
+        dt_tensor *t = g->tensors.at[i];
+        if (t->inside) join(t, t->inside, t->inside_at);
+    }
     for (dt_node *n = g->first; n; n = n->next) {
         dt_tensor *shared = shared_input(n, in_place);
-        if (shared) join(n->out[0], root_of(shared));
+        if (shared) join(n->out[0], shared, 0);
         for (int k = 0; k < n->output_count; k++)
             if (n->out[k] && n->out[k]->kind == DT_VALUE && !n->out[k]->root) {
                 n->out[k]->root = n->out[k];

@@ -105,7 +105,8 @@ static dt_status bind_tensor(dt_program *p, dt_tensor *t)
     if (t->kind == DT_STATE && t->dtype != t->state->dtype)
         return dt_fail(DT_ERR_USAGE, "program %s takes state %s for %s, but an earlier one made it %s", p->name,
                        t->name, dt_dtype_name(t->dtype), dt_dtype_name(t->state->dtype));
-    t->data = root->kind == DT_VALUE ? p->arena + root->offset : dt_store_address(p->graph->store, root);
+    char *memory = root->kind == DT_VALUE ? p->arena + root->offset : dt_store_address(p->graph->store, root);
+    t->data = memory ? memory + t->root_at : NULL;
     if (t->data || root->kind == DT_VALUE || !dt_tensor_bytes(t)) return DT_OK;
     return dt_fail(DT_ERR_USAGE, "program %s uses %s, for which no memory was taken", p->name, root->name);
 }

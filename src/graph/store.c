@@ -1,6 +1,7 @@
 /* Declaration and layout of parameters, states and units. Their memory is store_memory.c. */
 #include "graph/store.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ dt_status dt_store_create(dt_store **out)
         free(store);
         return status;
     }
+    store->ranks = 1;
     *out = store;
     return DT_OK;
 }
@@ -37,6 +39,7 @@ void dt_store_free(dt_store *store)
     dt_list_free(&store->params);
     dt_list_free(&store->states);
     dt_list_free(&store->units);
+    dt_list_free(&store->buckets);
     free(store->hashed);
     dt_arena_free(store->arena);
     free(store);
@@ -257,35 +260,45 @@ dt_tensor *dt_state_tensor(dt_graph *g, const char *name, dt_dtype dtype, dt_sha
     return t;
 }
 
-dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
+static dt_tensor *range_tensor(dt_graph *g, int group, dt_buffer buffer, int64_t at, int64_t count, const char *name)
 {
-    if (g->status) return NULL;
-    const char *name = dt_arena_format(g->arena, "%s.%s", group == DT_GROUP_MATRIX ? "matrices" : "vectors",
-                                       dt_buffer_name(buffer));
-    dt_shape shape = DT_SHAPE(dt_store_count(g->store, group));
-    dt_dtype type = dt_store_buffer_type(g->store, (int)group, buffer);
-    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &shape, name) : NULL;
+    dt_dtype type = dt_store_buffer_type(g->store, group, buffer);
+    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &DT_SHAPE(count), name) : NULL;
     if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
-    t->group = (int)group;
+    t->group = group;
     t->buffer = (int)buffer;
-    t->unit = -1;
+    t->at = at;
     return t;
 }
 
-dt_tensor *dt_unit_gradients(dt_graph *g, int unit, dt_group group, dt_dtype wide)
+static const char *group_name(int group) { return group == DT_GROUP_MATRIX ? "matrices" : "vectors"; }
+
+dt_tensor *dt_buffer_tensor(dt_graph *g, dt_group group, dt_buffer buffer)
 {
-    const dt_store_unit *of = dt_store_unit_at(g->store, unit);
-    int64_t count = of->count[group];
-    if (g->status || !count) return NULL;
-    const char *name = dt_arena_format(g->arena, "%s.%s.gradient", of->name,
-                                       group == DT_GROUP_MATRIX ? "matrices" : "vectors");
-    dt_dtype type = is_narrow(g->store, (int)group) ? DT_BF16 : wide;
-    dt_tensor *t = name ? dt_tensor_new(g, DT_BUFFER, type, &DT_SHAPE(count), name) : NULL;
-    if (!t) return dt_graph_fail_status(g, DT_ERR_MEMORY);
-    t->group = (int)group;
-    t->buffer = DT_BUFFER_GRADIENT;
-    t->unit = unit;
-    return t;
+    if (g->status) return NULL;
+    const char *name = dt_arena_format(g->arena, "%s.%s", group_name((int)group), dt_buffer_name(buffer));
+    return range_tensor(g, (int)group, buffer, 0, dt_store_kept_count(g->store, (int)group, buffer), name);
+}
+
+static const char *bucket_name(const dt_graph *g, const dt_bucket *bucket, const char *what, dt_buffer buffer)
+{
+    return dt_arena_format(g->arena, "%s.%d-%d.%s%s", group_name((int)bucket->group), bucket->first_unit,
+                           bucket->end_unit - 1, what, dt_buffer_name(buffer));
+}
+
+dt_tensor *dt_bucket_tensor(dt_graph *g, const dt_bucket *bucket, dt_buffer buffer)
+{
+    if (g->status) return NULL;
+    assert(dt_store_keeps_whole(g->store, bucket->group, buffer));
+    return range_tensor(g, (int)bucket->group, buffer, bucket->offset, bucket->count,
+                        bucket_name(g, bucket, "", buffer));
+}
+
+dt_tensor *dt_piece_tensor(dt_graph *g, const dt_bucket *bucket, dt_buffer buffer)
+{
+    if (g->status) return NULL;
+    return range_tensor(g, (int)bucket->group, buffer, dt_store_piece_at(g->store, bucket, buffer), bucket->piece,
+                        bucket_name(g, bucket, "piece.", buffer));
 }
 
 static dt_status fail_too_many(void)
@@ -294,20 +307,28 @@ static dt_status fail_too_many(void)
                    "(model.width, model.depth)");
 }
 
+static dt_status place_units(dt_store *store)
+{
+    for (int i = 0; i < store->buckets.count; i++) {
+        const dt_bucket *bucket = store->buckets.at[i];
+        int64_t offset = bucket->offset;
+        for (int u = bucket->first_unit; u < bucket->end_unit; u++) {
+            dt_store_unit *unit = dt_store_unit_at(store, u);
+            unit->offset[bucket->group] = offset;
+            offset += unit->count[bucket->group];
+        }
+        store->count[bucket->group] = bucket->offset + bucket->count;
+        if (store->count[bucket->group] > DT_MOST_BYTES / (int64_t)sizeof(double)) return fail_too_many();
+    }
+    return DT_OK;
+}
+
 dt_status dt_store_layout(dt_store *store, dt_dtype type)
 {
     if (store->laid_out) return DT_OK;
     store->type = type;
-    for (int group = 0; group < DT_GROUPS; group++) {
-        int64_t offset = 0;
-        for (int u = 0; u < store->units.count; u++) {
-            dt_store_unit *unit = dt_store_unit_at(store, u);
-            unit->offset[group] = offset;
-            offset += unit->count[group];
-            if (offset > DT_MOST_BYTES / (int64_t)sizeof(double)) return fail_too_many();
-        }
-        store->count[group] = offset;
-    }
+    DT_TRY(dt_store_make_buckets(store));
+    DT_TRY(place_units(store));
     for (int i = 0; i < store->params.count; i++) {
         dt_param *param = store->params.at[i];
         param->offset += dt_store_unit_at(store, param->unit)->offset[param->group];
@@ -345,7 +366,8 @@ dt_dtype dt_store_buffer_type(const dt_store *store, int group, dt_buffer buffer
 int64_t dt_store_group_bytes(const dt_store *store, int group, dt_buffer buffer)
 {
     if (buffer == DT_BUFFER_WORKING && group != DT_GROUP_MATRIX) return 0;
-    return store->count[group] * (int64_t)dt_dtype_size(dt_store_buffer_type(store, group, buffer));
+    int64_t size = (int64_t)dt_dtype_size(dt_store_buffer_type(store, group, buffer));
+    return dt_store_kept_count(store, group, buffer) * size;
 }
 
 int64_t dt_store_bytes(const dt_store *store, dt_buffer buffer)

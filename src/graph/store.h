@@ -6,10 +6,15 @@
  * parameter starts at a multiple of 16 elements, but for those that are joined to the one before them; the gaps are
  * zero and stay zero.
  *
- * The first graph built against a store declares the parameters; later graphs find them by name and must agree. */
+ * The first graph built against a store declares the parameters; later graphs find them by name and must agree.
+ *
+ * Several ranks share the buffers as ZeRO does (Rajbhandari et al., 2020). A group's units are put together in buckets;
+ * a bucket is cut into as many equal pieces as there are ranks, whatever tensors they cut through, and piece r is rank
+ * r's. A buffer is kept whole on every rank, or as this rank's pieces of all buckets behind one another, its shard. */
 #ifndef DT_GRAPH_STORE_H
 #define DT_GRAPH_STORE_H
 
+#include "comm/comm.h"
 #include "graph/graph.h"
 
 typedef enum dt_group { DT_GROUP_MATRIX, DT_GROUP_VECTOR, DT_GROUPS } dt_group;
@@ -58,6 +63,14 @@ typedef enum dt_buffer {
 } dt_buffer;
 const char *dt_buffer_name(dt_buffer); /* "value", "gradient", "moment1", "moment2", "ema", "working" */
 
+/* Consecutive units of a group. Elements of the group's whole buffer, and of a shard. */
+typedef struct dt_bucket {
+    dt_group group;
+    int first_unit, end_unit;
+    int64_t offset, count;       /* in the whole; all ranks' pieces */
+    int64_t shard_offset, piece; /* in the shard; of one rank: count / ranks */
+} dt_bucket;
+
 struct dt_state { /* persistent, named, not differentiated; written by assign nodes */
     const char *name;
     int index; /* in declaration order */
@@ -93,10 +106,32 @@ dt_dtype dt_param_gradient_type(const dt_graph *, const dt_tensor *param);
 /* Graphs that name one state must agree on its shape and, once cast, on its type, which dt_program_bind checks. NULL as
  * name: there was no memory to write it. */
 dt_tensor *dt_state_tensor(dt_graph *, const char *name, dt_dtype, dt_shape shape, bool saved);
-dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer); /* 1-D, the whole group; after the layout */
-/* One unit's range of a group's gradients, gaps included: what the unit's all-reduce works on. `wide` is the type that
- * the slots have where they are not narrow. NULL if it has none. */
-dt_tensor *dt_unit_gradients(dt_graph *, int unit, dt_group, dt_dtype wide);
+/* After the layout: 1-D, all that this rank keeps of the group; a bucket of a buffer that is kept whole; this rank's
+ * piece of a bucket. */
+dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer);
+dt_tensor *dt_bucket_tensor(dt_graph *, const dt_bucket *, dt_buffer);
+dt_tensor *dt_piece_tensor(dt_graph *, const dt_bucket *, dt_buffer);
+
+/* Before the layout. `comm` holds the ranks that share, and outlives the store; level is parallel.zero: 0 keeps all
+ * buffers whole, 1 shares moments, averages and what products do not read of the values, 2 gradients too, 3 all. A
+ * bucket is closed by the unit with which it has `bucket_bytes` of gradients. `working`: there will be working copies.
+ */
+typedef struct dt_share {
+    dt_comm *comm;
+    int level;
+    int64_t bucket_bytes;
+    bool working;
+} dt_share;
+void dt_store_share(dt_store *, dt_share);
+int dt_store_ranks(const dt_store *);
+bool dt_store_keeps_whole(const dt_store *, dt_group, dt_buffer);
+/* After the layout, ascending, the matrices' first. */
+int dt_store_buckets(const dt_store *);
+const dt_bucket *dt_store_bucket(const dt_store *, int index);
+const dt_bucket *dt_store_bucket_of(const dt_store *, const dt_param *);
+/* Where this rank's piece of a bucket begins in the whole, and in the buffer as it is kept. */
+int64_t dt_store_piece_first(const dt_store *, const dt_bucket *);
+int64_t dt_store_piece_at(const dt_store *, const dt_bucket *, dt_buffer);
 
 /* After the first graph was built: offsets, then device memory of the wanted buffers (bit set over dt_buffer), all
  * zero. `type` is the float type of all buffers but the working copy: DT_F32, or on the CPU DT_F64. */
@@ -105,11 +140,12 @@ DT_MUST_USE dt_status dt_store_layout(dt_store *, dt_dtype type);
  * optimizer takes such gradients: for benchmarks of passes alone. */
 void dt_store_narrow_gradients(dt_store *);
 DT_MUST_USE dt_status dt_store_alloc(dt_store *, dt_device *, unsigned buffers);
-int64_t dt_store_bytes(const dt_store *, dt_buffer); /* both groups */
+int64_t dt_store_staging_bytes(const dt_store *); /* taken where ranks share, to read others' pieces */
+int64_t dt_store_bytes(const dt_store *, dt_buffer); /* both groups, on this rank */
 DT_MUST_USE dt_status dt_store_initialise(dt_store *, uint64_t seed); /* draws every parameter by its init */
 
 dt_dtype dt_store_type(const dt_store *);
-int64_t dt_store_count(const dt_store *, dt_group); /* elements of the flat buffer, gaps included */
+int64_t dt_store_count(const dt_store *, dt_group); /* elements of the flat buffer kept whole, gaps included */
 void *dt_store_data(const dt_store *, dt_group, dt_buffer); /* NULL when not allocated */
 dt_device *dt_store_device(const dt_store *);
 int dt_store_params(const dt_store *);
@@ -121,7 +157,8 @@ int dt_store_states(const dt_store *);
 dt_state *dt_store_state(const dt_store *, int index);
 
 /* One parameter of one buffer, not the working copy or narrow gradients, from and to host memory, in float32 or float64
- * whatever the store's type. Writing a value writes its working copy too. */
+ * whatever the store's type. Writing a value writes its working copy too. From a buffer of which ranks keep shards, all
+ * ranks read at once, each into its own `host`, which may be NULL: then only its piece is sent. */
 DT_MUST_USE dt_status dt_store_read(const dt_store *, const dt_param *, dt_buffer, dt_dtype, void *host);
 DT_MUST_USE dt_status dt_store_write(dt_store *, const dt_param *, dt_buffer, dt_dtype, const void *host);
 

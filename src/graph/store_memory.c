@@ -34,6 +34,8 @@ dt_status dt_store_alloc(dt_store *store, dt_device *device, unsigned buffers)
     store->device = device;
     for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
         if ((buffers >> buffer) & 1u) DT_TRY(alloc_buffer(store, (dt_buffer)buffer));
+    size_t staging = (size_t)dt_store_staging_bytes(store);
+    if (staging && !store->staging) DT_TRY(dt_device_alloc(device, DT_MEMORY_STATE, staging, &store->staging));
     for (int i = 0; i < store->states.count; i++) {
         dt_state *state = store->states.at[i];
         if (!state->data) DT_TRY(dt_device_alloc(device, DT_MEMORY_STATE, state_bytes(state), &state->data));
@@ -49,6 +51,8 @@ void dt_store_release_memory(dt_store *store)
             if (store->data[group][buffer])
                 dt_device_free(store->device, buffer_category((dt_buffer)buffer), store->data[group][buffer],
                                (size_t)dt_store_group_bytes(store, group, (dt_buffer)buffer));
+    if (store->staging)
+        dt_device_free(store->device, DT_MEMORY_STATE, store->staging, (size_t)dt_store_staging_bytes(store));
     for (int i = 0; i < store->states.count; i++) {
         dt_state *state = store->states.at[i];
         if (state->data) dt_device_free(store->device, DT_MEMORY_STATE, state->data, state_bytes(state));
@@ -58,6 +62,7 @@ void dt_store_release_memory(dt_store *store)
 void *dt_store_data(const dt_store *store, dt_group group, dt_buffer buffer) { return store->data[group][buffer]; }
 dt_device *dt_store_device(const dt_store *store) { return store->device; }
 
+/* In a buffer that is kept whole. */
 static char *param_address(const dt_store *store, const dt_param *param, int buffer)
 {
     char *base = store->data[param->group][buffer];
@@ -68,8 +73,7 @@ static char *param_address(const dt_store *store, const dt_param *param, int buf
 static char *buffer_address(const dt_store *store, const dt_tensor *t)
 {
     char *base = store->data[t->group][t->buffer];
-    int64_t offset = t->unit >= 0 ? dt_store_unit_at(store, t->unit)->offset[t->group] : 0;
-    return base ? base + offset * (int64_t)dt_dtype_size(t->dtype) : NULL;
+    return base ? base + t->at * (int64_t)dt_dtype_size(t->dtype) : NULL;
 }
 
 void *dt_store_address(const dt_store *store, const dt_tensor *t)
@@ -84,8 +88,7 @@ void *dt_store_address(const dt_store *store, const dt_tensor *t)
     return NULL;
 }
 
-/* To nearest, ties to even, as the GPU rounds; a NaN stays one. */
-static uint16_t round_bf16(float x)
+uint16_t dt_store_round_bf16(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -134,18 +137,18 @@ static void draw_some(void *arg, int64_t task, int worker)
         float value = (float)drawn[i];
         if (job->type == DT_F64) ((double *)job->value)[first + i] = value;
         else ((float *)job->value)[first + i] = value;
-        if (job->rounded) job->rounded[first + i] = round_bf16(value);
+        if (job->rounded) job->rounded[first + i] = dt_store_round_bf16(value);
     }
 }
 
-/* What was drawn, into its place in one buffer; a buffer without memory is left out. */
+/* What was drawn, what of it this rank keeps into its place in one buffer; a buffer without memory is left out. */
 static dt_status place_drawn(dt_store *store, const draw_job *job, dt_buffer buffer, const void *drawn)
 {
+    dt_stretch kept = dt_store_kept_stretch(store, job->param, buffer, job->first, job->count);
+    if (!kept.count || !store->data[job->param->group][buffer]) return DT_OK;
     size_t size = dt_dtype_size(dt_store_buffer_type(store, (int)job->param->group, buffer));
-    char *to = param_address(store, job->param, (int)buffer);
-    if (!to) return DT_OK;
-    return dt_device_upload(store->device, DT_STREAM_COMPUTE, to + (size_t)job->first * size, drawn,
-                            (size_t)job->count * size);
+    const char *from = (const char *)drawn + (size_t)(kept.first - job->first) * size;
+    return dt_device_upload(store->device, DT_STREAM_COMPUTE, kept.data, from, (size_t)kept.count * size);
 }
 
 static dt_status initialise_some(dt_store *store, draw_job *job)
@@ -197,65 +200,5 @@ dt_status dt_store_initialise(dt_store *store, uint64_t seed)
     for (int i = 0; i < store->params.count && !status; i++)
         status = initialise(store, store->params.at[i], seed, &host);
     dt_device_free_host(store->device, host.value);
-    return status;
-}
-
-/* --- one parameter in and out --- */
-
-static void convert(dt_dtype from, const void *x, dt_dtype to, void *y, int64_t count)
-{
-    if (from == DT_F32 && to == DT_F64)
-        for (int64_t i = 0; i < count; i++) ((double *)y)[i] = ((const float *)x)[i];
-    else
-        for (int64_t i = 0; i < count; i++) ((float *)y)[i] = (float)((const double *)x)[i];
-}
-
-dt_status dt_store_read(const dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, void *host)
-{
-    const void *from = param_address(store, param, (int)buffer);
-    size_t bytes = (size_t)param->count * dt_dtype_size(store->type);
-    void *staging = dtype == store->type ? host : malloc(bytes);
-    if (!staging) return dt_fail_memory(bytes, param->name);
-    dt_status status = dt_device_download(store->device, DT_STREAM_COMPUTE, staging, from, bytes);
-    if (!status) status = dt_device_sync(store->device, DT_STREAM_COMPUTE);
-    if (staging != host) {
-        if (!status) convert(store->type, staging, dtype, host, param->count);
-        free(staging);
-    }
-    return status;
-}
-
-static dt_status upload(dt_store *store, void *to, const void *from, size_t bytes)
-{
-    DT_TRY(dt_device_upload(store->device, DT_STREAM_COMPUTE, to, from, bytes));
-    return dt_device_sync(store->device, DT_STREAM_COMPUTE);
-}
-
-/* `value` is what was written, of the store's type, which is float32 where there are working copies. */
-static dt_status write_working(dt_store *store, const dt_param *param, const float *value)
-{
-    size_t bytes = (size_t)param->count * sizeof(uint16_t);
-    uint16_t *rounded = malloc(bytes);
-    if (!rounded) return dt_fail_memory(bytes, param->name);
-    for (int64_t i = 0; i < param->count; i++) rounded[i] = round_bf16(value[i]);
-    dt_status status = upload(store, param_address(store, param, DT_BUFFER_WORKING), rounded, bytes);
-    free(rounded);
-    return status;
-}
-
-dt_status dt_store_write(dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, const void *host)
-{
-    size_t bytes = (size_t)param->count * dt_dtype_size(store->type);
-    void *staging = NULL;
-    if (dtype != store->type) {
-        staging = malloc(bytes);
-        if (!staging) return dt_fail_memory(bytes, param->name);
-        convert(dtype, host, store->type, staging, param->count);
-    }
-    const void *from = staging ? staging : host;
-    dt_status status = upload(store, param_address(store, param, (int)buffer), from, bytes);
-    if (!status && buffer == DT_BUFFER_VALUE && store->data[param->group][DT_BUFFER_WORKING])
-        status = write_working(store, param, from);
-    free(staging);
     return status;
 }

@@ -18,8 +18,8 @@
     X(one_hot) X(log_softmax) X(log_softmax_grad)                                      \
     X(cross_entropy) X(cross_entropy_grad) X(softmax_xent) X(softmax_xent_grad)        \
     X(top_hits) X(sum)                                                                 \
-    X(grad_norm) X(adamw) X(sgd) X(ema)                                                \
-    X(all_reduce) X(join)
+    X(grad_squares) X(grad_norm) X(adamw) X(sgd) X(ema)                                \
+    X(all_reduce) X(reduce_scatter) X(all_gather) X(gather) X(gradient_room) X(join)
 
 #define X(name) extern const dt_op dt_op_##name;
 DT_OP_LIST(X)

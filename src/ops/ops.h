@@ -140,20 +140,30 @@ enum { DT_XENT_PROB, DT_XENT_LOSS };
 dt_tensor *dt_top_hits(dt_graph *, dt_tensor *scores, dt_tensor *labels, dt_tensor *weight); /* [2] */
 dt_tensor *dt_sum(dt_graph *, dt_tensor *);                                                  /* scalar */
 
-/* --- the update (update.c): on whole flat buffers --- */
-/* Inputs: the gradient buffers (one per group) and count (scalar, float type of the store): the number of samples.
- * Outputs, float64: norm = |sum g| / count, scale = min(1, clip / norm) / count (clip 0: no clipping); finite (i32). A
- * count of zero is not finite. */
+/* --- the update (update.c): on flat buffers --- */
+/* The sum of squares of ranges of the gradient buffers (one per group), one range after the other: a float64 scalar.
+ * The ranges live as long as the graph. */
+typedef struct dt_gradient_range {
+    dt_group group;
+    int64_t offset, count; /* elements of the buffer as it is kept */
+} dt_gradient_range;
+typedef struct dt_grad_squares_attr {
+    const dt_gradient_range *ranges;
+    int count;
+} dt_grad_squares_attr;
+dt_tensor *dt_grad_squares(dt_graph *, dt_tensor *const gradients[DT_GROUPS], const dt_gradient_range *, int count);
+/* Inputs: the sum of squares over all gradients, and count (scalar, float type of the store): the number of samples.
+ * Outputs, float64: norm = sqrt(squares) / count, scale = min(1, clip / norm) / count (clip 0: no clipping); finite
+ * (i32). A count of zero is not finite. */
 typedef struct dt_grad_norm_attr {
     double clip;
 } dt_grad_norm_attr;
 typedef struct dt_grad_norm_out {
     dt_tensor *norm, *scale, *finite;
 } dt_grad_norm_out;
-dt_grad_norm_out dt_grad_norm(dt_graph *, dt_tensor *const gradients[DT_GROUPS], dt_tensor *count, dt_grad_norm_attr);
+dt_grad_norm_out dt_grad_norm(dt_graph *, dt_tensor *squares, dt_tensor *count, dt_grad_norm_attr);
 
 typedef struct dt_update_attr {
-    dt_group group;
     double beta1, beta2, epsilon, weight_decay;
     bool nesterov;
     const dt_segment_span *spans; /* device memory, filled before the first run; owned by the caller */
@@ -168,8 +178,25 @@ void dt_sgd(dt_graph *, const dt_update_inputs *, dt_update_attr); /* moment1 on
 /* average += (1 - decay)(value - average) where finite */
 void dt_ema(dt_graph *, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay);
 
-/* --- collectives (collective.c): in place on a gradient buffer range or tensor, on the stream for communication --- */
+/* --- collectives (collective.c), on the stream for communication --- */
+/* The sum over all ranks, in place. */
 void dt_all_reduce(dt_graph *, dt_tensor *);
+/* This rank's piece of the sum over all ranks of `data`: into `piece`, which may be its place in `data`. The sums
+ * travel as `wire`. `each`: it is done behind every micro-batch, and added to the piece but behind the first; otherwise
+ * once, behind the last. */
+typedef struct dt_reduce_attr {
+    dt_dtype wire;
+    bool each;
+} dt_reduce_attr;
+void dt_reduce_scatter(dt_graph *, dt_tensor *data, dt_tensor *piece, dt_reduce_attr);
+/* All ranks' pieces behind one another: into `whole`, once a step; or as a new tensor. */
+void dt_all_gather(dt_graph *, dt_tensor *piece, dt_tensor *whole);
+dt_tensor *dt_gather(dt_graph *, dt_tensor *piece, int64_t count);
+/* Room for a bucket's gradients of one micro-batch, whose gaps are zero. */
+typedef struct dt_gap {
+    int64_t offset, count; /* elements */
+} dt_gap;
+dt_tensor *dt_gradient_room(dt_graph *, dt_dtype, int64_t count, const dt_gap *, int gaps);
 
 /* --- streams (join.c); for the streams pass --- */
 void dt_join(dt_graph *, dt_stream waiting, dt_stream awaited);

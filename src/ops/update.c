@@ -1,52 +1,94 @@
-/* The update of the parameters, on whole flat buffers: grad_norm, then adamw or sgd per group, then ema. What writes
+/* The update of the parameters, on flat buffers: grad_squares and grad_norm, then adamw or sgd, then ema. What writes
  * persistent memory leaves it alone when the norm is not finite. */
 #include "ops/ops.h"
 #include "ops/rule.h"
 
+/* --- grad_squares --- */
+
+static bool squares_shape(dt_graph *graph, dt_node *node, unsigned wanted)
+{
+    bool narrow = node->in[DT_GROUP_MATRIX]->dtype == DT_BF16; /* as a store may keep them */
+    return dt_rule_types(graph, node, ((1u << DT_GROUPS) - 1) & ~((unsigned)narrow << DT_GROUP_MATRIX)) &&
+           dt_node_output(graph, node, 0, DT_F64, &DT_SCALAR);
+}
+
+static dt_cost squares_cost(const dt_node *node)
+{
+    const dt_grad_squares_attr *attr = node->attr;
+    double elements = 0, bytes = 0;
+    for (int i = 0; i < attr->count; i++) {
+        elements += (double)attr->ranges[i].count;
+        bytes += (double)attr->ranges[i].count * (double)dt_dtype_size(node->in[attr->ranges[i].group]->dtype);
+    }
+    return (dt_cost){2 * elements, bytes};
+}
+
+static int64_t squares_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
+{
+    const dt_grad_squares_attr *attr = node->attr;
+    int64_t most = 0;
+    for (int i = 0; i < attr->count; i++) {
+        int64_t bytes = kernels->reduce_scratch(info, attr->ranges[i].count);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static dt_status squares_run(const dt_node *node, const dt_exec *exec)
+{
+    const dt_grad_squares_attr *attr = node->attr;
+    for (int i = 0; i < attr->count; i++) {
+        const dt_gradient_range *range = &attr->ranges[i];
+        const dt_tensor *in = node->in[range->group];
+        const char *data = (const char *)in->data + range->offset * (int64_t)dt_dtype_size(in->dtype);
+        DT_TRY(exec->kernels->square_sum(exec->queue, in->dtype, range->count, data, node->out[0]->data, i > 0,
+                                         node->workspace));
+    }
+    return DT_OK;
+}
+
+const dt_op dt_op_grad_squares = {
+    .name = "grad_squares",
+    .attr_size = sizeof(dt_grad_squares_attr),
+    .max_outputs = 1,
+    .wide_inputs = (1u << DT_GROUPS) - 1,
+    .shape = squares_shape,
+    .cost = squares_cost,
+    .workspace = squares_workspace,
+    .run = squares_run,
+};
+
+dt_tensor *dt_grad_squares(dt_graph *graph, dt_tensor *const gradients[DT_GROUPS], const dt_gradient_range *ranges,
+                           int count)
+{
+    if (!gradients[DT_GROUP_MATRIX] || !gradients[DT_GROUP_VECTOR]) return NULL;
+    return dt_apply(graph, &dt_op_grad_squares, &(dt_grad_squares_attr){ranges, count}, gradients, DT_GROUPS);
+}
+
 /* --- grad_norm --- */
 
-enum { COUNT = DT_GROUPS, NORM_INPUTS };
+enum { SQUARES, COUNT, NORM_INPUTS };
 enum { NORM, SCALE, FINITE, NORM_OUTPUTS };
 
 static bool grad_norm_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
-    bool narrow = node->in[DT_GROUP_MATRIX]->dtype == DT_BF16; /* as a store may keep them */
-    return dt_rule_types(graph, node, ((1u << NORM_INPUTS) - 1) & ~((unsigned)narrow << DT_GROUP_MATRIX)) &&
+    return dt_rule_type(graph, node, SQUARES, "the sum of squares", DT_F64) &&
+           dt_rule_count(graph, node, SQUARES, "the sum of squares", 1) &&
+           dt_rule_types(graph, node, 1u << COUNT) &&
            dt_rule_count(graph, node, COUNT, "the count of samples", 1) &&
            dt_node_output(graph, node, NORM, DT_F64, &DT_SCALAR) &&
            dt_node_output(graph, node, SCALE, DT_F64, &DT_SCALAR) &&
            dt_node_output(graph, node, FINITE, DT_I32, &DT_SCALAR);
 }
 
-static dt_cost grad_norm_cost(const dt_node *node)
-{
-    double elements = 0;
-    for (int i = 0; i < DT_GROUPS; i++) elements += (double)dt_rule_elements(node->in[i]);
-    return dt_rule_cost(node, 2 * elements);
-}
-
-/* The sum of squares, then what the reductions need. */
-enum { SQUARES_BYTES = 256 };
-
-static int64_t grad_norm_workspace(const dt_node *node, const dt_kernels *kernels, const dt_device_info *info)
-{
-    int64_t most = 0;
-    for (int i = 0; i < DT_GROUPS; i++) {
-        int64_t bytes = kernels->reduce_scratch(info, dt_rule_elements(node->in[i]));
-        if (bytes > most) most = bytes;
-    }
-    return SQUARES_BYTES + most;
-}
+static dt_cost grad_norm_cost(const dt_node *node) { return dt_rule_cost(node, 8); }
 
 static dt_status grad_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_grad_norm_attr *attr = node->attr;
-    double *squares = node->workspace;
-    for (int i = 0; i < DT_GROUPS; i++)
-        DT_TRY(exec->kernels->square_sum(exec->queue, node->in[i]->dtype, dt_rule_elements(node->in[i]),
-                                         node->in[i]->data, squares, i > 0, (char *)squares + SQUARES_BYTES));
-    return exec->kernels->norm_scale(exec->queue, node->in[COUNT]->dtype, attr->clip, squares, node->in[COUNT]->data,
-                                     node->out[NORM]->data, node->out[SCALE]->data, node->out[FINITE]->data);
+    return exec->kernels->norm_scale(exec->queue, node->in[COUNT]->dtype, attr->clip, node->in[SQUARES]->data,
+                                     node->in[COUNT]->data, node->out[NORM]->data, node->out[SCALE]->data,
+                                     node->out[FINITE]->data);
 }
 
 const dt_op dt_op_grad_norm = {
@@ -56,17 +98,13 @@ const dt_op dt_op_grad_norm = {
     .wide_inputs = (1u << NORM_INPUTS) - 1,
     .shape = grad_norm_shape,
     .cost = grad_norm_cost,
-    .workspace = grad_norm_workspace,
     .run = grad_norm_run,
 };
 
-dt_grad_norm_out dt_grad_norm(dt_graph *graph, dt_tensor *const gradients[DT_GROUPS], dt_tensor *count,
-                              dt_grad_norm_attr attr)
+dt_grad_norm_out dt_grad_norm(dt_graph *graph, dt_tensor *squares, dt_tensor *count, dt_grad_norm_attr attr)
 {
-    dt_tensor *in[NORM_INPUTS] = {[COUNT] = count};
-    for (int i = 0; i < DT_GROUPS; i++) in[i] = gradients[i];
-    for (int i = 0; i < NORM_INPUTS; i++)
-        if (!in[i]) return (dt_grad_norm_out){0};
+    if (!squares || !count) return (dt_grad_norm_out){0};
+    dt_tensor *in[NORM_INPUTS] = {[SQUARES] = squares, [COUNT] = count};
     dt_node *node = dt_node_add(graph, &dt_op_grad_norm, &attr, in, NORM_INPUTS, (1u << NORM_OUTPUTS) - 1);
     if (!node) return (dt_grad_norm_out){0};
     return (dt_grad_norm_out){node->out[NORM], node->out[SCALE], node->out[FINITE]};

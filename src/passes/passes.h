@@ -14,6 +14,7 @@ typedef struct dt_pass_options {
     bool wide_residual; /* in bf16: the residual stream stays float32 */
     bool no_fuse, no_dead_nodes, no_fuse_accumulation, no_communicate; /* tests switch passes off one by one */
     dt_recompute recompute;
+    dt_dtype wire; /* in which float32 gradients travel between ranks */
 } dt_pass_options;
 
 /* Types of the precision mode, with casts at the borders. Before anything else. */
@@ -27,8 +28,10 @@ DT_MUST_USE dt_status dt_pass_recompute(dt_graph *, dt_recompute);
 /* After differentiation: GELU's derivative joins the product before it; gradients are made inside their slots. */
 DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
 DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
-/* All-reduce of every unit's gradients after its last contributor. */
-DT_MUST_USE dt_status dt_pass_communicate(dt_graph *);
+/* The sum over the ranks of every bucket's gradients, behind its last contributor; float32 travels as `wire`. */
+DT_MUST_USE dt_status dt_pass_communicate(dt_graph *, dt_dtype wire);
+/* What programs read of buffers of which ranks keep shards. */
+DT_MUST_USE dt_status dt_pass_gather(dt_graph *);
 /* What writes a state, assigning or appending, goes behind its last reader. */
 DT_MUST_USE dt_status dt_pass_order(dt_graph *);
 /* Joins between streams; at the end all are joined to the compute stream. After everything else. */

@@ -8,7 +8,7 @@ static dt_status run_backward(dt_graph *g, dt_tensor *loss, const dt_pass_option
     DT_TRY(dt_pass_recompute(g, options->recompute));
     if (!options->no_fuse) DT_TRY(dt_pass_fuse_backward(g));
     if (!options->no_fuse_accumulation) DT_TRY(dt_pass_accumulate(g));
-    if (!options->no_communicate) DT_TRY(dt_pass_communicate(g));
+    if (!options->no_communicate) DT_TRY(dt_pass_communicate(g, options->wire));
     return DT_OK;
 }
 
@@ -24,6 +24,7 @@ dt_status dt_passes_run(dt_graph *g, dt_tensor *loss, const dt_pass_options *opt
     if (!options->no_fuse) DT_TRY(dt_pass_fuse(g));
     if (loss) DT_TRY(run_backward(g, dt_graph_output_at(g, loss_output, NULL), options));
     else if (!options->no_dead_nodes) DT_TRY(dt_pass_dead_nodes(g));
+    DT_TRY(dt_pass_gather(g));
     DT_TRY(dt_pass_order(g));
     return dt_pass_streams(g);
 }

@@ -14,22 +14,27 @@ typedef struct walk {
     bool behind[DT_STREAMS][DT_STREAMS];   /* [a][b]: b was given work since a last waited for it; a is no compute */
 } walk;
 
-/* The tensor whose memory a view shows. */
+/* The tensor in whose memory it lies. */
 static const dt_tensor *memory_of(const dt_tensor *t)
 {
-    while (t->maker && (t->maker->op->flags & DT_OP_VIEW)) t = t->maker->in[0];
-    return t;
+    for (;;) {
+        if (t->inside) t = t->inside;
+        else if (t->maker && (t->maker->op->flags & DT_OP_VIEW)) t = t->maker->in[0];
+        else return t;
+    }
 }
 
-/* What persistent memory lies in: a buffer of a group, and the unit there, -1 for all of them. */
+/* What persistent memory lies in: elements of a buffer of a group. */
 typedef struct range {
-    int group, buffer, unit;
+    int group, buffer;
+    int64_t begin, end;
 } range;
 
 static range range_of(const dt_tensor *t)
 {
-    if (t->kind == DT_BUFFER) return (range){t->group, t->buffer, t->unit};
-    return (range){(int)t->param->group, t->kind == DT_GRADIENT ? DT_BUFFER_GRADIENT : t->buffer, t->param->unit};
+    int64_t count = dt_shape_count(&t->shape), at = t->kind == DT_BUFFER ? t->at : t->param->offset;
+    int group = t->kind == DT_BUFFER ? t->group : (int)t->param->group;
+    return (range){group, t->kind == DT_GRADIENT ? DT_BUFFER_GRADIENT : t->buffer, at, at + count};
 }
 
 static bool share_memory(const dt_tensor *a, const dt_tensor *b)
@@ -39,7 +44,7 @@ static bool share_memory(const dt_tensor *a, const dt_tensor *b)
     if (a == b) return true;
     if (a->kind == DT_VALUE || b->kind == DT_VALUE || a->kind == DT_STATE || b->kind == DT_STATE) return false;
     range x = range_of(a), y = range_of(b);
-    return x.group == y.group && x.buffer == y.buffer && (x.unit == y.unit || x.unit < 0 || y.unit < 0);
+    return x.group == y.group && x.buffer == y.buffer && x.begin < y.end && y.begin < x.end;
 }
 
 static bool touches(const dt_node *n, const dt_tensor *t)

@@ -66,12 +66,8 @@ dt_status dt_optimizer_create(const dt_settings *settings, dt_optimizer *out)
         return dt_setting_fail(settings, "optim.betas", "adamw needs two numbers, such as [0.9, 0.999]");
     *out = (dt_optimizer){.entry = &entries[kind], .layer_decay = dt_setting_real(settings, "optim.layer_decay"),
                           .decays_all = dt_setting_choice(settings, "optim.decay") == DECAY_ALL};
-    for (int group = 0; group < DT_GROUPS; group++) {
-        dt_update_attr *attr = &out->attr[group];
-        attr->group = (dt_group)group;
-        attr->weight_decay = dt_setting_real(settings, "optim.weight_decay");
-        out->entry->read(settings, attr);
-    }
+    out->attr.weight_decay = dt_setting_real(settings, "optim.weight_decay");
+    out->entry->read(settings, &out->attr);
     return DT_OK;
 }
 
@@ -82,21 +78,50 @@ unsigned dt_optimizer_buffers(const dt_optimizer *optimizer)
 
 void dt_optimizer_free(dt_optimizer *optimizer)
 {
-    if (!optimizer->device) return;
-    for (int group = 0; group < DT_GROUPS; group++) {
-        dt_update_attr *attr = &optimizer->attr[group];
-        if (!attr->spans) continue;
-        size_t bytes = (size_t)attr->span_count * sizeof *attr->spans;
-        dt_device_free(optimizer->device, DT_MEMORY_OPTIMIZER, (void *)attr->spans, bytes);
-        attr->spans = NULL;
+    for (int i = 0; i < optimizer->part_count; i++) {
+        dt_update_part *part = &optimizer->parts[i];
+        if (part->spans)
+            dt_device_free(optimizer->device, DT_MEMORY_OPTIMIZER, part->spans,
+                           (size_t)part->span_count * sizeof *part->spans);
     }
+    free(optimizer->parts);
+    optimizer->parts = NULL;
+    optimizer->part_count = 0;
 }
 
 /* --- the update program --- */
 
-static dt_tensor *buffer(const dt_optimizer *optimizer, dt_graph *g, dt_group group, dt_buffer kind)
+dt_tensor *dt_part_tensor(dt_graph *g, const dt_update_part *part, dt_buffer buffer)
 {
-    return (optimizer->entry->buffers >> kind) & 1u ? dt_buffer_tensor(g, group, kind) : NULL;
+    return part->bucket ? dt_piece_tensor(g, part->bucket, buffer) : dt_buffer_tensor(g, part->group, buffer);
+}
+
+static dt_tensor *moment(const dt_optimizer *optimizer, dt_graph *g, const dt_update_part *part, dt_buffer buffer)
+{
+    return (optimizer->entry->buffers >> buffer) & 1u ? dt_part_tensor(g, part, buffer) : NULL;
+}
+
+/* What passes read of the part, where ranks keep it whole. */
+static void gather(dt_graph *g, const dt_update_part *part, const dt_update_inputs *updated)
+{
+    dt_buffer buffer = updated->working ? DT_BUFFER_WORKING : DT_BUFFER_VALUE;
+    if (!part->bucket || !dt_store_keeps_whole(dt_graph_store(g), part->group, buffer)) return;
+    dt_all_gather(g, updated->working ? updated->working : updated->value, dt_bucket_tensor(g, part->bucket, buffer));
+}
+
+static void build_part(const dt_optimizer *optimizer, dt_graph *g, const dt_update_part *part, dt_update_inputs in,
+                       bool working)
+{
+    in.value = dt_part_tensor(g, part, DT_BUFFER_VALUE);
+    in.gradient = dt_part_tensor(g, part, DT_BUFFER_GRADIENT);
+    if (working && part->group == DT_GROUP_MATRIX) in.working = dt_part_tensor(g, part, DT_BUFFER_WORKING);
+    in.moment1 = moment(optimizer, g, part, DT_BUFFER_MOMENT1);
+    in.moment2 = moment(optimizer, g, part, DT_BUFFER_MOMENT2);
+    dt_update_attr attr = optimizer->attr;
+    attr.spans = part->spans;
+    attr.span_count = part->span_count;
+    optimizer->entry->update(g, &in, attr);
+    gather(g, part, &in);
 }
 
 void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *scale, dt_tensor *finite,
@@ -105,20 +130,12 @@ void dt_optimizer_build(const dt_optimizer *optimizer, dt_graph *g, dt_tensor *s
     if (!optimizer->entry) return;
     dt_update_inputs in = {.scale = scale, .finite = finite, .lr = dt_input(g, "lr", DT_F64, DT_SCALAR)};
     if (optimizer->entry->inputs) optimizer->entry->inputs(g, &in);
-    for (int group = 0; group < DT_GROUPS; group++) {
-        if (!dt_store_count(dt_graph_store(g), (dt_group)group)) continue;
-        in.value = dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_VALUE);
-        in.gradient = dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_GRADIENT);
-        in.working = working && group == DT_GROUP_MATRIX ? dt_buffer_tensor(g, group, DT_BUFFER_WORKING) : NULL;
-        in.moment1 = buffer(optimizer, g, (dt_group)group, DT_BUFFER_MOMENT1);
-        in.moment2 = buffer(optimizer, g, (dt_group)group, DT_BUFFER_MOMENT2);
-        optimizer->entry->update(g, &in, optimizer->attr[group]);
-    }
+    for (int i = 0; i < optimizer->part_count; i++) build_part(optimizer, g, &optimizer->parts[i], in, working);
 }
 
 void dt_optimizer_values(const dt_optimizer *optimizer, int64_t step, double lr, dt_optimizer_put put, void *context)
 {
     if (!optimizer->entry) return;
     put(context, "lr", lr);
-    if (optimizer->entry->values) optimizer->entry->values(&optimizer->attr[0], step, put, context);
+    if (optimizer->entry->values) optimizer->entry->values(&optimizer->attr, step, put, context);
 }

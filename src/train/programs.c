@@ -131,12 +131,28 @@ static dt_tensor *take_sum(dt_graph *g, dt_tensor *state, const char *name)
     return sum;
 }
 
-static dt_grad_norm_out build_norm(const dt_build *b, dt_graph *g, dt_tensor *count)
+/* Each rank adds up the squares of its pieces, whatever else it keeps. */
+static dt_tensor *build_squares(const dt_build *b, dt_graph *g)
 {
     dt_tensor *gradients[DT_GROUPS] = {dt_buffer_tensor(g, DT_GROUP_MATRIX, DT_BUFFER_GRADIENT),
                                        dt_buffer_tensor(g, DT_GROUP_VECTOR, DT_BUFFER_GRADIENT)};
+    int count = dt_store_buckets(b->store);
+    dt_gradient_range *ranges = dt_arena_alloc(dt_graph_arena(g), ((size_t)count + 1) * sizeof *ranges);
+    if (!ranges) return dt_graph_fail(g, "out of memory");
+    for (int i = 0; i < count; i++) {
+        const dt_bucket *bucket = dt_store_bucket(b->store, i);
+        ranges[i] = (dt_gradient_range){bucket->group, dt_store_piece_at(b->store, bucket, DT_BUFFER_GRADIENT),
+                                        bucket->piece};
+    }
+    dt_tensor *squares = dt_grad_squares(g, gradients, ranges, count);
+    dt_all_reduce(g, squares);
+    return squares;
+}
+
+static dt_grad_norm_out build_norm(const dt_build *b, dt_graph *g, dt_tensor *count)
+{
     dt_grad_norm_attr attr = {.clip = b->recipe->clip};
-    dt_grad_norm_out norm = dt_grad_norm(g, gradients, dt_cast(g, count, b->recipe->type), attr);
+    dt_grad_norm_out norm = dt_grad_norm(g, build_squares(b, g), dt_cast(g, count, b->recipe->type), attr);
     dt_graph_output(g, "norm", norm.norm);
     dt_graph_output(g, "finite", norm.finite);
     return norm;
@@ -144,10 +160,11 @@ static dt_grad_norm_out build_norm(const dt_build *b, dt_graph *g, dt_tensor *co
 
 static void build_average(const dt_build *b, dt_graph *g, dt_tensor *finite)
 {
-    for (int group = 0; group < DT_GROUPS; group++)
-        if (dt_store_count(b->store, (dt_group)group))
-            dt_ema(g, dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_VALUE),
-                   dt_buffer_tensor(g, (dt_group)group, DT_BUFFER_EMA), finite, b->recipe->ema);
+    for (int i = 0; i < b->optimizer->part_count; i++) {
+        const dt_update_part *part = &b->optimizer->parts[i];
+        dt_ema(g, dt_part_tensor(g, part, DT_BUFFER_VALUE), dt_part_tensor(g, part, DT_BUFFER_EMA), finite,
+               b->recipe->ema);
+    }
 }
 
 /* A state that only a finite step moves: an average of decay 0 takes the whole new value. */

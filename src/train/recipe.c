@@ -77,6 +77,22 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)fewest, (long long)(share / fewest));
 }
 
+/* A single rank shares with nobody, whatever the level. */
+static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *r)
+{
+    if (!dt_setting_has(settings, "parallel.zero"))
+        DT_TRY(dt_setting_derive_int(settings, "parallel.zero", ranks > 1));
+    r->zero = (int)dt_setting_int(settings, "parallel.zero");
+    r->passes.wire = r->type;
+    if (ranks == 1) return DT_OK;
+    r->bucket_bytes = (int64_t)(dt_setting_real(settings, "parallel.bucket_mib") * (1 << 20));
+    if (!dt_setting_choice(settings, "parallel.grad_dtype")) return DT_OK;
+    if (backend == DT_CPU)
+        return dt_setting_fail(settings, "parallel.grad_dtype", "bf16 needs GPUs: on the CPU use fp32");
+    r->passes.wire = DT_BF16;
+    return DT_OK;
+}
+
 dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool forward, int ranks, dt_recipe *out)
 {
     dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
@@ -84,9 +100,8 @@ dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool forward
                    .ema = dt_setting_real(settings, "train.ema"),
                    .direct = dt_setting_bool(settings, "debug.direct") || dt_setting_bool(settings, "debug.nonfinite"),
                    .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
-    if (dt_setting_int(settings, "parallel.zero"))
-        return dt_setting_fail(settings, "parallel.zero", "one rank has nobody to share with: only 0 is possible");
     DT_TRY(read_precision(settings, backend, forward, &r));
+    DT_TRY(read_sharing(settings, backend, ranks, &r));
     DT_TRY(read_batch(settings, forward, ranks, &r));
     *out = r;
     return DT_OK;

@@ -16,6 +16,8 @@ typedef struct dt_recipe {
     bool working;  /* products read bfloat16 copies of the matrices */
     bool widened;  /* computes in float32 what was to be rounded further */
     bool direct;   /* programs are launched node by node */
+    int zero;             /* what ranks share; see dt_share */
+    int64_t bucket_bytes; /* of gradients sent together */
     dt_pass_options passes;
 } dt_recipe;
 

@@ -134,7 +134,8 @@ static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log 
     dt_status status = dt_device_open(absent ? DT_CPU : s->backend, 0, threads, &s->device);
     if (status) return threads ? dt_fail_in(status, "threads=%d", threads) : status;
     DT_TRY(dt_device_query(s->device, &s->device_info));
-    return dt_comm_create_single(s->device, &s->comm);
+    s->comm = s->options.comm;
+    return s->comm ? DT_OK : dt_comm_create_single(s->device, &s->comm);
 }
 
 /* The synthetic set makes whatever the model asks for. */
@@ -188,7 +189,10 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
                             .classes = s->info.classes, .context = s->info.context, .vocabulary = s->info.vocabulary};
     DT_TRY(fit_text(s, settings));
     DT_TRY(dt_model_create(settings, &input, &s->model));
-    return dt_store_create(&s->store);
+    DT_TRY(dt_store_create(&s->store));
+    dt_store_share(s->store, (dt_share){.comm = s->comm, .level = s->recipe.zero,
+                                        .bucket_bytes = s->recipe.bucket_bytes, .working = s->recipe.working});
+    return DT_OK;
 }
 
 /* Two runs that time each by itself may choose differently: where choices cannot be kept, nothing is timed. */
@@ -281,7 +285,7 @@ void dt_session_free(dt_session *s)
     dt_session_release_memory(s);
     dt_store_free(s->store);
     dt_model_free(s->model);
-    dt_comm_free(s->comm);
+    if (!s->options.comm) dt_comm_free(s->comm);
     dt_device_close(s->device);
     free(s);
 }

@@ -44,7 +44,7 @@ static int64_t buffer_bytes(const dt_session *s, dt_buffer buffer)
 
 static int64_t state_bytes(const dt_session *s)
 {
-    int64_t bytes = 0;
+    int64_t bytes = dt_store_staging_bytes(s->store);
     for (int i = 0; i < dt_store_states(s->store); i++) {
         const dt_state *state = dt_store_state(s->store, i);
         bytes += dt_shape_count(&state->shape) * (int64_t)dt_dtype_size(state->dtype);

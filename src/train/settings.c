@@ -9,6 +9,7 @@ static const char *const attention_engines[] = {"auto", "own", "cudnn", NULL};
 static const char *const modes[] = {"fp32", "fp64", "tf32", "bf16", NULL};
 static const char *const residual_types[] = {"bf16", "f32", NULL};
 static const char *const recompute_levels[] = {"none", "cheap", "block", NULL};
+static const char *const wire_types[] = {"fp32", "bf16", NULL};
 static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NULL};
 
 static const dt_setting_row rows[] = {
@@ -85,8 +86,13 @@ static const dt_setting_row rows[] = {
 
     {"log.every_steps", DT_SETTING_INT, "50", 1, 1e12, .help = "updates between lines of the log and of metrics.jsonl"},
 
-    {"parallel.zero", DT_SETTING_INT, "0", 0, 3,
-     .help = "what ranks share instead of copying: 0 nothing, the only level of a single rank"},
+    {"parallel.zero", DT_SETTING_INT, NULL, 0, 3,
+     .help = "what ranks share instead of each holding it: 0 nothing, 1 masters, moments and averages, 2 gradients too, "
+             "3 all parameters too; when not set, 1 for several ranks"},
+    {"parallel.grad_dtype", DT_SETTING_CHOICE, "fp32", .choices = wire_types,
+     .help = "type in which gradients travel between ranks; bf16 halves what is sent and rounds every sum"},
+    {"parallel.bucket_mib", DT_SETTING_REAL, "25", 0, 1e6,
+     .help = "gradients that are put together before they are sent, in MiB; 0: each block's as they come"},
     {"debug.direct", DT_SETTING_BOOL, "false",
      .help = "launch operations one by one and wait for each: same bits, slower; a GPU's failure names its operator"},
     {"debug.nonfinite", DT_SETTING_BOOL, "false",

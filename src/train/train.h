@@ -25,6 +25,7 @@ typedef struct dt_session_options {
     bool scores;      /* with eval_only: programs that score texts instead of eval */
     int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
                           eval; 0: not */
+    dt_comm *comm; /* the ranks, which outlive the session; NULL: this one alone */
 } dt_session_options;
 
 /* The log must outlive the session. */

@@ -79,6 +79,7 @@ static void a_unit_waits_for_its_own_gradients_alone(void **state)
         if (i == 0) dt_all_reduce(g, dt_param_gradient(g, w));
         dt_accumulate(g, dt_param_gradient(g, w), dt_scale(g, w, 2));
     }
+    assert_int_equal(dt_store_layout(store, DT_F32), DT_OK);
     assert_int_equal(dt_pass_streams(g), DT_OK);
     expect_text(g, "join(compute) on comm\n"
                    "all_reduce(grad(u0.w)) on comm\n"

@@ -128,6 +128,34 @@ dt_tensor *build_all_reduce(dt_graph *g, const op_case *c, const dt_segment_span
     return x;
 }
 
+/* Of one rank: the sum is what is there, and its piece the whole. */
+dt_tensor *build_reduce_scatter(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_tensor *state = dt_state_tensor(g, "state", DT_F32, shape_of(c), true);
+    dt_reduce_scatter(g, dt_scale(g, frozen(g, "x", shape_of(c)), 0.5), state,
+                      (dt_reduce_attr){.wire = DT_F32, .each = c->kind});
+    return state;
+}
+
+dt_tensor *build_all_gather(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_tensor *state = dt_state_tensor(g, "state", DT_F32, shape_of(c), true);
+    dt_all_gather(g, dt_scale(g, frozen(g, "x", shape_of(c)), 0.5), state);
+    return state;
+}
+
+dt_tensor *build_gather(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    return dt_gather(g, dt_scale(g, frozen(g, "x", shape_of(c)), 0.5), c->dim[0] * c->dim[1]);
+}
+
+/* Two gaps that cover all. */
+dt_tensor *build_gradient_room(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    dt_gap gaps[] = {{0, c->dim[0] / 2}, {c->dim[0] / 2, c->dim[0] - c->dim[0] / 2}};
+    return dt_gradient_room(g, DT_F32, c->dim[0], gaps, 2);
+}
+
 /* The product waits for the stream that the sum over the ranks is made on. */
 dt_tensor *build_join(dt_graph *g, const op_case *c, const dt_segment_span *spans)
 {
@@ -366,11 +394,27 @@ dt_tensor *build_top_hits(dt_graph *g, const op_case *c, const dt_segment_span *
 
 /* --- the update: dim = elements; kind = which result --- */
 
+/* Of two ranges of the one and of all of the other. */
+static dt_tensor *squares(dt_graph *g, const op_case *c, dt_tensor *gradient)
+{
+    int64_t cut = c->dim[0] / 3;
+    dt_gradient_range *ranges = dt_arena_alloc(dt_graph_arena(g), 3 * sizeof *ranges);
+    ranges[0] = (dt_gradient_range){DT_GROUP_MATRIX, 0, cut};
+    ranges[1] = (dt_gradient_range){DT_GROUP_VECTOR, 0, 7};
+    ranges[2] = (dt_gradient_range){DT_GROUP_MATRIX, cut, c->dim[0] - cut};
+    return dt_grad_squares(g, (dt_tensor *[]){gradient, frozen(g, "other", DT_SHAPE(7))}, ranges, 3);
+}
+
 static dt_grad_norm_out build_gradient(dt_graph *g, const op_case *c, dt_tensor **gradient)
 {
     *gradient = frozen(g, "gradient", shape_of(c));
     dt_tensor *count = dt_fill(g, DT_F32, &DT_SCALAR, c->with & WITH_NOTHING_FINITE ? 0 : 4);
-    return dt_grad_norm(g, (dt_tensor *[]){*gradient, frozen(g, "other", DT_SHAPE(7))}, count, (dt_grad_norm_attr){1});
+    return dt_grad_norm(g, squares(g, c, *gradient), count, (dt_grad_norm_attr){1});
+}
+
+dt_tensor *build_grad_squares(dt_graph *g, const op_case *c, const dt_segment_span *spans)
+{
+    return squares(g, c, frozen(g, "gradient", shape_of(c)));
 }
 
 dt_tensor *build_grad_norm(dt_graph *g, const op_case *c, const dt_segment_span *spans)

@@ -10,6 +10,7 @@ op_case_builder build_input, build_reshape, build_cast, build_cast_float, build_
     build_point_norm, build_attention, build_attention_cached, build_cache_append, build_rope, build_embedding,
     build_token_loss, build_normalize, build_patchify, build_unpatchify, build_embed_tokens, build_token_mean,
     build_drop, build_one_hot, build_log_softmax, build_cross_entropy, build_softmax_xent, build_top_hits,
-    build_grad_norm, build_update, build_ema;
+    build_grad_norm, build_grad_squares, build_reduce_scatter, build_all_gather, build_gather, build_gradient_room,
+    build_update, build_ema;
 
 #endif

@@ -24,6 +24,11 @@ const op_case op_cases[] = {
     {&dt_op_accumulate, "into a slot", build_accumulate, ref_assign, {3, 7}},
     {&dt_op_assign, "a state", build_assign, ref_assign, {3, 7}},
     {&dt_op_all_reduce, "one rank", build_all_reduce, ref_assign, {3, 7}},
+    {&dt_op_reduce_scatter, "one rank", build_reduce_scatter, ref_assign, {3, 7}},
+    {&dt_op_reduce_scatter, "one rank, each", build_reduce_scatter, ref_assign, {3, 7}, 0, 1},
+    {&dt_op_all_gather, "one rank", build_all_gather, ref_assign, {3, 7}},
+    {&dt_op_gather, "one rank", build_gather, ref_assign, {3, 7}},
+    {&dt_op_gradient_room, "all gaps", build_gradient_room, ref_zero, {37}},
     {&dt_op_join, "behind a collective", build_join, ref_scale, {130, 131}},
 
     {&dt_op_matmul, "a b", build_matmul, ref_matmul, {2, 3, 5, 4}},
@@ -185,6 +190,7 @@ const op_case op_cases[] = {
     {&dt_op_softmax_xent, "many rows", build_softmax_xent, ref_softmax_xent, {300, 11}},
     {&dt_op_top_hits, "9 classes", build_top_hits, ref_top_hits, {40, 9}},
 
+    {&dt_op_grad_squares, "ranges", build_grad_squares, ref_grad_squares, {CASE_SPAN_ELEMENTS}},
     {&dt_op_grad_norm, "norm", build_grad_norm, ref_grad_norm, {CASE_SPAN_ELEMENTS}, 0, 0},
     {&dt_op_grad_norm, "scale", build_grad_norm, ref_grad_norm, {CASE_SPAN_ELEMENTS}, 0, 1},
     {&dt_op_grad_norm, "finite", build_grad_norm, ref_grad_norm, {CASE_SPAN_ELEMENTS}, 0, 2},

@@ -103,6 +103,8 @@ double ref_softmax_xent(const op_case *, int64_t i);
 double ref_top_hits(const op_case *, int64_t i);
 double ref_sum(const op_case *, int64_t i);
 double ref_grad_norm(const op_case *, int64_t i);
+double ref_grad_squares(const op_case *, int64_t i);
+double ref_zero(const op_case *, int64_t i);
 double ref_adamw(const op_case *, int64_t i);
 double ref_sgd(const op_case *, int64_t i);
 double ref_ema(const op_case *, int64_t i);

@@ -339,6 +339,10 @@ static double gradient_norm(const op_case *c)
 
 static double gradient_scale(const op_case *c) { return fmin(1, 1 / gradient_norm(c)) / 4; }
 
+double ref_grad_squares(const op_case *c, int64_t i) { return pow(4 * gradient_norm(c), 2); }
+
+double ref_zero(const op_case *c, int64_t i) { return 0; }
+
 double ref_grad_norm(const op_case *c, int64_t i)
 {
     if (c->kind == 2) return !(c->with & WITH_NOTHING_FINITE);

@@ -76,14 +76,17 @@ static void run(history *h, const dt_node *n)
     add(h, n, n->workspace, n->workspace_bytes);
 }
 
-static void assert_ordered(const char *const *words)
+/* As rank 0 of so many. */
+static void assert_ordered(int ranks, const char *const *words)
 {
     static const dt_program_id order[] = {DT_PROGRAM_PASS, DT_PROGRAM_PASS, DT_PROGRAM_UPDATE, DT_PROGRAM_EVAL,
                                           DT_PROGRAM_PASS, DT_PROGRAM_UPDATE};
     dt_settings *settings = tiny_settings(words);
     dt_session *s = NULL;
     history h = {0};
-    OK(dt_session_create(settings, &(dt_session_options){0}, NULL, &s));
+    dt_comm *comm = NULL;
+    OK(dt_comm_create_planned(ranks, &comm));
+    OK(dt_session_create(settings, &(dt_session_options){.comm = comm}, NULL, &s));
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         const dt_graph *g = dt_program_graph(s->program[order[i]]);
         for (const dt_node *n = dt_graph_first(g); n; n = n->next) run(&h, n);
@@ -92,19 +95,31 @@ static void assert_ordered(const char *const *words)
     assert_true(h.side_nodes > 0);
     free(h.at);
     dt_session_free(s);
+    dt_comm_free(comm);
     dt_settings_free(settings);
 }
 
 #define TEXT "model.arch=llama", "model.width=16", "model.depth=2", "model.heads=2", "data.kind=synthetic_text", \
     "data.context=16", "data.vocabulary=70"
 
-static void images(void **state) { assert_ordered(WORDS("train.ema=0.9", "train.accumulate=2")); }
-static void recomputed(void **state) { assert_ordered(WORDS("train.recompute=block", "norm.kind=layernorm")); }
-static void text(void **state) { assert_ordered(WORDS(TEXT, "model.kv_heads=1", "precision.mode=fp64")); }
+static void images(void **state) { assert_ordered(1, WORDS("train.ema=0.9", "train.accumulate=2")); }
+static void recomputed(void **state) { assert_ordered(1, WORDS("train.recompute=block", "norm.kind=layernorm")); }
+static void text(void **state) { assert_ordered(1, WORDS(TEXT, "model.kv_heads=1", "precision.mode=fp64")); }
+
+static void shared(void **state)
+{
+    assert_ordered(2, WORDS("train.ema=0.9", "train.accumulate=2", "parallel.bucket_mib=0", "parallel.zero=0"));
+    assert_ordered(2, WORDS("train.ema=0.9", "train.accumulate=2", "parallel.bucket_mib=0"));
+    assert_ordered(4, WORDS("parallel.zero=2", "parallel.bucket_mib=0", "train.recompute=cheap"));
+    assert_ordered(4, WORDS("train.ema=0.9", "parallel.zero=3", "parallel.bucket_mib=0"));
+    assert_ordered(2, WORDS(TEXT, "parallel.zero=3", "parallel.bucket_mib=0", "train.recompute=block"));
+    assert_ordered(2, WORDS(TEXT, "parallel.zero=3", "parallel.bucket_mib=0.01", "model.tied=true"));
+}
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(images), cmocka_unit_test(recomputed), cmocka_unit_test(text)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(images), cmocka_unit_test(recomputed), cmocka_unit_test(text),
+                                       cmocka_unit_test(shared)};
     if (!tiny_begin(argc, argv)) return 0;
     return cmocka_run_group_tests_name("train/streams", tests, tiny_make_folder, tiny_remove_folder);
 }
