@@ -41,7 +41,8 @@ void dt_parcel_drop(dt_parcel *parcel)
 
 void dt_connection_open(dt_connection *c, int fd, size_t limit)
 {
-    *c = (dt_connection){.fd = fd, .in.limit = limit, .heard = dt_clock()};
+    *c = (dt_connection){.fd = fd, .in.limit = limit, .opened = dt_clock()};
+    c->heard = c->opened;
 }
 
 static void forget_first(dt_connection *c)

@@ -16,7 +16,7 @@ typedef struct dt_connection {
     struct dt_queued *first, *last; /* to be sent */
     size_t sent;                    /* bytes of the first */
     bool closed;                    /* nothing more comes: the other side closed it, or it broke */
-    double heard;                   /* when something came last (dt_clock) */
+    double opened, heard;           /* when it was opened; when something came last (dt_clock) */
 } dt_connection;
 
 /* Of an open socket, which it owns from now on; `limit` as of dt_wire_reader. */

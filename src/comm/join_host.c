@@ -9,7 +9,8 @@
 #include "comm/socket.h"
 
 enum { STRANGERS = 64 }; /* connections beyond the ranks' own that may be open and say nothing */
-static const double HELLO_SECONDS = 10; /* for a connection to say hello */
+static const double HELLO_SECONDS = 10; /* for a connection to say hello, */
+static const double LEAST_SECONDS = 1;  /* and where too many say nothing */
 static const double TOLD_SECONDS = 2;   /* for the reason of a failure to go out */
 static const double REPORT_SECONDS = 30; /* between lines about who is awaited */
 
@@ -56,6 +57,14 @@ static dt_status check_program(const dt_hello *self, const dt_hello *hello, cons
         return dt_fail(DT_ERR_USAGE, "%s runs another build of dyttrain %s than rank 0 on %s: install the same file on "
                        "all hosts", name, hello->version, self->host);
     return DT_OK;
+}
+
+/* The same process, which did not get an answer in time and comes again. */
+static bool comes_again(const host *h, const dt_hello *hello)
+{
+    const dt_hello *before = &h->hellos[hello->rank];
+    return hello->rank > 0 && hello->rank < h->size && is_there(h, hello->rank) && before->pid == hello->pid &&
+           before->machine == hello->machine;
 }
 
 static dt_status check_seat(const host *h, const dt_hello *hello)
@@ -113,6 +122,12 @@ static dt_status refuse(dt_connection *c, dt_status status, const char *text)
     return made;
 }
 
+static void vacate(host *h, int rank)
+{
+    dt_connection_close(&h->peers[rank]);
+    h->came--;
+}
+
 static dt_status seat(host *h, int i, const dt_hello *hello)
 {
     dt_text frame = {0};
@@ -143,6 +158,7 @@ static dt_status take_hello(host *h, int i, const dt_wire_frame *frame, bool *go
         turn_away(h, i, "it is a rank of another run");
         return DT_OK;
     }
+    if (comes_again(h, &hello)) vacate(h, hello.rank);
     dt_status status = check_hello(h, &hello, &h->new[i]);
     if (!status) return seat(h, i, &hello);
     *gone = false; /* the failure is told to it, too */
@@ -161,7 +177,7 @@ static dt_status serve_new(host *h, int i, bool *gone)
         return DT_OK;
     }
     if (there) return take_hello(h, i, &frame, gone);
-    *gone = c->closed || dt_clock() > c->heard + HELLO_SECONDS;
+    *gone = c->closed || dt_clock() > c->opened + HELLO_SECONDS;
     if (*gone && c->closed) forget_new(h, i);
     else if (*gone) turn_away(h, i, "it did not say hello");
     return DT_OK;
@@ -179,8 +195,7 @@ static dt_status serve_peer(host *h, int rank)
     while (there) {
         DT_TRY(dt_wire_reader_next(&c->in, &frame, &there));
         if (!there || frame.kind != DT_WIRE_GOODBYE) continue;
-        dt_connection_close(c);
-        h->came--;
+        vacate(h, rank);
         return DT_OK;
     }
     if (!c->closed) return DT_OK;
@@ -195,9 +210,21 @@ static dt_status serve_peer(host *h, int rank)
 
 /* --- the wait --- */
 
+/* Room for one more, if need be in the place of the one that has said nothing for longest. */
+static bool has_room(host *h)
+{
+    int oldest = 0;
+    if (h->new_count < h->new_room) return true;
+    for (int i = 1; i < h->new_count; i++)
+        if (h->new[i].opened < h->new[oldest].opened) oldest = i;
+    if (dt_clock() < h->new[oldest].opened + LEAST_SECONDS) return false;
+    turn_away(h, oldest, "it did not say hello, and there are many of its kind");
+    return true;
+}
+
 static dt_status take_in(host *h)
 {
-    while (h->new_count < h->new_room) {
+    while (has_room(h)) {
         int fd;
         DT_TRY(dt_socket_accept(h->listener, &fd));
         if (fd < 0) break;
