@@ -1,5 +1,4 @@
 /* dyttrain doctor: what this machine has, and what to do about what it lacks. */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +6,14 @@
 
 #include "base/text.h"
 #include "cmd/command.h"
+#include "cmd/doctor.h"
 #include "cmd/roof.h"
+#include "comm/mpi.h"
+#include "comm/nccl.h"
 #include "data/data.h"
 #include "device/device.h"
 
-static DT_PRINTF(2, 3) void line(const char *label, const char *format, ...)
+void dt_doctor_line(const char *label, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -28,10 +30,10 @@ static dt_status report_processor(dt_device *device)
     dt_device_info info;
     char total[32], available[32];
     DT_TRY(dt_device_query(device, &info));
-    line("processor", "%s, %d thread%s for computing (setting: threads)", info.name, info.threads,
-         info.threads == 1 ? "" : "s");
-    line("memory", "%s, %s of it available", dt_text_bytes(total, (double)info.memory_total),
-         dt_text_bytes(available, (double)info.memory_free));
+    dt_doctor_line("processor", "%s, %d thread%s for computing (setting: threads)", info.name, info.threads,
+                   info.threads == 1 ? "" : "s");
+    dt_doctor_line("memory", "%s, %s of it available", dt_text_bytes(total, (double)info.memory_total),
+                   dt_text_bytes(available, (double)info.memory_free));
     return DT_OK;
 }
 
@@ -40,12 +42,12 @@ static dt_status report_speed(dt_device *device)
     const dt_kernels *kernels = dt_cpu_kernels_best();
     dt_roof roof;
     char products[32], copies[32];
-    line("kernels", "%s", kernels->name);
+    dt_doctor_line("kernels", "%s", kernels->name);
     if (strcmp(kernels->name, "baseline") == 0)
         remedy("a processor with AVX2; on this one everything runs, but slowly");
     DT_TRY(dt_roof_measure(dt_device_pool(device), kernels, &roof));
-    line("speed", "float32 matrix products %s/s, copying %s/s", dt_text_count(products, roof.flops, "FLOP"),
-         dt_text_count(copies, roof.bytes, "B"));
+    dt_doctor_line("speed", "float32 matrix products %s/s, copying %s/s",
+                   dt_text_count(products, roof.flops, "FLOP"), dt_text_count(copies, roof.bytes, "B"));
     return DT_OK;
 }
 
@@ -78,10 +80,11 @@ static void report_cudnn(int capability)
     dt_cudnn *cudnn;
     char text[DT_CUDNN_TEXT];
     if (dt_cudnn_open(capability, false, &cudnn)) {
-        line("", "  attention by our own kernels, not by cuDNN: %s", dt_error_message());
+        dt_doctor_line("", "  attention by our own kernels, not by cuDNN: %s", dt_error_message());
         return;
     }
-    line("", "  attention by our own kernels or, where it is faster in bfloat16, by %s", dt_cudnn_text(cudnn, text));
+    dt_doctor_line("", "  attention by our own kernels or, where it is faster in bfloat16, by %s",
+                   dt_cudnn_text(cudnn, text));
     dt_cudnn_close(cudnn);
 }
 
@@ -94,13 +97,13 @@ static dt_status report_gpu(int index)
     DT_TRY(dt_device_open(DT_CUDA, index, 1, &device));
     dt_status status = dt_device_query(device, &info);
     if (!status)
-        line("CUDA", "GPU %d: %s, compute capability %d.%d, %s, %s of it free", index, info.name, info.capability / 10,
-             info.capability % 10, dt_text_bytes(total, (double)info.memory_total),
-             dt_text_bytes(available, (double)info.memory_free));
+        dt_doctor_line("CUDA", "GPU %d: %s, compute capability %d.%d, %s, %s of it free", index, info.name,
+                       info.capability / 10, info.capability % 10, dt_text_bytes(total, (double)info.memory_total),
+                       dt_text_bytes(available, (double)info.memory_free));
     if (!status) status = measure_copies(device, &speed);
-    if (!status) line("", "  copying %s/s", dt_text_count(copies, speed, "B"));
+    if (!status) dt_doctor_line("", "  copying %s/s", dt_text_count(copies, speed, "B"));
     if (status == DT_ERR_MEMORY) {
-        line("", "  copying was not measured, which takes 1 GiB");
+        dt_doctor_line("", "  copying was not measured, which takes 1 GiB");
         remedy("fewer other processes on this GPU (nvidia-smi names them)");
         status = DT_OK;
     }
@@ -114,32 +117,38 @@ static void report_cuda(void)
     const char *why = "";
     char versions[DT_VERSIONS_ROOM];
     if (!dt_backend_built(DT_CUDA)) {
-        line("CUDA", "not in this binary");
+        dt_doctor_line("CUDA", "not in this binary");
         remedy("for a GPU install the CUDA toolkit (nvcc, cuBLASLt) and build again");
         return;
     }
     int count = dt_backend_count(DT_CUDA, &why);
     if (count == 0) {
-        line("CUDA", "built in, but %s", why);
+        dt_doctor_line("CUDA", "built in, but %s", why);
         remedy("none without an NVIDIA GPU; with one, install its driver (nvidia-smi must list it)");
         report_cudnn(0);
     }
     for (int i = 0; i < count; i++)
-        if (report_gpu(i)) line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());
-    line("", "  %s", dt_backend_versions(DT_CUDA, versions));
+        if (report_gpu(i)) dt_doctor_line("CUDA", "GPU %d cannot be used: %s", i, dt_error_message());
+    dt_doctor_line("", "  %s", dt_backend_versions(DT_CUDA, versions));
 }
 
-static void report_library(const char *label, const char *const *names, const char *missing_remedy)
+static void report_nccl(void)
 {
-    for (; *names; names++) {
-        void *library = dlopen(*names, RTLD_LAZY | RTLD_LOCAL);
-        if (!library) continue;
-        line(label, "%s is there; this version trains with one process and does not use it yet", *names);
-        dlclose(library);
+    dt_nccl *nccl;
+    char text[DT_NCCL_TEXT];
+    if (dt_nccl_open(&nccl)) {
+        dt_doctor_line("NCCL", "%s", dt_error_message());
         return;
     }
-    line(label, "not found; this version trains with one process and does not need it");
-    remedy(missing_remedy);
+    dt_doctor_line("NCCL", "%s, for several ranks on GPUs (doctor --ranks measures it)", dt_nccl_text(nccl, text));
+    dt_nccl_close(nccl);
+}
+
+static void report_mpi(void)
+{
+    const dt_mpi_calls *mpi;
+    if (dt_mpi_load(&mpi)) dt_doctor_line("MPI", "%s", dt_error_message());
+    else dt_doctor_line("MPI", "the plug-in loads: mpirun can start ranks (doctor --ranks measures them)");
 }
 
 /* Is there an executable `name` in one of the folders of PATH? */
@@ -161,11 +170,11 @@ static void report_gnuplot(void)
 {
     dt_text path = {0};
     if (find_program("gnuplot", &path)) {
-        line("gnuplot", "%s", path.data);
+        dt_doctor_line("gnuplot", "%s", path.data);
         dt_text_free(&path);
         return;
     }
-    line("gnuplot", "not found: scripts/plot_run.sh cannot draw curves");
+    dt_doctor_line("gnuplot", "not found: scripts/plot_run.sh cannot draw curves");
     remedy("install gnuplot (Debian: apt-get install gnuplot-nox)");
 }
 
@@ -181,24 +190,34 @@ static dt_status report_data(void)
 
 static dt_status doctor(const dt_arguments *args)
 {
-    static const char *const nccl[] = {"libnccl.so.2", NULL}, *const mpi[] = {"libmpi.so.40", "libmpi.so.12", NULL};
     dt_device *device;
-    line("dyttrain", "%s", DT_VERSION);
+    if (dt_arguments_has(args, "--ranks")) return dt_doctor_ranks(args);
+    dt_doctor_line("dyttrain", "%s", DT_VERSION);
     DT_TRY(dt_device_open(DT_CPU, 0, 0, &device));
     dt_status status = report_processor(device);
     if (!status) status = report_speed(device);
     dt_device_close(device);
     DT_TRY(status);
     report_cuda();
-    report_library("NCCL", nccl, "NVIDIA's package libnccl2");
-    report_library("MPI", mpi, "Debian's package libopenmpi3");
+    report_nccl();
+    report_mpi();
     report_gnuplot();
     return report_data();
 }
 
+static const char *const devices[] = {"cpu", "cuda", NULL};
+static const dt_option options[] = {
+    {"--ranks", NULL, "started as a run on several ranks is (mpirun -np 2 dyttrain doctor --ranks): which GPU each one "
+                      "has, and how fast they talk to each other; takes some seconds"},
+    {"--device", "NAME", "with --ranks: cpu or cuda; GPUs, where there are some, when it is left out", devices,
+     .needs_value = true},
+    {0},
+};
+
 const dt_command dt_command_doctor = {
     .name = "doctor",
-    .usage = "doctor",
-    .summary = "say what this machine has and what it lacks",
+    .usage = "doctor [--ranks]",
+    .summary = "say what this machine has and what it lacks, or how fast ranks talk to each other",
+    .options = options,
     .run = doctor,
 };

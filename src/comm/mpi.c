@@ -44,8 +44,8 @@ static dt_status find(const char *folder, dt_text *path)
         }
         dt_text_free(&candidate);
     }
-    return dt_fail(DT_ERR_DEVICE, "this process was started by MPI, but the MPI plug-in was found neither beside the "
-                   "program (%s" DT_MPI_PLUGIN_FILE ") nor in %s../lib/dyttrain: install MPI's headers and build again, "
+    return dt_fail(DT_ERR_DEVICE, "the MPI plug-in, which ranks need that MPI starts, was found neither beside the program "
+                   "(%s" DT_MPI_PLUGIN_FILE ") nor in %s../lib/dyttrain: install MPI's headers and build again, "
                    "name the file in " DT_MPI_PLUGIN_VARIABLE ", or do without MPI: set RANK, WORLD_SIZE, MASTER_ADDR "
                    "and DYTTRAIN_LAUNCH=environment", folder, folder);
 }
