@@ -247,7 +247,8 @@ static dt_status cuda_record_end(void *context, void **recording)
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
     cudaError_t error = cudaStreamEndCapture(device->streams[DT_STREAM_COMPUTE], &graph);
-    if (error == cudaSuccess && recording) error = cudaGraphInstantiate(&exec, graph, 0);
+    if (error == cudaSuccess && recording)
+        error = cudaGraphInstantiate(&exec, graph, cudaGraphInstantiateFlagUseNodePriority);
     if (graph) cudaGraphDestroy(graph);
     if (!recording) return DT_OK; /* behind another failure, whose message stays */
     *recording = exec;
