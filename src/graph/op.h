@@ -11,6 +11,8 @@ typedef struct dt_exec {
     const struct dt_kernels *kernels; /* of the device's back end */
     const dt_queue *queue;            /* of the node's stream */
     dt_comm *comm; /* all ranks */
+    dt_comm *sharers;  /* those that share the store with this one */
+    dt_comm *replicas; /* those that have the same pieces; NULL: nobody else */
     dt_stream stream;
     const char *slot; /* this run's feed slot in device memory */
     bool accumulate;  /* false in the first micro-batch of a step: gradient slots are overwritten */

@@ -9,6 +9,7 @@
 
 #include "graph/plan.h"
 #include "graph/replay.h"
+#include "graph/store_internal.h"
 #include "kernels/kernels.h"
 
 struct dt_program {
@@ -114,7 +115,11 @@ static dt_status bind_tensor(dt_program *p, dt_tensor *t)
 dt_status dt_program_bind(dt_program *p, dt_device *device, dt_comm *comm, void *arena)
 {
     p->arena = arena;
-    p->exec = (dt_exec){.device = device, .kernels = dt_kernels_of(p->backend), .comm = comm};
+    p->exec = (dt_exec){.device = device, .kernels = dt_kernels_of(p->backend), .comm = comm, .sharers = comm};
+    if (p->graph->store && p->graph->store->share.comm) {
+        p->exec.sharers = p->graph->store->share.comm;
+        p->exec.replicas = p->graph->store->share.replicas;
+    }
     for (int i = 0; i < p->graph->tensors.count; i++) DT_TRY(bind_tensor(p, p->graph->tensors.at[i]));
     for (dt_node *n = p->graph->first; n; n = n->next)
         n->workspace = n->workspace_bytes ? p->arena + n->workspace_offset : NULL;

@@ -16,7 +16,7 @@ static dt_node *add_on_comm(dt_graph *graph, const dt_op *op, const void *attr, 
 
 /* --- all_reduce --- */
 
-/* The sum over all ranks, in place: the node makes no tensor, and what reads the input behind it sees the sum. */
+/* The sum, in place: the node makes no tensor, and what reads the input behind it sees the sum. */
 static bool all_reduce_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
     return dt_rule_types(graph, node, 1);
@@ -30,11 +30,13 @@ static dt_cost all_reduce_cost(const dt_node *node)
 static dt_status all_reduce_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *x = node->in[0];
-    return dt_comm_all_reduce(exec->comm, exec->stream, x->dtype, dt_rule_elements(x), x->data);
+    dt_comm *over = *(const bool *)node->attr ? exec->sharers : exec->comm;
+    return dt_comm_all_reduce(over, exec->stream, x->dtype, dt_rule_elements(x), x->data);
 }
 
 const dt_op dt_op_all_reduce = {
     .name = "all_reduce",
+    .attr_size = sizeof(bool),
     .flags = DT_OP_EFFECT,
     .shape = all_reduce_shape,
     .cost = all_reduce_cost,
@@ -43,7 +45,12 @@ const dt_op dt_op_all_reduce = {
 
 void dt_all_reduce(dt_graph *graph, dt_tensor *x)
 {
-    if (x) add_on_comm(graph, &dt_op_all_reduce, NULL, &x, 1, 0);
+    if (x) add_on_comm(graph, &dt_op_all_reduce, &(bool){false}, &x, 1, 0);
+}
+
+void dt_reduce_pieces(dt_graph *graph, dt_tensor *x)
+{
+    if (x) add_on_comm(graph, &dt_op_all_reduce, &(bool){true}, &x, 1, 0);
 }
 
 /* --- reduce_scatter --- */
@@ -97,6 +104,13 @@ static int64_t reduce_scatter_workspace(const dt_node *node, const dt_kernels *k
     return room.data + room.piece + room.sum;
 }
 
+/* The sum over those that share, then over the replicas of this rank's piece. */
+static dt_status reduce(const dt_exec *exec, dt_dtype type, int64_t count, const void *data, void *out)
+{
+    DT_TRY(dt_comm_reduce_scatter(exec->sharers, exec->stream, type, count, data, out));
+    return exec->replicas ? dt_comm_all_reduce(exec->replicas, exec->stream, type, count, out) : DT_OK;
+}
+
 /* Over the wire in its type: into `out` in that of the data. */
 static dt_status reduce_over_wire(const dt_node *node, const dt_exec *exec, void *out)
 {
@@ -104,10 +118,10 @@ static dt_status reduce_over_wire(const dt_node *node, const dt_exec *exec, void
     const dt_tensor *data = node->in[DATA];
     int64_t count = dt_rule_elements(node->in[PIECE]);
     if (!changes_type(node))
-        return dt_comm_reduce_scatter(exec->comm, exec->stream, data->dtype, count, data->data, out);
+        return reduce(exec, data->dtype, count, data->data, out);
     char *wide = node->workspace, *sum = wide + room_of(node).data;
     DT_TRY(exec->kernels->cast(exec->queue, data->dtype, attr->wire, dt_rule_elements(data), data->data, wide));
-    DT_TRY(dt_comm_reduce_scatter(exec->comm, exec->stream, attr->wire, count, wide, sum));
+    DT_TRY(reduce(exec, attr->wire, count, wide, sum));
     return exec->kernels->cast(exec->queue, attr->wire, data->dtype, count, sum, out);
 }
 
@@ -157,7 +171,7 @@ static dt_status all_gather_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *own = node->in[OWN];
     if (!exec->last) return DT_OK;
-    return dt_comm_all_gather(exec->comm, exec->stream, own->dtype, dt_rule_elements(own), own->data,
+    return dt_comm_all_gather(exec->sharers, exec->stream, own->dtype, dt_rule_elements(own), own->data,
                               node->in[WHOLE]->data);
 }
 
@@ -185,7 +199,7 @@ static dt_cost gather_cost(const dt_node *node) { return dt_rule_cost(node, 0); 
 static dt_status gather_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *own = node->in[OWN];
-    return dt_comm_all_gather(exec->comm, exec->stream, own->dtype, dt_rule_elements(own), own->data,
+    return dt_comm_all_gather(exec->sharers, exec->stream, own->dtype, dt_rule_elements(own), own->data,
                               node->out[0]->data);
 }
 

@@ -179,8 +179,9 @@ void dt_sgd(dt_graph *, const dt_update_inputs *, dt_update_attr); /* moment1 on
 void dt_ema(dt_graph *, dt_tensor *value, dt_tensor *average, dt_tensor *finite, double decay);
 
 /* --- collectives (collective.c), on the stream for communication --- */
-/* The sum over all ranks, in place. */
+/* The sum over all ranks, or over those that share the store, in place. */
 void dt_all_reduce(dt_graph *, dt_tensor *);
+void dt_reduce_pieces(dt_graph *, dt_tensor *);
 /* This rank's piece of the sum over all ranks of `data`: into `piece`, which may be its place in `data`. The sums
  * travel as `wire`. `each`: it is done behind every micro-batch, and added to the piece but behind the first; otherwise
  * once, behind the last. */

@@ -145,7 +145,7 @@ static dt_tensor *build_squares(const dt_build *b, dt_graph *g)
                                         bucket->piece};
     }
     dt_tensor *squares = dt_grad_squares(g, gradients, ranges, count);
-    dt_all_reduce(g, squares);
+    dt_reduce_pieces(g, squares);
     return squares;
 }
 

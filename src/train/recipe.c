@@ -77,6 +77,17 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)fewest, (long long)(share / fewest));
 }
 
+static dt_status read_group(const dt_settings *settings, int ranks, dt_recipe *r)
+{
+    int64_t group = dt_setting_int(settings, "parallel.shard_group");
+    if (!group) return DT_OK;
+    if (ranks % group)
+        return dt_setting_fail(settings, "parallel.shard_group", "%d ranks cannot be put into groups of %lld", ranks,
+                               (long long)group);
+    r->sharers = (int)group;
+    return DT_OK;
+}
+
 /* A single rank shares with nobody, whatever the level. */
 static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *r)
 {
@@ -84,7 +95,9 @@ static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ran
         DT_TRY(dt_setting_derive_int(settings, "parallel.zero", ranks > 1));
     r->zero = (int)dt_setting_int(settings, "parallel.zero");
     r->passes.wire = r->type;
+    r->sharers = ranks;
     if (ranks == 1) return DT_OK;
+    DT_TRY(read_group(settings, ranks, r));
     r->bucket_bytes = (int64_t)(dt_setting_real(settings, "parallel.bucket_mib") * (1 << 20));
     if (!dt_setting_choice(settings, "parallel.grad_dtype")) return DT_OK;
     if (backend == DT_CPU)

@@ -177,6 +177,26 @@ static dt_status fit_text(const dt_session *s, dt_settings *settings)
     return DT_OK;
 }
 
+/* Groups of neighbouring ranks share, where they are to; what is the n-th of its group are replicas of each other. */
+static dt_status share_store(dt_session *s)
+{
+    int group = s->recipe.sharers;
+    int rank = dt_comm_rank(s->comm), ranks = dt_comm_size(s->comm);
+    if (group < ranks && s->options.plan_only) {
+        DT_TRY(dt_comm_create_planned(group, &s->sharers));
+        DT_TRY(dt_comm_create_planned(ranks / group, &s->replicas));
+    } else if (group < ranks) {
+        DT_TRY(dt_comm_split(s->comm, rank / group, &s->sharers));
+        DT_TRY(dt_comm_split(s->comm, rank % group, &s->replicas));
+    }
+    dt_store_share(s->store, (dt_share){.comm = s->sharers ? s->sharers : s->comm,
+                                        .replicas = s->replicas,
+                                        .level = s->recipe.zero,
+                                        .bucket_bytes = s->recipe.bucket_bytes,
+                                        .working = s->recipe.working});
+    return DT_OK;
+}
+
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
@@ -190,9 +210,7 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
     DT_TRY(fit_text(s, settings));
     DT_TRY(dt_model_create(settings, &input, &s->model));
     DT_TRY(dt_store_create(&s->store));
-    dt_store_share(s->store, (dt_share){.comm = s->comm, .level = s->recipe.zero,
-                                        .bucket_bytes = s->recipe.bucket_bytes, .working = s->recipe.working});
-    return DT_OK;
+    return share_store(s);
 }
 
 /* Two runs that time each by itself may choose differently: where choices cannot be kept, nothing is timed. */
@@ -285,6 +303,8 @@ void dt_session_free(dt_session *s)
     dt_session_release_memory(s);
     dt_store_free(s->store);
     dt_model_free(s->model);
+    dt_comm_free(s->sharers);
+    dt_comm_free(s->replicas);
     if (!s->options.comm) dt_comm_free(s->comm);
     dt_device_close(s->device);
     free(s);

@@ -29,6 +29,7 @@ struct dt_session {
     dt_device *device;
     dt_device_info device_info;
     dt_comm *comm;
+    dt_comm *sharers, *replicas; /* split off it where groups of ranks share; else NULL */
     dt_recipe recipe;
     dt_data_info info; /* of the training split */
     dt_model *model;

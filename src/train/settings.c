@@ -89,6 +89,9 @@ static const dt_setting_row rows[] = {
     {"parallel.zero", DT_SETTING_INT, NULL, 0, 3,
      .help = "what ranks share instead of each holding it: 0 nothing, 1 masters, moments and averages, 2 gradients too, "
              "3 all parameters too; when not set, 1 for several ranks"},
+    {"parallel.shard_group", DT_SETTING_INT, "0", 0, 65536,
+     .help = "so many neighbouring ranks share with each other, and every such group holds the same: those of one host, "
+             "say; 0: all ranks share"},
     {"parallel.grad_dtype", DT_SETTING_CHOICE, "fp32", .choices = wire_types,
      .help = "type in which gradients travel between ranks; bf16 halves what is sent and rounds every sum"},
     {"parallel.bucket_mib", DT_SETTING_REAL, "25", 0, 1e6,

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ enum { MOST_RANKS = 16 };
 
 typedef struct hub {
     int ranks;
+    bool split; /* off another */
     pthread_barrier_t barrier;
     const void *from[MOST_RANKS];
 } hub;
@@ -19,7 +21,25 @@ typedef struct hub {
 typedef struct rank_context {
     hub *hub;
     int rank;
+    bool owner; /* of the hub: the first rank of a group that was split off */
 } rank_context;
+
+static hub *make_hub(int ranks)
+{
+    hub *h = calloc(1, sizeof *h);
+    assert(h);
+    h->ranks = ranks;
+    h->split = true;
+    pthread_barrier_init(&h->barrier, NULL, (unsigned)ranks);
+    return h;
+}
+
+/* pthread_barrier_destroy waits for those who are on their way out of it. */
+static void free_hub(hub *h)
+{
+    pthread_barrier_destroy(&h->barrier);
+    free(h);
+}
 
 static void meet(rank_context *c) { pthread_barrier_wait(&c->hub->barrier); }
 
@@ -92,12 +112,46 @@ static dt_status broadcast(void *context, dt_stream stream, dt_dtype type, int64
     return DT_OK;
 }
 
-static void close_rank(void *context) { free(context); }
+/* The first of a colour makes the hub of all of it. */
+static dt_status split(void *context, int colour, void **out, int *rank, int *size)
+{
+    rank_context *c = context, *made = calloc(1, sizeof *made);
+    int colours[MOST_RANKS], first = -1;
+    assert(made);
+    const hub *h = show(c, &colour);
+    *rank = *size = 0;
+    for (int r = 0; r < h->ranks; r++) colours[r] = *(const int *)h->from[r];
+    for (int r = 0; r < h->ranks; r++) {
+        if (colours[r] != colour) continue;
+        if (first < 0) first = r;
+        if (r == c->rank) *rank = *size;
+        ++*size;
+    }
+    meet(c);
+    made->owner = first == c->rank;
+    if (made->owner) made->hub = make_hub(*size);
+    h = show(c, made->hub);
+    made->hub = (hub *)h->from[first];
+    made->rank = *rank;
+    meet(c);
+    *out = made;
+    return DT_OK;
+}
+
+/* Nobody waits in the hub any more once all have met to leave it. */
+static void close_rank(void *context)
+{
+    rank_context *c = context;
+    if (c->hub->split) meet(c);
+    if (c->owner) free_hub(c->hub);
+    free(c);
+}
 
 static const dt_comm_backend threads = {.all_reduce = all_reduce,
                                         .reduce_scatter = reduce_scatter,
                                         .all_gather = all_gather,
                                         .broadcast = broadcast,
+                                        .split = split,
                                         .close = close_rank};
 
 typedef struct job {
@@ -112,7 +166,7 @@ static void *run(void *arg)
     const job *j = arg;
     rank_context *c = malloc(sizeof *c);
     dt_comm *comm;
-    if (c) *c = (rank_context){j->hub, j->rank};
+    if (c) *c = (rank_context){.hub = j->hub, .rank = j->rank};
     if (!c || dt_comm_create(&threads, c, j->rank, j->hub->ranks, &comm)) abort();
     j->work(j->context, comm);
     dt_comm_free(comm);

@@ -189,6 +189,13 @@ static void three_ranks(void **state)
     check_levels(3, "train.accumulate=1", "precision.mode=fp64", "parallel.bucket_mib=0", "data.batch=12");
 }
 
+/* Pairs share, and there are two of them. */
+static void groups_share(void **state)
+{
+    check_levels(4, "train.accumulate=1", "precision.mode=fp64", "parallel.bucket_mib=0", "parallel.shard_group=2");
+    check_levels(4, "train.accumulate=2", "precision.mode=fp32", "parallel.bucket_mib=25", "parallel.shard_group=1");
+}
+
 /* Embeddings that are the head too are read at both ends. */
 static void a_language_model(void **state)
 {
@@ -234,6 +241,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_ranks_in_float64),
         cmocka_unit_test(four_ranks_in_float32),
         cmocka_unit_test(three_ranks),
+        cmocka_unit_test(groups_share),
         cmocka_unit_test(a_language_model),
         cmocka_unit_test(memory_is_as_planned),
     };
