@@ -78,7 +78,8 @@ static void unknown_settings_name_the_nearest(void **state)
         {"train: {lr: 3}", "a.yaml:1:9: train.lr: unknown setting; did you mean 'optim.lr'?"},
         {"norm: {sit: {eps: 3}}", "a.yaml:1:8: norm.sit: unknown setting; did you mean 'norm.site'?"},
         {"<<: 3", "a.yaml:1:1: <<: unknown setting"},
-        {"norm: {xyz: 3}", "a.yaml:1:8: norm.xyz: unknown setting"},
+        {"norm: {xyz: 3}", "a.yaml:1:8: norm.xyz: unknown setting; norm has kind, alpha0, learn_alpha, site"},
+        {"xyz: {norm: 3}", "a.yaml:1:1: xyz: unknown setting"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_refused(parse(cases[i].yaml, strlen(cases[i].yaml)), cases[i].message);
@@ -149,6 +150,8 @@ static void bad_words_are_refused(void **state)
         const char *word, *message;
     } cases[] = {
         {"optim.lrr=3", "command line: optim.lrr=3: unknown setting; did you mean 'optim.lr'?"},
+        {"eval.foo=1", "command line: eval.foo=1: unknown setting; eval has every_steps, every_epochs"},
+        {"nothing.foo=1", "command line: nothing.foo=1: unknown setting"},
         {"lr=3", "command line: lr=3: unknown setting; did you mean 'optim.lr'?"},
         {"optim.lr.x=3", "command line: optim.lr.x=3: unknown setting; did you mean 'optim.lr'?"},
         {"optim.lr", "command line: optim.lr: not of the form path=value"},
