@@ -177,15 +177,26 @@ dt_status dt_trainer_loop(dt_trainer *t)
     return t->told ? leave_unreported(t) : DT_OK;
 }
 
+/* "16 samples", and of text "16 samples with 2048 targets", over which the loss is the mean. */
+static void tell_count(const dt_trainer *t, double count, char out[96])
+{
+    bool tokens = t->session->info.form == DT_FORM_TOKENS;
+    double samples = tokens ? (double)t->session->recipe.batch : count;
+    int length = snprintf(out, 96, "%.0f sample%s", samples, samples == 1 ? "" : "s");
+    if (tokens) snprintf(out + length, (size_t)(96 - length), " with %.0f targets", count);
+}
+
 dt_status dt_trainer_dry_run(dt_trainer *t)
 {
     dt_step_numbers n;
     dt_text folder = {0};
+    char count[96];
     DT_TRY(launch_step(t));
     DT_TRY(dt_outbox_receive(t->outbox, &n));
     DT_TRY(dt_run_folder_name(t->settings, &folder));
-    dt_log_info(t->log, "dry run: one step of %g sample%s: loss %.4f, gradient norm %.4g; nothing was written to %s",
-                n.count, n.count == 1 ? "" : "s", n.loss / n.count, n.norm, folder.data);
+    tell_count(t, n.count, count);
+    dt_log_info(t->log, "dry run: one step of %s: loss %.4f, gradient norm %.4g; nothing was written to %s", count,
+                n.loss / n.count, n.norm, folder.data);
     dt_text_free(&folder);
     if (n.finite) return DT_OK;
     return dt_fail(DT_ERR_NUMERIC, "the gradient of the first step is not finite; debug.nonfinite=true names the "

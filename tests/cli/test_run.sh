@@ -16,8 +16,8 @@ wait_for() {
 lines() { grep -c "$1" "$2"; }
 
 run tiny.yaml --dry-run
-[ "$code" = 0 ] && [ ! -e runs ]
-is '--dry-run writes nothing'
+[ "$code" = 0 ] && has err 'one step of 20 samples: loss ' && [ ! -e runs ]
+is '--dry-run tells of one step and writes nothing'
 
 run tiny.yaml norm.epsilon=1e-5
 [ "$code" = 0 ] && has err 'norm.epsilon' && has err 'inactive' && [ "$(echo "$err" | grep -c inactive)" = 1 ]

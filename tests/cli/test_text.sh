@@ -16,6 +16,9 @@ member() { echo "$out" | sed -n "s/.*\"$1\":\([-+.e0-9]*\).*/\1/p"; }
 # near A B: within a millionth
 near() { awk "BEGIN { d = $1 - $2; exit !(d * d <= 1e-12 * $2 * $2) }"; }
 
+run text.yaml --dry-run
+[ "$code" = 0 ] && has err 'one step of 8 samples with 256 targets: loss '
+is 'a dry run tells samples and targets'
 run text.yaml
 [ "$code" = 0 ] && has err 'perplexity' && has err 'bits per byte' && ! has err 'top-1'
 is 'evaluation tells perplexity and bits per byte'
