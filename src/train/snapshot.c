@@ -30,6 +30,14 @@ static size_t *place_of(const dt_snapshot *s, const dt_param *param, int buffer)
     return &s->param[param->index * DT_BUFFERS + buffer];
 }
 
+/* Is this part of what all ranks together keep? */
+static bool has(const dt_snapshot *s, const dt_param *param, int buffer)
+{
+    return s->buffers >> buffer & 1u && dt_store_data(s->store, param->group, (dt_buffer)buffer);
+}
+
+static char *at(const dt_snapshot *s, size_t place) { return place == NOWHERE ? NULL : s->block + place; }
+
 /* The next place in the block. */
 static size_t place(dt_snapshot *s, size_t bytes)
 {
@@ -43,9 +51,9 @@ static void place_all(dt_snapshot *s, const dt_snapshot_share *share)
     const dt_store *store = s->store;
     for (int i = 0; i < dt_store_params(store); i++) {
         const dt_param *param = dt_store_param(store, i);
-        unsigned kept = share ? share->buffers[i] & s->buffers : s->buffers;
+        unsigned kept = share ? share->buffers[i] : s->buffers;
         for (int buffer = 0; buffer < DT_BUFFERS; buffer++) {
-            bool keeps = kept >> buffer & 1u && dt_store_data(store, param->group, (dt_buffer)buffer);
+            bool keeps = kept >> buffer & 1u && has(s, param, buffer);
             *place_of(s, param, buffer) = keeps ? place(s, param_bytes(store, param)) : NOWHERE;
         }
     }
@@ -88,22 +96,18 @@ void dt_snapshot_free(dt_snapshot *s)
     free(s);
 }
 
-/* All ranks come here for the same parameters and buffers in the same order, whether they keep them or not. */
-static dt_status copy_param(dt_snapshot *s, const dt_param *param, dt_buffer buffer)
-{
-    const char *data = dt_store_data(s->store, param->group, buffer);
-    size_t at = *place_of(s, param, buffer);
-    if (at == NOWHERE) return DT_OK;
-    data += param->offset * (int64_t)dt_dtype_size(dt_store_type(s->store));
-    return dt_device_download(dt_store_device(s->store), DT_STREAM_COMPUTE, s->block + at, data,
-                              param_bytes(s->store, param));
-}
-
+/* All ranks come to the same parameters and buffers in the same order, whether they keep them or not: what is in shards
+ * they read together. */
 static dt_status copy_params(dt_snapshot *s)
 {
+    dt_dtype type = dt_store_type(s->store);
     for (int buffer = 0; buffer < DT_BUFFERS; buffer++)
-        for (int i = 0; s->buffers >> buffer & 1u && i < dt_store_params(s->store); i++)
-            DT_TRY(copy_param(s, dt_store_param(s->store, i), (dt_buffer)buffer));
+        for (int i = 0; i < dt_store_params(s->store); i++) {
+            const dt_param *param = dt_store_param(s->store, i);
+            if (!has(s, param, buffer)) continue;
+            char *host = at(s, *place_of(s, param, buffer));
+            DT_TRY(dt_store_read(s->store, param, (dt_buffer)buffer, type, host));
+        }
     return DT_OK;
 }
 
@@ -126,8 +130,6 @@ dt_status dt_snapshot_take(dt_snapshot *s)
 }
 
 const dt_store *dt_snapshot_store(const dt_snapshot *s) { return s->store; }
-
-static const void *at(const dt_snapshot *s, size_t place) { return place == NOWHERE ? NULL : s->block + place; }
 
 const void *dt_snapshot_param(const dt_snapshot *s, const dt_param *param, dt_buffer buffer)
 {
