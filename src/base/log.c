@@ -69,6 +69,15 @@ dt_status dt_log_open_file(dt_log *log, const char *path)
     return DT_OK;
 }
 
+void dt_log_mute(dt_log *log)
+{
+    dt_log_status_line(log, NULL);
+    pthread_mutex_lock(&log->mutex);
+    log->stream = NULL;
+    log->terminal = false;
+    pthread_mutex_unlock(&log->mutex);
+}
+
 static const char *level_prefix(dt_log_level level)
 {
     return level == DT_LOG_WARN ? "warning: " : level == DT_LOG_ERROR ? "error: " : "";

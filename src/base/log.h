@@ -17,6 +17,8 @@ DT_MUST_USE dt_status dt_log_create(FILE *stream, dt_log_level level, dt_log **o
 void dt_log_free(dt_log *);
 /* Also append every line of level info and above to this file, with the time. */
 DT_MUST_USE dt_status dt_log_open_file(dt_log *, const char *path);
+/* From now on lines go to the file alone. */
+void dt_log_mute(dt_log *);
 /* A line; NULL as log is allowed and writes nothing. Thread safe. */
 DT_PRINTF(3, 4) void dt_log_write(dt_log *, dt_log_level, const char *format, ...);
 #define dt_log_info(log, ...) dt_log_write(log, DT_LOG_INFO, __VA_ARGS__)

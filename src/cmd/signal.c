@@ -14,12 +14,26 @@ static void count_signal(int number)
     received = 1;
 }
 
+static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
+
+static void handle(const struct sigaction *action)
+{
+    for (size_t i = 0; i < NUMBERS; i++) sigaction(numbers[i], action, NULL);
+}
+
 volatile const int *dt_signal_watch(void)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
     struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(&action.sa_mask, numbers[i]);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < NUMBERS; i++) sigaddset(&action.sa_mask, numbers[i]);
+    handle(&action);
     return &received;
+}
+
+void dt_signal_ignore(void)
+{
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    sigemptyset(&action.sa_mask);
+    handle(&action);
 }

@@ -5,5 +5,7 @@
 
 /* From now on the three signals are caught; returns the flag, which only the handler writes. */
 volatile const int *dt_signal_watch(void);
+/* From now on they do nothing: a launcher sends them to all ranks once the first one has left. */
+void dt_signal_ignore(void);
 
 #endif

@@ -6,7 +6,9 @@
 /* Settings that leave the result alone; a final dot stands for a whole section. */
 static const char *const harmless[] = {
     "device", "threads", "cuda.", "run.", "log.", "eval.", "checkpoint.", "debug.", "init.", "data.path",
-    "data.workers", "data.ahead", "train.recompute", "train.on_nonfinite", "train.rollback_limit", "train.skip_limit"};
+    "data.workers", "data.ahead", "train.recompute", "train.on_nonfinite", "train.rollback_limit", "train.skip_limit",
+    "parallel.zero", "parallel.bucket_mib", "parallel.shard_group", "parallel.start_limit", "parallel.wait_limit",
+    "parallel.hang_limit", "parallel.lost_limit"};
 
 enum { MAX_DEPTH = 8, MAX_PATH = 256 };
 
@@ -83,4 +85,21 @@ void dt_settings_changes(const char *before, const char *now, const dt_settings 
     for (c = (cursor){.at = before}; next_setting(&c);)
         if (matters(c.path) && !find(now, c.path, &old))
             dt_text_add(out, "%s%s: %.*s, now none", out->length ? "; " : "", c.path, (int)c.value_length, c.value);
+}
+
+void dt_settings_first_difference(const char *here, const char *there, dt_text *out)
+{
+    cursor c = {.at = here}, other;
+    while (next_setting(&c)) {
+        bool known = find(there, c.path, &other);
+        if (known && same_value(&c, &other)) continue;
+        dt_text_add(out, "%s is %.*s, there %.*s", c.path, (int)c.value_length, c.value,
+                    known ? (int)other.value_length : 4, known ? other.value : "none");
+        return;
+    }
+    for (c = (cursor){.at = there}; next_setting(&c);)
+        if (!find(here, c.path, &other)) {
+            dt_text_add(out, "%s is none, there %.*s", c.path, (int)c.value_length, c.value);
+            return;
+        }
 }

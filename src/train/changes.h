@@ -10,5 +10,8 @@
 void dt_settings_changes(const char *before, const char *now, const dt_settings *settings, dt_text *out);
 /* Has the setting `path` the same value in both, or is in neither? */
 bool dt_settings_agree(const char *a, const char *b, const char *path);
+/* Adds "path is value, there other" for the first setting of two such texts that is not the same in both, whatever it
+ * is of; nothing where there is none. */
+void dt_settings_first_difference(const char *here, const char *there, dt_text *out);
 
 #endif

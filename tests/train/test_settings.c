@@ -128,6 +128,23 @@ static void test_no_changes(void **state)
     dt_settings_free(settings);
 }
 
+static void assert_first_difference(const char *here, const char *there, const char *expected)
+{
+    dt_text out = {0};
+    dt_settings_first_difference(here, there, &out);
+    assert_string_equal(out.data ? out.data : "", expected);
+    dt_text_free(&out);
+}
+
+static void test_first_difference(void **state)
+{
+    assert_first_difference("seed: 1\nlog:\n  every_steps: 3\n", "seed: 1\nlog:\n  every_steps: 3\n", "");
+    assert_first_difference("seed: 1\nlog:\n  every_steps: 3\n", "seed: 1\nlog:\n  every_steps: 4\n",
+                            "log.every_steps is 3, there 4");
+    assert_first_difference("seed: 1\nthreads: 2\n", "threads: 2\n", "seed is 1, there none");
+    assert_first_difference("threads: 2\n", "seed: 1\nthreads: 2\n", "seed is none, there 1");
+}
+
 /* --- what follows from other settings --- */
 
 static int64_t micro_batch(const char *word, const char *batch)
@@ -267,7 +284,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_spans), cmocka_unit_test(test_spans_merge),
                                        cmocka_unit_test(test_changes), cmocka_unit_test(test_new_settings),
-                                       cmocka_unit_test(test_no_changes), cmocka_unit_test(test_micro_batch),
+                                       cmocka_unit_test(test_no_changes),
+                                       cmocka_unit_test(test_first_difference), cmocka_unit_test(test_micro_batch),
                                        cmocka_unit_test(test_synthetic_follows_model),
                                        cmocka_unit_test(test_wide_residual), cmocka_unit_test(test_inactive),
                                        cmocka_unit_test(test_batch_of_ranks),
