@@ -36,7 +36,7 @@ static dt_status bench_kernels(dt_settings *settings, bool configured, dt_log *l
 {
     dt_backend backend;
     dt_bench_shapes shapes;
-    DT_TRY(dt_device_choose(settings, configured ? NULL : log, &backend)); /* a session says it too */
+    DT_TRY(dt_device_choose(settings, true, configured ? NULL : log, &backend)); /* a session says it too */
     if (configured) DT_TRY(read_shapes(settings, backend, log, &shapes));
     return dt_bench_kernels(backend, configured ? &shapes : NULL, (int)dt_setting_int(settings, "threads"));
 }
@@ -51,7 +51,7 @@ static const char seven_billion[] =
 static dt_status bench_norms(const dt_settings *settings, bool configured, bool narrow, dt_log *log)
 {
     dt_backend backend;
-    DT_TRY(dt_device_choose(settings, log, &backend));
+    DT_TRY(dt_device_choose(settings, true, log, &backend));
     if (!configured && backend == DT_CPU)
         return dt_fail(DT_ERR_USAGE, "LLaMA 7B is for a GPU: bench --norms CONFIG.yaml takes another model");
     return dt_bench_norms(settings, narrow);

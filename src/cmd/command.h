@@ -29,6 +29,7 @@ const dt_command *dt_command_find(const char *name);
 /* Runs the program's words (without its own name) and returns its exit code: 0 done, 1 failed, 2 wrong use, 3 stopped
  * by a signal after saving. A failure's message goes to standard error. */
 int dt_command_main(int count, char *const *words);
+int dt_command_exit_code(dt_status);
 /* The text of `dyttrain COMMAND --help`. */
 void dt_command_print_help(const dt_command *);
 

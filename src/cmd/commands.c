@@ -21,7 +21,7 @@ const dt_command *dt_command_find(const char *name)
     return NULL;
 }
 
-static int exit_code(dt_status status)
+int dt_command_exit_code(dt_status status)
 {
     switch (status) {
     case DT_OK: return 0;
@@ -66,5 +66,5 @@ int dt_command_main(int count, char *const *words)
     dt_status status = run(command, count, words);
     if (!status) status = finish_output();
     if (status) fprintf(stderr, "dyttrain: %s\n", dt_error_message());
-    return exit_code(status);
+    return dt_command_exit_code(status);
 }

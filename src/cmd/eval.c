@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cmd/command.h"
 #include "cmd/loaded.h"
+#include "cmd/ranks.h"
 #include "cmd/table.h"
 #include "cmd/tasks.h"
 #include "train/inactive.h"
@@ -42,10 +43,11 @@ static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *repor
     return DT_OK;
 }
 
-static dt_status evaluate_loaded(const dt_loaded *loaded, bool as_json)
+static dt_status evaluate_loaded(const dt_loaded *loaded, bool leads, bool as_json)
 {
     dt_eval_report report;
     DT_TRY(dt_evaluate(loaded->session, loaded->settings, loaded->log, &report));
+    if (!leads) return DT_OK;
     dt_inactive_log(loaded->settings, &(dt_inactive_options){.words_only = true}, "evaluation", loaded->log);
     report.step = loaded->progress.step;
     report.set = loaded->averaged ? "ema" : "eval";
@@ -54,18 +56,33 @@ static dt_status evaluate_loaded(const dt_loaded *loaded, bool as_json)
     return DT_OK;
 }
 
-static dt_status evaluate(const dt_arguments *args)
+/* On all ranks; the first prints. */
+static dt_status run(const dt_arguments *args, const dt_party *party)
 {
     dt_loaded loaded;
+    dt_status status = DT_OK;
+    DT_TRY(dt_loaded_open(args, party->world, party->log, &loaded));
+    bool leads = party->rank == 0;
+    if (!dt_arguments_has(args, "--print-config"))
+        status = evaluate_loaded(&loaded, leads, dt_arguments_has(args, "--json"));
+    else if (leads) status = dt_table_print_config(loaded.settings, loaded.log);
+    dt_loaded_close(&loaded);
+    return status;
+}
+
+static dt_status evaluate(const dt_arguments *args)
+{
+    dt_party party;
+    dt_log *log;
     if (dt_arguments_has(args, "--tasks")) return dt_tasks_run(args);
     if (args->word_count > 1)
         return dt_fail(DT_ERR_USAGE, "one word too many: '%s'; files of questions need --tasks", args->words[1]);
     if (dt_arguments_has(args, "--tokenizer")) return dt_fail(DT_ERR_USAGE, "--tokenizer goes with --tasks");
-    DT_TRY(dt_loaded_open(args, &loaded));
-    dt_status status;
-    if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(loaded.settings, loaded.log);
-    else status = evaluate_loaded(&loaded, dt_arguments_has(args, "--json"));
-    dt_loaded_close(&loaded);
+    DT_TRY(dt_arguments_log(args, &log));
+    dt_status status = dt_party_meet(&party, NULL, log, DT_OK);
+    if (!status) status = run(args, &party);
+    status = dt_party_leave(&party, status);
+    dt_log_free(log);
     return status;
 }
 

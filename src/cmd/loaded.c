@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cmd/table.h"
 #include "train/checkpoint_manifest.h"
+#include "train/ranks.h"
 
 static bool has(const char *folder, const char *name)
 {
@@ -53,55 +54,66 @@ static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* As the first rank finds it: a run that goes on may soon have a newer one. */
+static dt_status find_together(const dt_arguments *args, dt_world *world, dt_loaded *loaded)
+{
+    dt_status status = DT_OK;
+    if (dt_ranks_leads(world)) status = dt_find_checkpoint(args->words[0], loaded->log, &loaded->path);
+    DT_TRY(dt_ranks_join(world, "finding a checkpoint", status));
+    DT_TRY(dt_ranks_share_text(world, "the path of a checkpoint", &loaded->path));
+    return dt_ranks_join(world, "settings of a checkpoint", load_settings(args, loaded));
+}
+
 /* Of options.sequences, no more are made than the settings say. */
 static dt_status open_loaded(const dt_arguments *args, dt_session_options options, dt_loaded *loaded)
 {
     loaded->averaged = dt_arguments_has(args, "--ema");
-    DT_TRY(dt_arguments_log(args, &loaded->log));
-    DT_TRY(dt_find_checkpoint(args->words[0], loaded->log, &loaded->path));
-    DT_TRY(load_settings(args, loaded));
+    if (!loaded->log) DT_TRY(dt_arguments_log(args, &loaded->log));
+    DT_TRY(find_together(args, options.world, loaded));
     if (options.sequences)
         options.sequences = least(options.sequences, dt_setting_int(loaded->settings, "generate.batch"));
     options.eval_only = true;
     options.eval_ema = loaded->averaged;
-    DT_TRY(dt_session_create(loaded->settings, &options, loaded->log, &loaded->session));
+    dt_status status = dt_session_create(loaded->settings, &options, loaded->log, &loaded->session);
+    DT_TRY(dt_ranks_join(options.world, "the session", status));
     dt_weights_options weights = {.use_ema = loaded->averaged};
-    return dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
+    status = dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
+    return dt_ranks_join(options.world, "the weights", status);
 }
 
-static dt_status open_or_close(const dt_arguments *args, dt_session_options options, dt_loaded *out)
+static dt_status open_or_close(const dt_arguments *args, dt_session_options options, dt_log *log, dt_loaded *out)
 {
-    *out = (dt_loaded){0};
+    *out = (dt_loaded){.log = log, .lent = log != NULL};
     dt_status status = open_loaded(args, options, out);
     if (status) dt_loaded_close(out);
     return status;
 }
 
-dt_status dt_loaded_open(const dt_arguments *args, dt_loaded *out)
+dt_status dt_loaded_open(const dt_arguments *args, dt_world *world, dt_log *log, dt_loaded *out)
 {
-    return open_or_close(args, (dt_session_options){0}, out);
+    return open_or_close(args, (dt_session_options){.world = world}, log, out);
 }
 
 dt_status dt_loaded_open_texts(const dt_arguments *args, int64_t texts, dt_loaded *out)
 {
-    return open_or_close(args, (dt_session_options){.sequences = texts}, out);
+    return open_or_close(args, (dt_session_options){.sequences = texts}, NULL, out);
 }
 
 dt_status dt_loaded_open_scores(const dt_arguments *args, dt_loaded *out)
 {
-    return open_or_close(args, (dt_session_options){.scores = true}, out);
+    return open_or_close(args, (dt_session_options){.scores = true}, NULL, out);
 }
 
 dt_status dt_loaded_open_weights(const dt_arguments *args, dt_loaded *out)
 {
-    return open_or_close(args, (dt_session_options){.weights_only = true}, out);
+    return open_or_close(args, (dt_session_options){.weights_only = true}, NULL, out);
 }
 
 void dt_loaded_close(dt_loaded *loaded)
 {
     dt_session_free(loaded->session);
     dt_settings_free(loaded->settings);
-    dt_log_free(loaded->log);
+    if (!loaded->lent) dt_log_free(loaded->log);
     free(loaded->path);
     *loaded = (dt_loaded){0};
 }

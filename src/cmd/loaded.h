@@ -7,6 +7,7 @@
 
 typedef struct dt_loaded {
     dt_log *log;           /* of the command */
+    bool lent;             /* the log is not freed with this */
     bool averaged;         /* --ema: the weights of ema.safetensors */
     char *path;            /* of the checkpoint */
     dt_progress progress;  /* when it was saved */
@@ -17,9 +18,9 @@ typedef struct dt_loaded {
 /* The checkpoint that `word` names: a checkpoint folder itself, or the newest valid one of a run folder. `*path` is
  * freed with free(). */
 DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
-/* The log, and the model that the first word names. */
-DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_loaded *out);
-/* The same to go on with texts, so many or as many as generate.batch side by side. */
+/* The model that the first word names, on all ranks of a world (NULL: one), with a log that stays the caller's. */
+DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_world *, dt_log *, dt_loaded *out);
+/* The log, and that model to go on with texts, so many or as many as generate.batch side by side. */
 DT_MUST_USE dt_status dt_loaded_open_texts(const dt_arguments *, int64_t texts, dt_loaded *out);
 /* The same to score texts. */
 DT_MUST_USE dt_status dt_loaded_open_scores(const dt_arguments *, dt_loaded *out);

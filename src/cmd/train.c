@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cmd/command.h"
+#include "cmd/ranks.h"
 #include "cmd/signal.h"
 #include "cmd/table.h"
 #include "train/run_folder.h"
@@ -34,27 +35,37 @@ static dt_status check_dry_run(dt_settings *settings)
     return status;
 }
 
+static dt_status load(const dt_arguments *args, dt_settings **settings)
+{
+    bool dry_run = dt_arguments_has(args, "--dry-run");
+    DT_TRY(check_config(args->words[0]));
+    if (dt_arguments_has(args, "--resume") && dry_run)
+        return dt_fail(DT_ERR_USAGE, "--resume and --dry-run do not go together: a dry run begins anew");
+    DT_TRY(dt_table_load(args, args->words[0], settings));
+    return dry_run && !dt_arguments_has(args, "--print-config") ? check_dry_run(*settings) : DT_OK;
+}
+
+static dt_status run(const dt_arguments *args, dt_settings *settings, const dt_party *party)
+{
+    if (dt_arguments_has(args, "--print-config"))
+        return party->rank ? DT_OK : dt_table_print_config(settings, party->log);
+    dt_train_options options = {.world = party->world,
+                                .resume = dt_arguments_has(args, "--resume"),
+                                .dry_run = dt_arguments_has(args, "--dry-run"),
+                                .signal = dt_signal_watch()};
+    return dt_train_run(settings, &options, party->log);
+}
+
 static dt_status train(const dt_arguments *args)
 {
-    dt_status status;
     dt_log *log = NULL;
     dt_settings *settings = NULL;
-    bool resume = dt_arguments_has(args, "--resume"), dry_run = dt_arguments_has(args, "--dry-run");
-    DT_TRY_GOTO(check_config(args->words[0]), done);
-    if (resume && dry_run) {
-        status = dt_fail(DT_ERR_USAGE, "--resume and --dry-run do not go together: a dry run begins anew");
-        goto done;
-    }
-    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
-    DT_TRY_GOTO(dt_table_load(args, args->words[0], &settings), done);
-    if (dt_arguments_has(args, "--print-config")) {
-        DT_TRY_GOTO(dt_table_print_config(settings, log), done);
-        goto done;
-    }
-    if (dry_run) DT_TRY_GOTO(check_dry_run(settings), done);
-    dt_train_options options = {.resume = resume, .dry_run = dry_run, .signal = dt_signal_watch()};
-    status = dt_train_run(settings, &options, log);
-done:
+    dt_party party;
+    DT_TRY(dt_arguments_log(args, &log));
+    dt_status status = load(args, &settings);
+    status = dt_party_meet(&party, settings, log, status);
+    if (!status) status = run(args, settings, &party);
+    status = dt_party_leave(&party, status);
     dt_settings_free(settings);
     dt_log_free(log);
     return status;

@@ -26,7 +26,7 @@ static void name_choice(dt_log *log)
     if (count > 1) dt_log_info(log, "computing on the first of %d GPUs; CUDA_VISIBLE_DEVICES chooses another", count);
 }
 
-dt_status dt_device_choose(const dt_settings *settings, dt_log *log, dt_backend *out)
+dt_status dt_device_choose(const dt_settings *settings, bool alone, dt_log *log, dt_backend *out)
 {
     enum { AUTO, CPU, CUDA };
     int wish = dt_setting_choice(settings, "device");
@@ -35,7 +35,7 @@ dt_status dt_device_choose(const dt_settings *settings, dt_log *log, dt_backend 
     bool cuda = wish != CPU && !(wish == AUTO && fp64) && cuda_ready(why);
     if (wish == CUDA && !cuda) return dt_setting_fail(settings, "device", "cuda cannot be used: %s", why);
     if (wish == AUTO && !cuda && !fp64 && dt_backend_built(DT_CUDA)) dt_log_info(log, "computing on the CPU: %s", why);
-    if (cuda) name_choice(log);
+    if (cuda && alone) name_choice(log);
     *out = cuda ? DT_CUDA : DT_CPU;
     return DT_OK;
 }

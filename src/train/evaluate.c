@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "train/feed.h"
+#include "train/ranks.h"
+
+enum { BATCHES_BETWEEN_QUESTIONS = 16 };
 
 struct dt_evaluator {
     dt_session *session;
@@ -53,13 +56,24 @@ dt_status dt_eval_clear(const dt_session *s)
     return DT_OK;
 }
 
+/* Ranks ask each other only now and then: all have the same number of batches, and stop before the same one. */
+static dt_status check_signal(const dt_evaluator *e, int64_t batch)
+{
+    bool stop = e->signal && *e->signal;
+    if (!dt_ranks_alone(e->session->options.world)) {
+        if (batch % BATCHES_BETWEEN_QUESTIONS) return DT_OK;
+        DT_TRY(dt_ranks_any(e->session->options.world, "a signal in an evaluation", stop, &stop));
+    }
+    return stop ? dt_fail(DT_ERR_STOPPED, "the evaluation is stopped by a signal") : DT_OK;
+}
+
 static dt_status run_batches(dt_evaluator *e, dt_program *program)
 {
-    for (;;) {
+    for (int64_t i = 0;; i++) {
         dt_batch batch;
         double wait = 0;
         const char *slot = NULL;
-        if (e->signal && *e->signal) return dt_fail(DT_ERR_STOPPED, "the evaluation is stopped by a signal");
+        DT_TRY(check_signal(e, i));
         DT_TRY(dt_feed_next(e->feed, &batch, &wait));
         if (batch.slot < 0) return DT_OK;
         DT_TRY(dt_feed_send(e->feed, &slot));
@@ -68,13 +82,29 @@ static dt_status run_batches(dt_evaluator *e, dt_program *program)
     }
 }
 
-static dt_status read_sums(const dt_session *s, const dt_program *program, dt_eval_report *out)
+static const dt_state *find_state(const dt_store *store, const char *name)
 {
-    const dt_data_info *info = &s->info;
+    for (int i = 0; i < dt_store_states(store); i++)
+        if (!strcmp(dt_store_state(store, i)->name, name)) return dt_store_state(store, i);
+    return NULL;
+}
+
+/* The running sum `name`, float64, of all ranks; what is not there leaves `out` alone. */
+static dt_status read_sum(const dt_session *s, const char *name, double *out)
+{
+    const dt_state *state = find_state(s->store, name);
+    if (!state) return DT_OK;
+    int64_t count = dt_shape_count(&state->shape);
+    DT_TRY(dt_comm_all_reduce(s->comm, DT_STREAM_COMPUTE, state->dtype, count, state->data));
+    return dt_device_download(s->device, DT_STREAM_COMPUTE, out, state->data, (size_t)count * sizeof *out);
+}
+
+static dt_status read_sums(const dt_session *s, dt_eval_report *out)
+{
     double loss = 0, count = 0, hits[2] = {NAN, NAN};
-    DT_TRY(dt_program_read(program, "loss", &loss, sizeof loss));
-    DT_TRY(dt_program_read(program, "count", &count, sizeof count));
-    if (info->form == DT_FORM_IMAGES) DT_TRY(dt_program_read(program, "hits", hits, sizeof hits));
+    DT_TRY(read_sum(s, "eval.loss", &loss));
+    DT_TRY(read_sum(s, "eval.count", &count));
+    DT_TRY(read_sum(s, "eval.hits", hits));
     DT_TRY(dt_device_sync(s->device, DT_STREAM_COMPUTE));
     out->loss = isnan(loss) ? NAN : loss / count; /* the sign of a NaN says nothing and would be printed */
     out->top1 = 100 * hits[0] / count;
@@ -99,22 +129,31 @@ dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *ou
     DT_TRY(rewind_feed(e));
     DT_TRY(dt_eval_clear(e->session));
     DT_TRY(run_batches(e, program));
-    DT_TRY(read_sums(e->session, program, out));
+    DT_TRY(read_sums(e->session, out));
     measure_text(dt_dataset_info(e->data), out);
     out->set = id == DT_PROGRAM_EVAL_EMA ? "ema" : "eval";
     out->seconds = dt_clock() - start;
     return DT_OK;
 }
 
+static dt_status run_shared(dt_evaluator *e, dt_eval_report *out)
+{
+    dt_session *s = e->session;
+    dt_status status = dt_session_explain(s, dt_evaluator_run(e, DT_PROGRAM_EVAL, out));
+    if (status) dt_world_abort(s->options.world, dt_error_message());
+    return status;
+}
+
 dt_status dt_evaluate(dt_session *session, dt_settings *settings, dt_log *log, dt_eval_report *out)
 {
     dt_evaluator *e = NULL;
+    *out = (dt_eval_report){.step = -1};
     if (session->recipe.widened)
         dt_log_info(log, "computing in float32: precision.mode=%s needs a GPU",
                     dt_setting_text(settings, "precision.mode"));
-    DT_TRY(dt_evaluator_create(session, settings, NULL, log, &e));
-    *out = (dt_eval_report){.step = -1};
-    dt_status status = dt_session_explain(session, dt_evaluator_run(e, DT_PROGRAM_EVAL, out));
+    dt_status status = dt_evaluator_create(session, settings, NULL, log, &e);
+    status = dt_ranks_join(session->options.world, "the data", status);
+    if (!status) status = run_shared(e, out);
     dt_evaluator_free(e);
     return status;
 }

@@ -1,5 +1,6 @@
 /* What a run does between steps: evaluations and checkpoints. Nothing is in flight then. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,46 +69,74 @@ static dt_status evaluate(dt_trainer *t, evaluation *out)
 
 static void report_evaluation(dt_trainer *t, const evaluation *e)
 {
-    dt_trainer_reported(t, dt_report_eval(t->report, e->sets, e->count));
+    if (t->report) dt_trainer_reported(t, dt_report_eval(t->report, e->sets, e->count));
 }
 
 /* Checkpoints are written behind the evaluation of their step, unless a signal cut that off. */
 bool dt_trainer_owes_evaluation(const dt_trainer *t)
 {
-    return t->options->resume && t->progress.step > 0 && evaluation_due(t) && !dt_report_has_eval(t->report);
+    return t->options->resume && t->progress.step > 0 && evaluation_due(t) && !t->has_eval;
 }
 
 /* --- checkpoints --- */
 
 /* The save of `step` failed. A best that is not saved is none: it would let the earlier one go, and keep later ones
- * from being saved. */
-static void forget_save(dt_trainer *t, int64_t step)
+ * from being saved. Which are on the disk, the first rank has seen. */
+static dt_status forget_save(dt_trainer *t, int64_t step)
 {
     t->saved_step = -1;
-    if (t->progress.best_step != step) return;
+    if (t->progress.best_step != step) return DT_OK;
     t->progress.best = t->best_before;
     t->progress.best_step = t->best_step_before;
+    return dt_world_broadcast(t->world, "the best so far", &t->progress, sizeof t->progress);
 }
 
 /* What became of the save of `step`, as far as it is known. */
 static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
 {
+    char why[1024];
     if (!saved) return DT_OK;
-    forget_save(t, step);
-    if (!t->policy.go_on_unsaved) return saved;
-    dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", dt_error_message());
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    DT_TRY(forget_save(t, step));
+    if (!t->policy.go_on_unsaved) return dt_trainer_share(t, dt_fail(saved, "%s", why));
+    dt_log_warn(t->log, "%s; going on, as checkpoint.on_error says", why);
     return DT_OK;
 }
 
-dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver), t->saved_step); }
+/* A checkpoint is there when all ranks' parts are, and failed on all where it failed on one. */
+static dt_status wait_for_save(dt_trainer *t)
+{
+    return dt_ranks_join(t->world, "the end of a save", dt_saver_wait(t->saver));
+}
 
-static dt_status begin_save(dt_trainer *t)
+/* The first rank is through when all are. */
+static dt_status poll_save(dt_trainer *t)
+{
+    bool leads = dt_ranks_leads(t->world);
+    dt_status status = dt_ranks_join(t->world, "a save under way", leads ? dt_saver_poll(t->saver) : DT_OK);
+    if (status && !leads && dt_saver_wait(t->saver)) status = dt_fail(status, "%s", dt_error_message());
+    return status;
+}
+
+dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, wait_for_save(t), t->saved_step); }
+
+static dt_status make_ready(dt_trainer *t, json_t **numerics)
 {
     DT_TRY(dt_run_folder_check(t->folder));
     dt_trainer_flush(t);
-    json_t *numerics = dt_session_numerics(t->session);
-    if (!numerics) return dt_fail_memory(sizeof(json_t), "the numerics record");
-    DT_TRY(dt_saver_start(t->saver, &t->progress, numerics));
+    *numerics = dt_session_numerics(t->session);
+    return *numerics ? DT_OK : dt_fail_memory(sizeof(json_t), "the numerics record");
+}
+
+static dt_status begin_save(dt_trainer *t)
+{
+    json_t *numerics = NULL;
+    dt_status status = dt_ranks_join(t->world, "getting ready to save", make_ready(t, &numerics));
+    if (status) {
+        json_decref(numerics);
+        return status;
+    }
+    DT_TRY(dt_ranks_join(t->world, "the start of a save", dt_saver_start(t->saver, &t->progress, numerics)));
     t->saved_step = t->progress.step;
     t->committed = false;
     return DT_OK;
@@ -117,21 +146,21 @@ static dt_status start_saving(dt_trainer *t) { return judge(t, begin_save(t), t-
 
 dt_status dt_trainer_save(dt_trainer *t)
 {
-    if (dt_saver_wait(t->saver)) {
+    if (wait_for_save(t)) {
         dt_log_warn(t->log, "%s", dt_error_message()); /* what matters now is whether this step is saved */
-        forget_save(t, t->saved_step);
+        DT_TRY(forget_save(t, t->saved_step));
     }
     if (t->saved_step == t->progress.step) return DT_OK;
     DT_TRY(begin_save(t));
-    return dt_saver_wait(t->saver);
+    return wait_for_save(t);
 }
 
-dt_status dt_trainer_check_saved(const dt_trainer *t)
+dt_status dt_trainer_check_saved(dt_trainer *t)
 {
     if (!checkpoint_due(t) || t->saved_step == t->progress.step) return DT_OK;
-    return dt_fail(DT_ERR_IO, "the run is trained to its end, but the final weights, those of step %lld, are not "
-                   "saved; --resume goes on from the newest checkpoint in '%s'", (long long)t->progress.step,
-                   dt_run_folder_checkpoints(t->folder));
+    return dt_trainer_share(t, dt_fail(DT_ERR_IO, "the run is trained to its end, but the final weights, those of step "
+                                       "%lld, are not saved; --resume goes on from the newest checkpoint in '%s'",
+                                       (long long)t->progress.step, dt_run_folder_checkpoints(t->folder)));
 }
 
 bool dt_trainer_has_best(const dt_trainer *t)
@@ -151,7 +180,7 @@ static dt_status learn_of_save(dt_trainer *t)
 {
     bool is_best = isfinite(t->progress.best) && t->progress.best_step == t->saved_step;
     if (is_best && evaluation_due(t)) return dt_trainer_finish_saving(t);
-    return judge(t, dt_saver_poll(t->saver), t->saved_step);
+    return judge(t, poll_save(t), t->saved_step);
 }
 
 dt_status dt_trainer_milestone(dt_trainer *t)

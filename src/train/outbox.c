@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RECORDS = 2 };
 
@@ -18,6 +19,7 @@ static dt_status make_record(dt_outbox *box, int i)
 {
     void *memory = NULL;
     DT_TRY(dt_device_alloc_host(box->session->device, sizeof *box->record[i], &memory));
+    memset(memory, 0, sizeof *box->record[i]);
     box->record[i] = memory;
     return dt_event_create(box->session->device, &box->filled[i]);
 }
@@ -58,6 +60,7 @@ dt_status dt_outbox_send(dt_outbox *box)
     DT_TRY(dt_program_read(update, "count", &to->count, sizeof to->count));
     to->hits[0] = to->hits[1] = NAN;
     if (box->session->info.form == DT_FORM_IMAGES) DT_TRY(dt_program_read(update, "hits", to->hits, sizeof to->hits));
+    if (box->session->recipe.ranks > 1) DT_TRY(dt_program_read(update, "asks", to->asks, sizeof to->asks));
     DT_TRY(dt_program_read(update, "finite", &to->finite, sizeof to->finite));
     DT_TRY(dt_event_record(box->session->device, box->filled[box->sent % RECORDS], DT_STREAM_COMPUTE));
     box->sent++;

@@ -7,6 +7,7 @@
 
 typedef struct dt_step_numbers {
     double norm, loss, count, hits[2]; /* sums over the step's samples; the norm is of the mean gradient */
+    double asks[DT_ASKS];              /* so many ranks; 0 where there is only one */
     int32_t finite;                    /* the step was committed */
 } dt_step_numbers;
 

@@ -27,7 +27,7 @@ static void read_evaluations(const dt_settings *settings, const dt_schedule *sch
     p->eval_every = dt_schedule_length(settings, schedule, "eval.every_steps", "eval.every_epochs");
 }
 
-dt_status dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, dt_policy *out)
+dt_status dt_policy_read(const dt_settings *settings, const dt_schedule *schedule, bool alone, dt_policy *out)
 {
     *out = (dt_policy){.log_every = dt_setting_int(settings, "log.every_steps"),
                        .on_nonfinite = (dt_nonfinite)dt_setting_choice(settings, "train.on_nonfinite"),
@@ -35,6 +35,10 @@ dt_status dt_policy_read(const dt_settings *settings, const dt_schedule *schedul
     if (out->on_nonfinite == DT_NONFINITE_ROLLBACK)
         out->rollback_limit = dt_setting_int(settings, "train.rollback_limit");
     if (out->on_nonfinite == DT_NONFINITE_SKIP) out->skip_limit = dt_setting_int(settings, "train.skip_limit");
+    if (!alone) {
+        out->compare_every = dt_setting_int(settings, "log.ranks_every_steps");
+        out->check_ranks_every = dt_setting_int(settings, "debug.check_ranks_every_steps");
+    }
     read_evaluations(settings, schedule, out);
     read_checkpoints(settings, out);
     return read_best_metric(settings, out);

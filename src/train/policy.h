@@ -17,8 +17,10 @@ typedef struct dt_policy { /* periods in steps; 0: never */
     dt_nonfinite on_nonfinite;
     int64_t rollback_limit, skip_limit;
     bool check_every_tensor;
+    int64_t compare_every, check_ranks_every; /* of several ranks: their times, their weights */
 } dt_policy;
 
-DT_MUST_USE dt_status dt_policy_read(const dt_settings *, const dt_schedule *, dt_policy *out);
+/* `alone`: there is one rank, and what is for several is not read. */
+DT_MUST_USE dt_status dt_policy_read(const dt_settings *, const dt_schedule *, bool alone, dt_policy *out);
 
 #endif

@@ -131,6 +131,15 @@ static dt_tensor *take_sum(dt_graph *g, dt_tensor *state, const char *name)
     return sum;
 }
 
+/* The sum over ranks of what each one asks. */
+static void build_asks(const dt_build *b, dt_graph *g)
+{
+    if (b->recipe->ranks == 1) return;
+    dt_tensor *asks = dt_input(g, "asks", DT_F64, DT_SHAPE(DT_ASKS));
+    dt_all_reduce(g, asks);
+    dt_graph_output(g, "asks", asks);
+}
+
 /* Each rank adds up the squares of its pieces, whatever else it keeps. */
 static dt_tensor *build_squares(const dt_build *b, dt_graph *g)
 {
@@ -182,6 +191,7 @@ dt_status dt_build_update(const dt_build *b, dt_graph **out)
     take_sum(g, state.loss, "loss");
     if (state.hits) take_sum(g, state.hits, "hits");
     dt_tensor *count = take_sum(g, state.count, "count");
+    build_asks(b, g);
     dt_grad_norm_out norm = build_norm(b, g, count);
     dt_optimizer_build(b->optimizer, g, norm.scale, norm.finite, b->recipe->working);
     if (b->recipe->ema > 0) build_average(b, g, norm.finite);

@@ -24,7 +24,11 @@ typedef struct dt_build {
  * store's layout follows from it; `*loss`, also the output loss, is what to differentiate: the sum over samples, or
  * over targets that count. */
 DT_MUST_USE dt_status dt_build_pass(const dt_build *, dt_graph **out, dt_tensor **loss);
-/* Feed: what the optimizer reads. Outputs: norm, loss, count (f64), of images hits f64[2] (top 1, top 5), finite i32.
+/* What ranks ask of each other with every step, added up over them: a count of ranks each. */
+enum { DT_ASK_SIGNAL, DT_ASK_FAILED, DT_ASKS }; /* was sent a signal; cannot write what is to be reported */
+
+/* Feed: what the optimizer reads, and with several ranks asks f64[DT_ASKS]. Outputs: norm, loss, count (f64), of images
+ * hits f64[2] (top 1, top 5), finite i32, and these asks. All are of all ranks.
  * The state samples_seen (f64, saved) adds up the counts of committed steps. */
 DT_MUST_USE dt_status dt_build_update(const dt_build *, dt_graph **out);
 /* Feed: images, labels, weight, or tokens, targets, starts as above. Weights from `buffer`, which is DT_BUFFER_VALUE or

@@ -108,7 +108,8 @@ static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ran
 
 dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool forward, int ranks, dt_recipe *out)
 {
-    dt_recipe r = {.smoothing = dt_setting_real(settings, "train.label_smoothing"),
+    dt_recipe r = {.ranks = ranks,
+                   .smoothing = dt_setting_real(settings, "train.label_smoothing"),
                    .clip = dt_setting_real(settings, "train.clip_norm"),
                    .ema = dt_setting_real(settings, "train.ema"),
                    .direct = dt_setting_bool(settings, "debug.direct") || dt_setting_bool(settings, "debug.nonfinite"),

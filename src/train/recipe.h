@@ -10,7 +10,8 @@ typedef struct dt_recipe {
     int64_t batch;      /* samples of one update over all ranks */
     int64_t accumulate; /* micro-batches that make them */
     int64_t micro;      /* samples of one pass on one rank */
-    int64_t eval_batch;
+    int64_t eval_batch; /* samples of one evaluated batch on one rank */
+    int ranks;
     double smoothing, clip, ema;
     dt_dtype type; /* of the parameters */
     bool working;  /* products read bfloat16 copies of the matrices */

@@ -19,12 +19,15 @@ static dt_status reload(dt_trainer *t)
 {
     char *path = NULL;
     DT_TRY(dt_trainer_finish_saving(t));
-    DT_TRY(dt_run_folder_check(t->folder));
-    DT_TRY(dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, &path));
+    DT_TRY(dt_trainer_join(t, "the run folder", dt_run_folder_check(t->folder)));
+    DT_TRY(dt_trainer_find(t, &path));
+    if (!path)
+        return dt_trainer_share(t, dt_fail(DT_ERR_DATA, "there is no checkpoint in '%s' to roll back to",
+                                           dt_run_folder_checkpoints(t->folder)));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
     if (!status) status = dt_trainer_load(t, path);
     free(path);
-    return status;
+    return dt_trainer_join(t, "loading a checkpoint", status);
 }
 
 /* A step in flight behind the bad one is forgotten: its weights are gone, and its batch comes again. */
@@ -40,17 +43,20 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
 {
     dt_progress before = t->progress;
     if (before.rollbacks >= t->policy.rollback_limit)
-        return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite, after as many rollbacks as "
-                       "train.rollback_limit allows (%lld)", (long long)bad->step + 1, (long long)before.rollbacks);
+        return dt_trainer_share(t, dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite, after as many "
+                                           "rollbacks as train.rollback_limit allows (%lld)", (long long)bad->step + 1,
+                                           (long long)before.rollbacks));
     DT_TRY(forget_flight(t));
+    dt_world_watch(t->world, false);
     DT_TRY(reload(t));
+    dt_world_watch(t->world, true);
     t->progress.samples = bad->first + t->session->recipe.batch;
     t->progress.rollbacks = before.rollbacks + 1;
     t->progress.skipped = before.skipped;
     t->saved_step = -1;
     dt_log_warn(t->log, "rolled back to step %lld; the data goes on at sample %lld", (long long)t->progress.step,
                 (long long)t->progress.samples);
-    dt_trainer_reported(t, dt_report_rewind(t->report, t->progress.step));
+    if (t->report) dt_trainer_reported(t, dt_report_rewind(t->report, t->progress.step));
     DT_TRY(dt_trainer_seek(t, t->progress.samples));
     dt_meter_start(&t->meter);
     return DT_OK;
@@ -60,10 +66,11 @@ static dt_status skip(dt_trainer *t, const dt_flight *bad)
 {
     t->progress.skipped++;
     if (++t->skipped_in_row < t->policy.skip_limit) return DT_OK;
-    return dt_fail(DT_ERR_NUMERIC, "the gradients of %lld steps in a row, up to step %lld, are not finite, as many as "
-                   "train.skip_limit allows: the weights are probably lost; go on from a checkpoint before them with a "
-                   "lower optim.lr or train.clip_norm, or use train.on_nonfinite=rollback",
-                   (long long)t->skipped_in_row, (long long)bad->step + 1);
+    dt_status lost = dt_fail(DT_ERR_NUMERIC, "the gradients of %lld steps in a row, up to step %lld, are not finite, as "
+                             "many as train.skip_limit allows: the weights are probably lost; go on from a checkpoint "
+                             "before them with a lower optim.lr or train.clip_norm, or use train.on_nonfinite=rollback",
+                             (long long)t->skipped_in_row, (long long)bad->step + 1);
+    return dt_trainer_share(t, lost);
 }
 
 dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_numbers *numbers)
@@ -77,7 +84,8 @@ dt_status dt_trainer_recover(dt_trainer *t, const dt_flight *bad, const dt_step_
         return roll_back(t, bad);
     case DT_NONFINITE_STOP: log_bad(t, bad, numbers, "stopping"); break;
     }
-    return dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or "
-                   "train.clip_norm may help; debug.nonfinite=true names the operator, train.on_nonfinite=skip or "
-                   "rollback goes on", (long long)bad->step + 1);
+    dt_status stop = dt_fail(DT_ERR_NUMERIC, "the gradient of step %lld is not finite: a lower optim.lr, a warmup or "
+                             "train.clip_norm may help; debug.nonfinite=true names the operator, "
+                             "train.on_nonfinite=skip or rollback goes on", (long long)bad->step + 1);
+    return dt_trainer_share(t, stop);
 }

@@ -8,7 +8,7 @@
 
 struct dt_run_folder {
     dt_text path, checkpoints, lock_path;
-    dt_lock *lock;
+    dt_lock *lock; /* NULL: followed */
     bool made; /* by dt_run_folder_open, and no other process holds it */
 };
 
@@ -44,23 +44,29 @@ static dt_status refuse_found(dt_run_folder *folder)
                    "or remove it", folder->path.data);
 }
 
-static dt_status open_log(const dt_run_folder *folder, dt_log *log)
+static dt_status open_log(const dt_run_folder *folder, int rank, dt_log *log)
 {
     dt_text path = {0};
-    dt_text_add(&path, "%s/log.txt", folder->path.data);
+    if (rank) dt_text_add(&path, "%s/log.rank-%04d.txt", folder->path.data, rank);
+    else dt_text_add(&path, "%s/log.txt", folder->path.data);
     dt_status status = dt_text_status(&path);
     if (!status) status = dt_log_open_file(log, path.data);
     dt_text_free(&path);
     return status;
 }
 
-static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool resume, dt_log *log)
+static dt_status set_paths(dt_run_folder *folder, dt_settings *settings)
 {
     DT_TRY(dt_run_folder_name(settings, &folder->path));
     dt_text_add(&folder->checkpoints, "%s/checkpoints", folder->path.data);
     dt_text_add(&folder->lock_path, "%s/lock", folder->path.data);
     DT_TRY(dt_text_status(&folder->checkpoints));
-    DT_TRY(dt_text_status(&folder->lock_path));
+    return dt_text_status(&folder->lock_path);
+}
+
+static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool resume, dt_log *log)
+{
+    DT_TRY(set_paths(folder, settings));
     bool found = !dt_path_missing(folder->path.data);
     if (found && !resume) return refuse_found(folder);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
@@ -69,7 +75,7 @@ static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool 
     DT_TRY(dt_folder_make(folder->checkpoints.data));
     dt_status status = take_lock(folder);
     if (status == DT_ERR_USAGE) folder->made = false; /* another process was faster */
-    return status ? status : open_log(folder, log);
+    return status ? status : open_log(folder, 0, log);
 }
 
 dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt_run_folder **out)
@@ -83,6 +89,24 @@ dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt
     }
     status = dt_run_folder_discard(folder, status);
     dt_run_folder_free(folder);
+    return status;
+}
+
+static dt_status follow(dt_run_folder *folder, dt_settings *settings, int rank, dt_log *log)
+{
+    DT_TRY(set_paths(folder, settings));
+    DT_TRY(dt_folder_make(folder->path.data));
+    DT_TRY(dt_folder_make(folder->checkpoints.data));
+    return open_log(folder, rank, log);
+}
+
+dt_status dt_run_folder_follow(dt_settings *settings, int rank, dt_log *log, dt_run_folder **out)
+{
+    dt_run_folder *folder = calloc(1, sizeof *folder);
+    if (!folder) return dt_fail_memory(sizeof *folder, "the run folder");
+    dt_status status = follow(folder, settings, rank, log);
+    if (status) dt_run_folder_free(folder);
+    else *out = folder;
     return status;
 }
 
@@ -103,7 +127,7 @@ void dt_run_folder_free(dt_run_folder *folder)
 
 dt_status dt_run_folder_check(const dt_run_folder *folder)
 {
-    if (dt_lock_holds(folder->lock, folder->lock_path.data)) return DT_OK;
+    if (!folder->lock || dt_lock_holds(folder->lock, folder->lock_path.data)) return DT_OK;
     return dt_fail(DT_ERR_IO, "the run folder '%s' was removed, moved or replaced, or its lock was: this run can write "
                    "nothing there any more", folder->path.data);
 }

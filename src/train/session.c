@@ -6,10 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "comm/open.h"
 #include "data/tokenizer.h"
 #include "device/peaks.h"
 #include "kernels/kernels.h"
 #include "train/device_choice.h"
+#include "train/rank_choices.h"
+#include "train/rank_share.h"
+#include "train/ranks.h"
 
 /* --- programs --- */
 
@@ -124,18 +129,38 @@ static bool plans_absent_gpu(const dt_session *s, const dt_settings *settings)
     return s->options.plan_only && meant && dt_backend_built(DT_CUDA) && !dt_backend_count(DT_CUDA, NULL);
 }
 
+/* The back end, the same on all ranks. */
+static dt_status choose_backend(dt_session *s, const dt_settings *settings, dt_log *log)
+{
+    dt_world *world = s->options.world;
+    dt_status status = DT_OK;
+    if (plans_absent_gpu(s, settings)) s->backend = DT_CUDA;
+    else if (s->options.weights_only) s->backend = DT_CPU;
+    else status = dt_device_choose(settings, dt_ranks_alone(world), log, &s->backend);
+    DT_TRY(dt_ranks_join(world, "choosing devices", status));
+    const char *name = dt_backend_name(s->backend);
+    return dt_world_agree(world, "device", dt_hash_text(name), name);
+}
+
+/* Which device of it, with how many threads. */
+static dt_status open_share(dt_session *s, const dt_settings *settings)
+{
+    int index, threads = (int)dt_setting_int(settings, "threads"), wish = threads;
+    dt_backend backend = plans_absent_gpu(s, settings) ? DT_CPU : s->backend;
+    DT_TRY(dt_comm_place(s->options.world, backend, &index));
+    if (!threads) DT_TRY(dt_rank_threads(s->options.world, &threads));
+    dt_status status = dt_device_open(backend, index, threads, &s->device);
+    if (status && wish) status = dt_fail_in(status, "threads=%d", wish);
+    if (!status) status = dt_device_query(s->device, &s->device_info);
+    return dt_ranks_join(s->options.world, "opening devices", status);
+}
+
 static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log *log)
 {
-    bool absent = plans_absent_gpu(s, settings);
-    if (absent) s->backend = DT_CUDA;
-    else if (s->options.weights_only) s->backend = DT_CPU;
-    else DT_TRY(dt_device_choose(settings, log, &s->backend));
-    int threads = (int)dt_setting_int(settings, "threads");
-    dt_status status = dt_device_open(absent ? DT_CPU : s->backend, 0, threads, &s->device);
-    if (status) return threads ? dt_fail_in(status, "threads=%d", threads) : status;
-    DT_TRY(dt_device_query(s->device, &s->device_info));
+    DT_TRY(choose_backend(s, settings, log));
+    DT_TRY(open_share(s, settings));
     s->comm = s->options.comm;
-    return s->comm ? DT_OK : dt_comm_create_single(s->device, &s->comm);
+    return s->comm ? DT_OK : dt_comm_open(s->options.world, s->device, &s->comm);
 }
 
 /* The synthetic set makes whatever the model asks for. */
@@ -281,6 +306,7 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     else if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));
     dt_session_measure(s);
+    DT_TRY(dt_session_agree(s));
     return s->options.plan_only || s->options.bind_later ? DT_OK : dt_session_bind(s);
 }
 

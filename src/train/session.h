@@ -63,7 +63,8 @@ int64_t dt_session_slot_bytes(const dt_session *, dt_program_id);
 /* slot.c */
 /* Where a program finds its batch inside a slot; it gets the fields of a batch that it declares. */
 dt_batch_fields dt_session_fields(const dt_session *, dt_program_id);
-/* Writes everything that depends on the step alone into a host image of a slot. */
-void dt_session_write_step(const dt_session *, char *image, int64_t step, double lr);
+/* Writes all but the batch into a host image of a slot: what depends on the step alone, and what this rank asks of the
+ * others (NULL: there are none). */
+void dt_session_write_step(const dt_session *, char *image, int64_t step, double lr, const double asks[DT_ASKS]);
 
 #endif

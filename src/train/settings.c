@@ -15,8 +15,9 @@ static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NUL
 static const dt_setting_row rows[] = {
     {"seed", DT_SETTING_INT, "0", 0, 9e15, .help = "seed of initial weights, sample order, augmentation and dropout"},
     {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
-     .help = "where to compute; auto: the first CUDA GPU if it is of compute capability 8.0 or higher, else the CPU"},
-    {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads on the CPU; 0: all processors"},
+     .help = "where to compute; auto: a CUDA GPU if it is of compute capability 8.0 or higher, else the CPU. Each rank of "
+             "a host takes a GPU of its own"},
+    {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads of a rank on the CPU; 0: all processors, shared out among the ranks of a host"},
     {"cuda.tune", DT_SETTING_BOOL, "true",
      .help = "time the algorithms of a matrix product when its shape first comes and keep the fastest for later runs; "
              "false: the library's first choice"},
@@ -82,9 +83,11 @@ static const dt_setting_row rows[] = {
     {"eval.every_epochs", DT_SETTING_REAL, "1", 0, 1e6, .help = "epochs between evaluations; 0: none"},
     {"eval.at_end", DT_SETTING_BOOL, "true", .help = "evaluate after the last update"},
     {"eval.batch", DT_SETTING_INT, NULL, 1, 1 << 20,
-     .help = "samples evaluated at a time; those of one micro-batch when not set"},
+     .help = "samples that a rank evaluates at a time; those of one micro-batch when not set"},
 
     {"log.every_steps", DT_SETTING_INT, "50", 1, 1e12, .help = "updates between lines of the log and of metrics.jsonl"},
+    {"log.ranks_every_steps", DT_SETTING_INT, "1000", 0, 1e12,
+     .help = "updates between lines that compare the step times of several ranks; 0: none"},
 
     {"parallel.zero", DT_SETTING_INT, NULL, 0, 3,
      .help = "what ranks share instead of each holding it: 0 nothing, 1 masters, moments and averages, 2 gradients too, "
@@ -100,6 +103,9 @@ static const dt_setting_row rows[] = {
      .help = "launch operations one by one and wait for each: same bits, slower; a GPU's failure names its operator"},
     {"debug.nonfinite", DT_SETTING_BOOL, "false",
      .help = "check every tensor and stop at the first operator that makes a value that is not finite; slow"},
+    {"debug.check_ranks_every_steps", DT_SETTING_INT, "0", 0, 1e12,
+     .help = "updates between checks that all ranks have the same weights, bit for bit, the first of them before the first "
+             "update; 0: none"},
 };
 
 const dt_setting_table dt_train_settings = {rows, sizeof rows / sizeof *rows};

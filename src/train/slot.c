@@ -29,9 +29,10 @@ static void put_value(void *context, const char *name, double value)
     memcpy(to->at + field_offset(to->update, name), &value, sizeof value);
 }
 
-void dt_session_write_step(const dt_session *s, char *image, int64_t step, double lr)
+void dt_session_write_step(const dt_session *s, char *image, int64_t step, double lr, const double asks[DT_ASKS])
 {
     memcpy(image + field_offset(s->program[DT_PROGRAM_PASS], "step"), &step, sizeof step);
     update_values to = {s->program[DT_PROGRAM_UPDATE], image + s->update_offset};
     dt_optimizer_values(&s->optimizer, step, lr, put_value, &to);
+    if (s->recipe.ranks > 1) memcpy(to.at + field_offset(to.update, "asks"), asks, DT_ASKS * sizeof *asks);
 }

@@ -107,21 +107,37 @@ static dt_status load_checkpoint(dt_trainer *t, const char *path)
     return DT_OK;
 }
 
+dt_status dt_trainer_find(dt_trainer *t, char **path)
+{
+    dt_status status = DT_OK;
+    *path = NULL;
+    if (dt_ranks_leads(t->world)) status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, path);
+    if (status == DT_ERR_DATA) { /* there is none */
+        dt_error_clear();
+        status = DT_OK;
+    }
+    DT_TRY(dt_trainer_join(t, "finding a checkpoint", status));
+    return dt_ranks_share_text(t->world, "the path of a checkpoint", path);
+}
+
+static void clean(const dt_trainer *t)
+{
+    if (dt_ranks_leads(t->world) && dt_step_clean(dt_run_folder_checkpoints(t->folder)))
+        dt_log_warn(t->log, "what a killed save left stays there: %s", dt_error_message());
+}
+
 /* A run that was killed before its first checkpoint resumes at its beginning; one whose checkpoints are all damaged
  * does not. */
 static dt_status resume(dt_trainer *t)
 {
-    char *path = NULL;
-    const char *folder = dt_run_folder_checkpoints(t->folder);
-    if (dt_step_clean(folder)) dt_log_warn(t->log, "what a killed save left stays there: %s", dt_error_message());
-    dt_status status = dt_checkpoint_find(folder, t->log, &path);
-    if (status == DT_ERR_DATA) {
+    char *path;
+    clean(t);
+    DT_TRY(dt_trainer_find(t, &path));
+    if (!path) {
         dt_log_info(t->log, "no checkpoint yet: starting at step 0");
-        dt_error_clear();
         return start_new(t);
     }
-    if (status) return status;
-    status = load_checkpoint(t, path);
+    dt_status status = load_checkpoint(t, path);
     free(path);
     return status;
 }

@@ -3,7 +3,19 @@
 #include <string.h>
 
 #include "train/inactive.h"
+#include "train/rank_choices.h"
 #include "train/trainer.h"
+
+dt_status dt_trainer_share(dt_trainer *t, dt_status status)
+{
+    t->shared = t->shared || status;
+    return status;
+}
+
+dt_status dt_trainer_join(dt_trainer *t, const char *what, dt_status mine)
+{
+    return dt_trainer_share(t, dt_ranks_join(t->world, what, mine));
+}
 
 /* --- opening --- */
 
@@ -19,15 +31,22 @@ static dt_status open_data(dt_trainer *t)
     DT_TRY(dt_session_open_data(t->session, t->settings, DT_SPLIT_TRAIN, &t->data));
     DT_TRY(dt_session_keep_tokenizer(t->settings, dt_dataset_info(t->data)));
     DT_TRY(dt_schedule_create(t->settings, dt_dataset_info(t->data)->count, &t->schedule));
-    DT_TRY(dt_policy_read(t->settings, &t->schedule, &t->policy));
+    DT_TRY(dt_policy_read(t->settings, &t->schedule, dt_ranks_alone(t->world), &t->policy));
     if (t->options->dry_run || (!t->policy.eval_every && !t->policy.eval_at_end)) return DT_OK;
     return dt_evaluator_create(t->session, t->settings, t->options->signal, t->log, &t->evaluator);
 }
 
+/* The first rank makes it, before the others look for it. */
 static dt_status open_folder(dt_trainer *t)
 {
+    dt_status status = DT_OK;
     if (t->options->dry_run) return DT_OK;
-    return dt_run_folder_open(t->settings, t->options->resume, t->log, &t->folder);
+    if (dt_ranks_leads(t->world))
+        status = dt_run_folder_open(t->settings, t->options->resume, t->log, &t->folder);
+    DT_TRY(dt_trainer_join(t, "the run folder", status));
+    if (!dt_ranks_leads(t->world))
+        status = dt_run_folder_follow(t->settings, dt_world_rank(t->world), t->log, &t->folder);
+    return dt_trainer_join(t, "logs in the run folder", status);
 }
 
 static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
@@ -58,12 +77,21 @@ static void log_start(const dt_trainer *t)
 
 /* --- running --- */
 
-static dt_status open_report(dt_trainer *t)
+static dt_status create_report(dt_trainer *t)
 {
+    if (!dt_ranks_leads(t->world)) return DT_OK;
     dt_trainer_reported(t, dt_run_folder_write_config(t->folder, &t->yaml));
     if (t->told) return t->told;
     int64_t resume_step = t->options->resume ? t->progress.step : -1;
-    return dt_report_create(dt_run_folder_path(t->folder), resume_step, t->schedule.steps, t->log, &t->report);
+    DT_TRY(dt_report_create(dt_run_folder_path(t->folder), resume_step, t->schedule.steps, t->log, &t->report));
+    t->has_eval = dt_report_has_eval(t->report);
+    return DT_OK;
+}
+
+static dt_status open_report(dt_trainer *t)
+{
+    DT_TRY(dt_trainer_join(t, "the reports", create_report(t)));
+    return dt_world_broadcast(t->world, "an evaluation that is reported", &t->has_eval, sizeof t->has_eval);
 }
 
 static dt_status open_saver(dt_trainer *t)
@@ -72,7 +100,7 @@ static dt_status open_saver(dt_trainer *t)
                                      .keep = t->policy.keep,
                                      .compress = t->policy.compress,
                                      .file_bytes = t->policy.file_bytes};
-    if (dt_checkpoint_tidy(&t->progress, &options))
+    if (dt_ranks_leads(t->world) && dt_checkpoint_tidy(&t->progress, &options))
         dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
     return dt_saver_create(t->session->store, t->yaml.data, &options, t->log, &t->saver);
 }
@@ -109,22 +137,32 @@ static dt_status run(dt_trainer *t)
     DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_trainer_check_saved(t));
     dt_trainer_flush(t);
-    if (t->told) return t->told;
+    DT_TRY(dt_trainer_join(t, "the last reports", t->told));
     log_end(t, dt_clock() - begin);
     return DT_OK;
 }
 
-static dt_status train(dt_trainer *t)
+/* What is done here can fail on one rank alone, and then ends all. */
+static dt_status open_all(dt_trainer *t)
 {
-    DT_TRY(dt_session_create(t->settings, &(dt_session_options){.bind_later = true}, t->log, &t->session));
-    DT_TRY(open_data(t)); /* missing data is said before memory is taken or found too small */
-    DT_TRY(dt_session_bind(t->session));
+    const dt_session_options options = {.world = t->world, .bind_later = true};
+    DT_TRY(dt_trainer_join(t, "the session", dt_session_create(t->settings, &options, t->log, &t->session)));
+    /* Missing data is said before memory is taken or found too small. */
+    DT_TRY(dt_trainer_join(t, "the data", open_data(t)));
+    DT_TRY(dt_trainer_join(t, "device memory", dt_session_bind(t->session)));
     DT_TRY(open_folder(t));
     DT_TRY(print_settings(t));
     log_start(t);
-    DT_TRY(dt_trainer_start(t));
+    DT_TRY(dt_trainer_join(t, "the weights", dt_trainer_start(t)));
+    DT_TRY(dt_session_share_choices(t->session));
     DT_TRY(dt_outbox_create(t->session, &t->outbox));
-    DT_TRY(dt_trainer_seek(t, t->progress.samples));
+    return dt_trainer_seek(t, t->progress.samples);
+}
+
+static dt_status train(dt_trainer *t)
+{
+    DT_TRY(dt_trainer_share(t, dt_ranks_agree_settings(t->world, t->settings)));
+    DT_TRY(open_all(t));
     if (!t->options->dry_run) return run(t);
     DT_TRY(dt_trainer_dry_run(t));
     dt_inactive_log(t->settings, &(dt_inactive_options){0}, "run", t->log);
@@ -146,9 +184,14 @@ static void release(dt_trainer *t)
 
 dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, dt_log *log)
 {
-    dt_trainer t = {.options = options, .settings = settings, .log = log, .saved_step = -1, .best_before = NAN};
+    dt_trainer t = {.options = options, .world = options->world, .settings = settings, .log = log, .saved_step = -1,
+                    .best_before = NAN};
     dt_status status = train(&t);
     status = dt_session_explain(t.session, status);
+    if (status && !t.shared && !dt_ranks_alone(t.world)) {
+        dt_world_abort(t.world, dt_error_message());
+        return status; /* nothing is released: the device may wait for what the others never send */
+    }
     if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);
     return status;

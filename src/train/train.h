@@ -2,6 +2,7 @@
 #ifndef DT_TRAIN_TRAIN_H
 #define DT_TRAIN_TRAIN_H
 
+#include "comm/world.h"
 #include "data/data.h"
 #include "graph/program.h"
 #include "models/model.h"
@@ -14,6 +15,7 @@
 typedef struct dt_session dt_session;
 
 typedef struct dt_session_options {
+    dt_world *world;  /* whose ranks each make the same session; outlives it. NULL: one rank */
     bool plan_only;   /* no device memory: programs are planned, not bound */
     bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
@@ -25,7 +27,7 @@ typedef struct dt_session_options {
     bool scores;      /* with eval_only: programs that score texts instead of eval */
     int64_t sequences; /* with eval_only, for generation: programs that go on with so many texts side by side instead of
                           eval; 0: not */
-    dt_comm *comm; /* the ranks, which outlive the session; NULL: this one alone */
+    dt_comm *comm;    /* the ranks, in the place of the world's; outlives the session; NULL: the world's */
 } dt_session_options;
 
 /* The log must outlive the session. */
@@ -69,14 +71,18 @@ DT_MUST_USE dt_status dt_session_run_one(dt_session *, const char *program);
 DT_MUST_USE dt_status dt_session_queue_some(dt_session *, const char *program, dt_node_filter wanted);
 
 typedef struct dt_train_options {
+    dt_world *world;       /* whose ranks train together; NULL: one rank */
     bool resume;
     bool dry_run;          /* everything up to the first step, one step on real data, nothing written */
     volatile const int *signal; /* number of signals received (the one signal flag, owned by cmd/) */
 } dt_train_options;
-/* Trains to the end, or until a signal: then saves and returns DT_ERR_STOPPED. */
+/* Trains to the end, or until a signal to any rank: then all save and return DT_ERR_STOPPED. Of several ranks the first
+ * alone writes to the run folder, but that each has a log there. A failure that not all ranks know of ends the others
+ * through dt_world_abort. */
 DT_MUST_USE dt_status dt_train_run(dt_settings *, const dt_train_options *, dt_log *);
 
-/* One pass over the eval split with the session's weights. */
+/* One pass over the eval split with the session's weights, which all of its ranks make together. A failure that not all
+ * of them know of ends the others through dt_world_abort. */
 DT_MUST_USE dt_status dt_evaluate(dt_session *, dt_settings *, dt_log *, dt_eval_report *out);
 
 extern const dt_setting_table dt_train_settings; /* seed, device, threads, precision.*, run.*, train.*, optim.*, ... */

@@ -6,7 +6,9 @@
 #include "train/feed.h"
 #include "train/meter.h"
 #include "train/outbox.h"
+#include "train/pace.h"
 #include "train/policy.h"
+#include "train/ranks.h"
 #include "train/run_folder.h"
 #include "train/saver.h"
 #include "train/schedule.h"
@@ -19,6 +21,7 @@ typedef struct dt_flight { /* a step that was launched and whose numbers are not
 
 typedef struct dt_trainer {
     const dt_train_options *options;
+    dt_world *world;         /* options->world */
     dt_settings *settings;
     dt_log *log;
     dt_session *session;
@@ -26,12 +29,15 @@ typedef struct dt_trainer {
     dt_policy policy;
     dt_dataset *data;
     dt_evaluator *evaluator; /* NULL where nothing is evaluated */
-    dt_run_folder *folder;   /* NULL, as is the report, in a dry run */
+    dt_run_folder *folder;   /* NULL in a dry run, as is the report, which the first rank alone has */
     dt_report *report;
+    bool has_eval;           /* an earlier process reported an evaluation of the step that the run was resumed at */
     dt_saver *saver;         /* NULL in a dry run, and before the loop */
     bool unreported;         /* the newest line, event or flush failed */
     dt_status told;          /* what ends the run where that is to end it, and why */
     char why[1024];
+    bool asked[DT_ASKS];     /* of any rank, by the newest step whose numbers are read */
+    bool shared;             /* the failure that ends the run is all ranks': nobody has to be told */
     bool begun;              /* the start is over: the run folder stays, whatever follows */
     dt_text yaml;            /* the resolved settings */
     dt_feed *feed;
@@ -44,11 +50,20 @@ typedef struct dt_trainer {
     int64_t skipped_in_row;  /* newest steps that did not commit */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
+    int64_t work;            /* passes launched and batches evaluated: what the heartbeats tell beside the step */
     dt_meter meter;
+    dt_pace pace;
 } dt_trainer;
+
+/* How all ranks fared (dt_ranks_join). A failure is then all ranks'. */
+DT_MUST_USE dt_status dt_trainer_join(dt_trainer *, const char *what, dt_status mine);
+/* The same where nobody needs to be asked: all ranks come to this failure by themselves. */
+DT_MUST_USE dt_status dt_trainer_share(dt_trainer *, dt_status);
 
 /* start.c: fills the store and the progress, from a checkpoint when resuming. */
 DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
+/* The newest valid checkpoint of the run as the first rank finds it, freed with free(); NULL: there is none. */
+DT_MUST_USE dt_status dt_trainer_find(dt_trainer *, char **path);
 /* The store and the progress from a checkpoint. What has changed since is told to the log; where it keeps the
  * checkpoint from being loaded, the error is DT_ERR_USAGE and names it. */
 DT_MUST_USE dt_status dt_trainer_load(dt_trainer *, const char *path);
@@ -78,7 +93,7 @@ DT_MUST_USE dt_status dt_trainer_save(dt_trainer *);
 DT_MUST_USE dt_status dt_trainer_finish_saving(dt_trainer *);
 
 /* An error where the end of the run was to be saved and is not. */
-DT_MUST_USE dt_status dt_trainer_check_saved(const dt_trainer *);
+DT_MUST_USE dt_status dt_trainer_check_saved(dt_trainer *);
 bool dt_trainer_has_best(const dt_trainer *); /* is there a checkpoint of progress.best_step? */
 
 /* recover.c: the step did not commit; does what train.on_nonfinite says. A rollback empties the flight. */

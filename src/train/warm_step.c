@@ -30,7 +30,7 @@ static dt_status load(dt_session *s, dt_program_id id, int64_t samples, char *im
 {
     dt_batch_fields fields = dt_session_fields(s, id);
     DT_TRY(dt_batch_make_up(&s->info, &fields, samples, image));
-    if (id == DT_PROGRAM_PASS) dt_session_write_step(s, image, 0, 0);
+    if (id == DT_PROGRAM_PASS) dt_session_write_step(s, image, 0, 0, (const double[DT_ASKS]){0});
     DT_TRY(dt_device_upload(s->device, DT_STREAM_COMPUTE, s->slot[slot_of[id]], image, (size_t)s->slot_bytes));
     return dt_device_sync(s->device, DT_STREAM_COMPUTE);
 }

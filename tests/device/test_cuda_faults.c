@@ -93,7 +93,7 @@ static dt_status choose(const char *wish, dt_backend *chosen, char said[1024])
     FILE *file = tmpfile();
     dt_settings *settings = tiny_settings(WORDS(wish));
     assert_int_equal(dt_log_create(file, DT_LOG_INFO, &log), DT_OK);
-    dt_status status = dt_device_choose(settings, log, chosen);
+    dt_status status = dt_device_choose(settings, true, log, chosen);
     dt_log_free(log);
     rewind(file);
     size_t length = fread(said, 1, 1023, file);

@@ -41,7 +41,7 @@ static void run_step(dt_session *s, dt_settings *settings, dt_step_numbers *numb
         const char *slot;
         bool last = micro + 1 == s->recipe.accumulate;
         OK(dt_feed_next(feed, &batch, &wait));
-        dt_session_write_step(s, dt_feed_image(feed), 0, 1e-3);
+        dt_session_write_step(s, dt_feed_image(feed), 0, 1e-3, NULL);
         OK(dt_feed_send(feed, &slot));
         OK(dt_program_run(s->program[DT_PROGRAM_PASS], &(dt_run){slot, .accumulate = micro > 0, .last = true}));
         if (last) OK(dt_program_run(s->program[DT_PROGRAM_UPDATE], &(dt_run){slot + s->update_offset, .last = true}));

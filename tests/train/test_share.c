@@ -48,7 +48,7 @@ static void run_micro_batch(dt_session *s, dt_feed *feed, int step, int64_t micr
     const char *slot;
     bool last = micro + 1 == s->recipe.accumulate;
     OK(dt_feed_next(feed, &batch, &wait));
-    dt_session_write_step(s, dt_feed_image(feed), step, 1e-2);
+    dt_session_write_step(s, dt_feed_image(feed), step, 1e-2, (const double[DT_ASKS]){0});
     OK(dt_feed_send(feed, &slot));
     OK(dt_program_run(s->program[DT_PROGRAM_PASS], &(dt_run){slot, .accumulate = micro > 0, .last = last}));
     if (last) OK(dt_program_run(s->program[DT_PROGRAM_UPDATE], &(dt_run){slot + s->update_offset, .last = true}));
