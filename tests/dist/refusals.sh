@@ -1,0 +1,55 @@
+#!/bin/sh
+# What keeps ranks from training together, and what ends them together: one message, which names the rank.
+# Usage: refusals.sh PROGRAM ROOT
+. "$2/tests/cli/tap.sh"
+. "$root/tests/dist/dist.sh"
+write_vit vit.yaml
+
+# tells TEXT: is it in a line of the program, of which there is one?
+tells() { has err "$1" && [ "$(printf '%s\n' "$err" | grep -c '^dyttrain: ')" = 1 ]; }
+
+ranks 3 vit.yaml
+[ "$code" = 2 ] && tells 'data.batch: a batch of 16 does not divide into 3 ranks: take 15 or 18' && [ ! -e runs ]
+is 'a batch that does not divide'
+
+per_rank '[ $rank = 1 ] && set -- "$@" optim.lr=0.5'
+ranks 3 vit.yaml data.batch=15
+[ "$code" = 2 ] && tells 'dyttrain: rank 1 on ' && has err 'other settings than rank 0: optim.lr is 0.5, there 0.001'
+is 'other settings on one rank'
+
+per_rank '[ $rank = 2 ] && set -- "$1" no.yaml'
+ranks 3 vit.yaml data.batch=15
+[ "$code" = 2 ] && tells 'dyttrain: rank 2 on ' && has err "cannot open 'no.yaml'" && [ ! -e runs ]
+is 'a config that one rank does not find'
+
+per_rank
+ranks 2 vit.yaml no.setting=1
+[ "$code" = 2 ] && tells 'unknown'
+is 'a setting that no rank knows is told once'
+
+# Each rank in a folder of its own: what is found there differs.
+run vit.yaml train.steps=1 checkpoint.at_end=true run.name=a
+run vit.yaml train.steps=1 checkpoint.at_end=true run.name=b seed=1
+mkdir here there
+cp -r runs/a here/start
+cp -r runs/b there/start
+per_rank '[ $rank = 1 ] && cd there || cd here'
+ranks 3 "$work/vit.yaml" "run.dir=$work/runs" run.name=odd init.from=start data.batch=15 \
+    debug.check_ranks_every_steps=1
+[ "$code" = 1 ] && tells 'after step 0 the weights of rank 1 on ' && has err 'are not those of rank 0'
+is 'other weights on one rank'
+
+rm -r there/start
+ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start
+[ "$code" != 0 ] && tells 'dyttrain: rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
+is 'a start that fails on one rank, and leaves no run folder'
+
+per_rank
+ranks 2 vit.yaml run.name=two log.ranks_every_steps=10
+[ "$code" = 0 ] && grep -q 'ranks, steps 11 to 20: median step' runs/two/log.txt &&
+    grep -q 'steps 11 to 20: median' runs/two/log.rank-0001.txt && ! grep -q 'step 1/' runs/two/log.rank-0001.txt
+is 'step times are compared, and each rank has a log'
+ranks 2 vit.yaml run.name=two
+[ "$code" = 2 ] && tells 'is there already'
+is 'a run folder that is there'
+done_testing
