@@ -20,7 +20,10 @@ static const double STALL_SECONDS = 5;   /* between two turns of the loop: this 
 static const double ABORT_SECONDS = 3;   /* for an abort to be heard */
 static const double GOODBYE_SECONDS = 2; /* for a goodbye to be heard */
 
-static const dt_control_role *role_of(const dt_control *c) { return c->rank == 0 ? &dt_control_hub : &dt_control_spoke; }
+static const dt_control_role *role_of(const dt_control *c)
+{
+    return c->rank == 0 ? &dt_control_hub : &dt_control_spoke;
+}
 
 /* --- on the thread --- */
 
@@ -96,7 +99,7 @@ static void wait_for_something(dt_control *c)
         c->polled[1 + i] = (struct pollfd){.fd = c->peers[i].closed ? -1 : c->peers[i].fd,
                                            .events = dt_connection_events(&c->peers[i])};
     poll(c->polled, (nfds_t)(1 + c->peer_count), wait > 0 ? (int)(wait * 1000) + 1 : 0);
-    if (read(c->wake, &count, sizeof count) < 0 && errno != EAGAIN) c->next_beat = 0; /* cannot be: go on by the clock */
+    if (read(c->wake, &count, sizeof count) < 0 && errno != EAGAIN) c->next_beat = 0; /* cannot be: by the clock */
 }
 
 /* What the main thread wants: its part of a collective, or to fail. */

@@ -1,7 +1,8 @@
 /* The control channel at work: its thread, and what the main thread asks of it. Contracts stand in comm/world.h.
  *
  * The thread alone reads and writes the connections. Rank 0 (the hub, control_hub.c) has one to every other rank (the
- * spokes, control_spoke.c). The main thread posts a frame and sleeps until the thread has the answer or the run's end. */
+ * spokes, control_spoke.c). The main thread posts a frame and sleeps until the thread has the answer or the run's
+ * end. */
 #ifndef DT_COMM_CONTROL_H
 #define DT_COMM_CONTROL_H
 

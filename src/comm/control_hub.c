@@ -44,6 +44,13 @@ static dt_status declare_words(dt_control *c, int rank, const char *words)
 
 /* --- collectives --- */
 
+/* Of a frame that was made here. */
+static dt_wire_cursor payload_of(const dt_text *frame)
+{
+    const unsigned char *bytes = (const unsigned char *)frame->data;
+    return (dt_wire_cursor){.at = bytes + DT_WIRE_HEAD, .left = frame->length - DT_WIRE_HEAD};
+}
+
 static dt_status send_result(dt_control *c)
 {
     dt_text frame = {0};
@@ -53,8 +60,7 @@ static dt_status send_result(dt_control *c)
         dt_text_free(&frame);
         return status;
     }
-    dt_wire_cursor payload = {.at = (const unsigned char *)frame.data + DT_WIRE_HEAD, .left = frame.length - DT_WIRE_HEAD};
-    dt_control_answer(c, payload);
+    dt_control_answer(c, payload_of(&frame));
     DT_TRY(dt_parcel_create(&frame, &parcel));
     for (int r = 1; r < c->size && !status; r++) status = dt_connection_send(&c->peers[r], parcel);
     dt_parcel_drop(parcel);
@@ -156,8 +162,7 @@ static dt_status hub_serve(dt_control *c)
 
 static dt_status hub_post(dt_control *c, dt_text *frame)
 {
-    dt_wire_cursor payload = {.at = (const unsigned char *)frame->data + DT_WIRE_HEAD, .left = frame->length - DT_WIRE_HEAD};
-    dt_status status = take_part(c, 0, payload);
+    dt_status status = take_part(c, 0, payload_of(frame));
     dt_text_free(frame);
     return status;
 }

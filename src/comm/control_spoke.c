@@ -93,8 +93,8 @@ static dt_status spoke_judge(dt_control *c)
     char words[160];
     double silent = c->now - c->rank0_heard;
     if (silent <= c->options.lost_limit) return DT_OK;
-    snprintf(words, sizeof words, "no sign of life for %.0f s: its host or the network to it is down, or the process is "
-             "stopped", silent);
+    snprintf(words, sizeof words, "no sign of life for %.0f s: its host or the network to it is down, or the process "
+             "is stopped", silent);
     return blame_rank0(c, words);
 }
 

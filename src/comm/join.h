@@ -1,8 +1,8 @@
 /* How ranks find each other at the start. Rank 0 is the host: it listens while the others come, and only then. The
  * others visit it, again and again until it is there.
  *
- * A visitor says hello and is told at once that rank 0 accepted it, so it knows whom it has found; when all have come it
- * is told who all are (DT_WIRE_WELCOME), or why the run does not start. What connects and is no rank of this run is
+ * A visitor says hello and is told at once that rank 0 accepted it, so it knows whom it has found; when all have come
+ * it is told who all are (DT_WIRE_WELCOME), or why the run does not start. What connects and is no rank of this run is
  * sent away and logged. */
 #ifndef DT_COMM_JOIN_H
 #define DT_COMM_JOIN_H
@@ -27,7 +27,8 @@ typedef struct dt_join_places {
     const char *variable; /* that the name is from, for messages; NULL: names are addresses that rank 0 gave */
 } dt_join_places;
 
-/* Fills members[self->size] and the connection to rank 0. `limit` is for reaching rank 0, and for the others to come. */
+/* Fills members[self->size] and the connection to rank 0. `limit` is for reaching rank 0, and for the others to
+ * come. */
 DT_MUST_USE dt_status dt_join_visit(const dt_join_places *, const dt_hello *self, double limit, dt_log *,
                                     dt_member *members, dt_connection *out);
 

@@ -51,8 +51,8 @@ static dt_status check_program(const dt_hello *self, const dt_hello *hello, cons
         return dt_fail(DT_ERR_USAGE, "%s runs dyttrain %s, and rank 0 on %s dyttrain %s: install the same build on all "
                        "hosts", name, hello->version, self->host, self->version);
     if (hello->size != self->size)
-        return dt_fail(DT_ERR_USAGE, "%s was started with a world size of %d, and rank 0 on %s with %d: start all ranks "
-                       "with the same one", name, hello->size, self->host, self->size);
+        return dt_fail(DT_ERR_USAGE, "%s was started with a world size of %d, and rank 0 on %s with %d: start all "
+                       "ranks with the same one", name, hello->size, self->host, self->size);
     if (hello->binary != self->binary)
         return dt_fail(DT_ERR_USAGE, "%s runs another build of dyttrain %s than rank 0 on %s: install the same file on "
                        "all hosts", name, hello->version, self->host);
@@ -70,12 +70,13 @@ static bool comes_again(const host *h, const dt_hello *hello)
 static dt_status check_seat(const host *h, const dt_hello *hello)
 {
     if (hello->rank >= h->size)
-        return dt_fail(DT_ERR_USAGE, "process %lld on %s came as rank %d of %d: ranks count from 0", (long long)hello->pid,
-                       hello->host, hello->rank, h->size);
+        return dt_fail(DT_ERR_USAGE, "process %lld on %s came as rank %d of %d: ranks count from 0",
+                       (long long)hello->pid, hello->host, hello->rank, h->size);
     const dt_hello *other = &h->hellos[hello->rank];
     if (!is_there(h, hello->rank)) return DT_OK;
-    return dt_fail(DT_ERR_USAGE, "two processes came as rank %d: process %lld on %s and process %lld on %s; each needs a "
-                   "rank of its own", hello->rank, (long long)other->pid, other->host, (long long)hello->pid, hello->host);
+    return dt_fail(DT_ERR_USAGE, "two processes came as rank %d: process %lld on %s and process %lld on %s; each needs "
+                   "a rank of its own", hello->rank, (long long)other->pid, other->host, (long long)hello->pid,
+                   hello->host);
 }
 
 static dt_status check_hello(const host *h, const dt_hello *hello, const dt_connection *c)
@@ -105,7 +106,8 @@ static void turn_away(host *h, int i, const char *reason)
 {
     dt_text from = {0};
     dt_socket_print_peer(h->new[i].fd, &from);
-    dt_log_warn(h->log, "a connection from %s was sent away while ranks come: %s", from.failed ? "?" : from.data, reason);
+    dt_log_warn(h->log, "a connection from %s was sent away while ranks come: %s", from.failed ? "?" : from.data,
+                reason);
     dt_text_free(&from);
     forget_new(h, i);
 }
@@ -267,9 +269,9 @@ static dt_status fail_missing(const host *h)
     list_missing(h, &missing);
     dt_status status = dt_text_status(&missing);
     if (!status)
-        status = dt_fail(DT_ERR_DEVICE, "%s of %d did not come to rank 0 on %s (%s) within %.0f s (parallel.start_limit): "
-                         "did they start, and can their hosts reach that port?", missing.data, h->size,
-                         h->hellos[0].host, h->where, h->limit);
+        status = dt_fail(DT_ERR_DEVICE, "%s of %d did not come to rank 0 on %s (%s) within %.0f s "
+                         "(parallel.start_limit): did they start, and can their hosts reach that port?", missing.data,
+                         h->size, h->hellos[0].host, h->where, h->limit);
     dt_text_free(&missing);
     return status;
 }
@@ -313,8 +315,8 @@ static void tell_failure(host *h, dt_status status)
     dt_text_free(&text);
 }
 
-dt_status dt_join_host(int listener, const dt_hello *self, const char *where, double limit, dt_log *log, dt_hello *hellos,
-                       dt_connection *peers)
+dt_status dt_join_host(int listener, const dt_hello *self, const char *where, double limit, dt_log *log,
+                       dt_hello *hellos, dt_connection *peers)
 {
     host h = {.listener = listener, .size = self->size, .came = 1, .where = where, .start = dt_clock(), .limit = limit,
               .log = log, .hellos = hellos, .peers = peers, .new_room = self->size - 1 + STRANGERS};

@@ -129,8 +129,8 @@ static dt_status give_up(const visit *v)
     if (v->unresolved && places->variable)
         return dt_fail(DT_ERR_USAGE, "rank %d on %s cannot find rank 0: %s %s", v->self->rank, v->self->host,
                        places->variable, reason);
-    return dt_fail(DT_ERR_DEVICE, "rank %d on %s did not reach rank 0 within %.0f s (parallel.start_limit): %s; did rank "
-                   "0 start, and is its port %d open to this host?", v->self->rank, v->self->host,
+    return dt_fail(DT_ERR_DEVICE, "rank %d on %s did not reach rank 0 within %.0f s (parallel.start_limit): %s; did "
+                   "rank 0 start, and is its port %d open to this host?", v->self->rank, v->self->host,
                    v->limit, reason, places->port);
 }
 
@@ -161,7 +161,9 @@ static dt_status await_welcome(const visit *v, dt_connection *c, dt_member *memb
     if (!there && c->closed)
         return dt_fail(DT_ERR_DEVICE, "rank 0 ended without saying why while ranks were still coming: it was killed or "
                        "crashed");
-    if (!there) return dt_fail(DT_ERR_DEVICE, "rank 0 said nothing for %.0f s while ranks were coming", v->limit + MARGIN_SECONDS);
+    if (!there)
+        return dt_fail(DT_ERR_DEVICE, "rank 0 said nothing for %.0f s while ranks were coming",
+                       v->limit + MARGIN_SECONDS);
     if (frame.kind == DT_WIRE_REFUSED) return take_refusal(frame.payload);
     if (frame.kind != DT_WIRE_WELCOME) return dt_fail(DT_ERR_DATA, "rank 0 does not speak as this program does");
     return dt_members_unpack(frame.payload, size, members);

@@ -85,8 +85,8 @@ static dt_status read_environment(dt_launch_facts *out)
     DT_TRY(read_number("RANK", 0, DT_WORLD_MOST_RANKS - 1, &rank));
     DT_TRY(read_number("WORLD_SIZE", 1, DT_WORLD_MOST_RANKS, &size));
     if (rank < 0 || size < 0)
-        return dt_fail(DT_ERR_USAGE, "the environment has %s but not %s: a run of several processes needs both, a run of "
-                       "one neither", size < 0 ? "RANK" : "WORLD_SIZE", size < 0 ? "WORLD_SIZE" : "RANK");
+        return dt_fail(DT_ERR_USAGE, "the environment has %s but not %s: a run of several processes needs both, a run "
+                       "of one neither", size < 0 ? "RANK" : "WORLD_SIZE", size < 0 ? "WORLD_SIZE" : "RANK");
     if (rank >= size)
         return dt_fail(DT_ERR_USAGE, "the environment's RANK=%d is not below its WORLD_SIZE=%d: ranks count from 0",
                        rank, size);
@@ -115,12 +115,14 @@ static dt_status choose(const mpi_names *launcher, dt_launch *out)
     while (kind >= 0 && strcmp(wanted, kind_words[kind])) kind--;
     *out = (dt_launch)kind;
     if (kind < 0)
-        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH='%s' is none of single, mpi, environment", wanted);
+        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH='%s' is none of single, mpi, environment",
+                       wanted);
     if (kind == DT_LAUNCH_MPI && !launcher)
-        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=mpi, but no launcher of MPI left its variables: "
-                       "start with mpirun or srun");
+        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=mpi, but no launcher of MPI left its "
+                       "variables: start with mpirun or srun");
     if (kind == DT_LAUNCH_ENVIRONMENT && !has_environment())
-        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=environment, but RANK and WORLD_SIZE are not set");
+        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=environment, but RANK and WORLD_SIZE are not "
+                       "set");
     return DT_OK;
 }
 
@@ -130,5 +132,6 @@ dt_status dt_launch_read(dt_launch_facts *out)
     dt_launch kind;
     *out = (dt_launch_facts){.kind = DT_LAUNCH_SINGLE, .size = 1, .local_size = 1};
     DT_TRY(choose(launcher, &kind));
-    return kind == DT_LAUNCH_MPI ? read_mpi(launcher, out) : kind == DT_LAUNCH_ENVIRONMENT ? read_environment(out) : DT_OK;
+    if (kind == DT_LAUNCH_MPI) return read_mpi(launcher, out);
+    return kind == DT_LAUNCH_ENVIRONMENT ? read_environment(out) : DT_OK;
 }

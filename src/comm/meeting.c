@@ -57,8 +57,8 @@ static void describe(const dt_part *part, dt_text *line)
     dt_text_add(line, "'%s' (%s of %lld bytes)", part->what, kind_names[part->kind], (long long)part->bytes);
 }
 
-dt_status dt_meeting_join(dt_meeting *m, const dt_member *members, int rank, dt_wire_cursor from, double now, dt_text *line,
-                          bool *refused)
+dt_status dt_meeting_join(dt_meeting *m, const dt_member *members, int rank, dt_wire_cursor from, double now,
+                          dt_text *line, bool *refused)
 {
     dt_part part;
     *refused = false;

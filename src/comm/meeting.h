@@ -30,14 +30,15 @@ void dt_meeting_free(dt_meeting *);
 /* Appends a whole frame: a rank's part, with its data (NULL: none goes along). */
 DT_MUST_USE dt_status dt_part_pack(const dt_part *, const void *data, dt_text *frame);
 
-/* A rank's part, from the payload of its frame, at `now`. `*refused`: the meeting failed for all, and the line says why:
- * the rank came to something else than the first. */
-DT_MUST_USE dt_status dt_meeting_join(dt_meeting *, const dt_member *, int rank, dt_wire_cursor, double now, dt_text *line,
-                                      bool *refused);
+/* A rank's part, from the payload of its frame, at `now`. `*refused`: the meeting failed for all, and the line says
+ * why: the rank came to something else than the first. */
+DT_MUST_USE dt_status dt_meeting_join(dt_meeting *, const dt_member *, int rank, dt_wire_cursor, double now,
+                                      dt_text *line, bool *refused);
 /* When all are there: appends the frame of the result, and the next meeting may begin. */
 bool dt_meeting_is_full(const dt_meeting *);
 DT_MUST_USE dt_status dt_meeting_end(dt_meeting *, dt_text *frame);
-/* Appends "ranks 2, 5-7 (on b) did not come to 'what' within N s, where the others wait"; sets the rank (-1: several). */
+/* Appends "ranks 2, 5-7 (on b) did not come to 'what' within N s, where the others wait"; sets the rank (-1:
+ * several). */
 void dt_meeting_blame(const dt_meeting *, const dt_member *, double waited, dt_text *line, int *rank);
 
 #endif

@@ -44,10 +44,10 @@ static dt_status find(const char *folder, dt_text *path)
         }
         dt_text_free(&candidate);
     }
-    return dt_fail(DT_ERR_DEVICE, "the MPI plug-in, which ranks need that MPI starts, was found neither beside the program "
-                   "(%s" DT_MPI_PLUGIN_FILE ") nor in %s../lib/dyttrain: install MPI's headers and build again, "
-                   "name the file in " DT_MPI_PLUGIN_VARIABLE ", or do without MPI: set RANK, WORLD_SIZE, MASTER_ADDR "
-                   "and DYTTRAIN_LAUNCH=environment", folder, folder);
+    return dt_fail(DT_ERR_DEVICE, "the MPI plug-in, which ranks need that MPI starts, was found neither beside the "
+                   "program (%s" DT_MPI_PLUGIN_FILE ") nor in %s../lib/dyttrain: install MPI's headers and build "
+                   "again, name the file in " DT_MPI_PLUGIN_VARIABLE ", or do without MPI: set RANK, WORLD_SIZE, "
+                   "MASTER_ADDR and DYTTRAIN_LAUNCH=environment", folder, folder);
 }
 
 static dt_status load(const char *path, const dt_mpi_calls **out)
@@ -83,4 +83,7 @@ done:
     return status;
 }
 
-dt_status dt_mpi_fail(const char *what, const char *why) { return dt_fail(DT_ERR_DEVICE, "MPI cannot %s: %s", what, why); }
+dt_status dt_mpi_fail(const char *what, const char *why)
+{
+    return dt_fail(DT_ERR_DEVICE, "MPI cannot %s: %s", what, why);
+}

@@ -1,8 +1,10 @@
 /* What the MPI plug-in gives the program: the only code that is linked with libmpi is a shared object of its own,
- * dyttrain-mpi.so, whose one symbol is dt_mpi_plugin. So the program starts where there is no MPI (comm/mpi.h loads it).
+ * dyttrain-mpi.so, whose one symbol is dt_mpi_plugin. So the program starts where there is no MPI (comm/mpi.h loads
+ * it).
  *
- * Plain C, no types of ours: the plug-in is linked with nothing of the program. Calls are for the main thread only. They
- * return 0, or not 0 with a reason in `why`, of `room` bytes, ended by 0. Between two ranks bytes travel as they are. */
+ * Plain C, no types of ours: the plug-in is linked with nothing of the program. Calls are for the main thread only.
+ * They return 0, or not 0 with a reason in `why`, of `room` bytes, ended by 0. Between two ranks bytes travel as they
+ * are. */
 #ifndef DT_COMM_MPI_PLUGIN_H
 #define DT_COMM_MPI_PLUGIN_H
 

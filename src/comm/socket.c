@@ -60,7 +60,8 @@ dt_status dt_address_own(dt_text *out)
         for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
             char host[NI_MAXHOST];
             if (!reachable(at, loopback)) continue;
-            socklen_t length = at->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+            bool v4 = at->ifa_addr->sa_family == AF_INET;
+            socklen_t length = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
             if (!getnameinfo(at->ifa_addr, length, host, sizeof host, NULL, 0, NI_NUMERICHOST))
                 dt_text_add(out, "%s\n", host);
         }
@@ -164,8 +165,8 @@ dt_status dt_socket_accept(int listener, int *out)
     *out = fd;
     if (fd >= 0) set_up(fd);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE))
-        return dt_fail(DT_ERR_IO, "cannot take another rank's connection: %s; raise the limit of open files (ulimit -n)",
-                       strerror(errno));
+        return dt_fail(DT_ERR_IO, "cannot take another rank's connection: %s; raise the limit of open files (ulimit "
+                       "-n)", strerror(errno));
     return DT_OK;
 }
 
@@ -196,7 +197,8 @@ dt_status dt_socket_connect(const dt_address *address, double seconds, int *out)
     if (fd >= 0) close(fd);
     dt_text text = {0};
     dt_address_print(address, &text);
-    dt_status status = dt_fail(DT_ERR_IO, "cannot connect to %s: %s", text.failed ? "rank 0" : text.data, strerror(reason));
+    dt_status status = dt_fail(DT_ERR_IO, "cannot connect to %s: %s", text.failed ? "rank 0" : text.data,
+                               strerror(reason));
     dt_text_free(&text);
     return status;
 }

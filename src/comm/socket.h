@@ -14,7 +14,8 @@ typedef struct dt_address {
 
 enum { DT_ADDRESSES = 16 }; /* of one name that are tried */
 
-/* The addresses of a name (or of an address as text), `*count` of them. DT_ERR_IO: "'name' does not resolve: reason". */
+/* The addresses of a name (or of an address as text), `*count` of them. DT_ERR_IO: "'name' does not resolve:
+ * reason". */
 DT_MUST_USE dt_status dt_address_find(const char *name, int port, dt_address out[DT_ADDRESSES], int *count);
 /* "10.0.0.1:29500", "[fe80::1]:29500" */
 void dt_address_print(const dt_address *, dt_text *out);

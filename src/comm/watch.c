@@ -75,8 +75,8 @@ static bool judge_lost(const dt_watch *w, const dt_member *members, double now, 
     for (int r = 0; r < w->size; r++) {
         if (w->ranks[r].left || now - w->ranks[r].heard <= w->limits.lost) continue;
         dt_member_name(members, r, line);
-        dt_text_add(line, ": no sign of life for %.0f s: its host or the network to it is down, or the process is stopped",
-                    now - w->ranks[r].heard);
+        dt_text_add(line, ": no sign of life for %.0f s: its host or the network to it is down, or the process is "
+                    "stopped", now - w->ranks[r].heard);
         *rank = r;
         return true;
     }
@@ -115,8 +115,9 @@ static void blame(const dt_watch *w, const dt_member *members, double waited, dt
                     "device does not answer", w->size, waited, (long long)last.step);
     } else {
         dt_members_list(members, behind, w->size, line);
-        dt_text_add(line, "%s: no progress for %.0f s after step %lld, where the others %s", count == 1 ? " hangs" : " hang",
-                    waited, (long long)last.step, first.step > last.step ? "went on" : "wait in a later collective");
+        dt_text_add(line, " %s: no progress for %.0f s after step %lld, where the others %s",
+                    count == 1 ? "hangs" : "hang", waited, (long long)last.step,
+                    first.step > last.step ? "went on" : "wait in a later collective");
         if (count > 1) *rank = -1;
     }
     free(behind);
@@ -130,7 +131,8 @@ static bool judge_hung(const dt_watch *w, const dt_member *members, double now, 
     if (!w->all_watch) return false;
     for (int r = 0; r < w->size; r++)
         if (now - w->ranks[r].moved > waited) waited = now - w->ranks[r].moved;
-    if (now - w->all_since < waited) waited = now - w->all_since; /* before, those who watched may have waited for others */
+    /* before, those who watched may have waited for others */
+    if (now - w->all_since < waited) waited = now - w->all_since;
     if (waited <= limit) return false;
     blame(w, members, waited, line, rank);
     return true;

@@ -124,7 +124,8 @@ dt_status dt_wire_reader_next(dt_wire_reader *reader, dt_wire_frame *out, bool *
         return dt_fail(DT_ERR_DATA, "what arrived is not a message of this program");
     if (left < DT_WIRE_HEAD) return DT_OK;
     uint64_t kind = get(head + 4, 4), length = get(head + 8, 8);
-    if (kind == 0 || kind >= DT_WIRE_KINDS) return dt_fail(DT_ERR_DATA, "a message of kind %u is unknown", (unsigned)kind);
+    if (kind == 0 || kind >= DT_WIRE_KINDS)
+        return dt_fail(DT_ERR_DATA, "a message of kind %u is unknown", (unsigned)kind);
     if (length > reader->limit)
         return dt_fail(DT_ERR_DATA, "a message of %llu bytes is longer than the %zu that are allowed",
                        (unsigned long long)length, reader->limit);

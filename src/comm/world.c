@@ -175,7 +175,8 @@ static dt_status exchange_invitation(dt_world *w, invitation *in, int *listener)
     char why[WHY_ROOM] = "";
     dt_status status = w->facts.rank == 0 ? invite(in, listener) : DT_OK;
     if (w->mpi->broadcast(in, sizeof *in, why, sizeof why) && !status) status = dt_mpi_fail("broadcast", why);
-    if (!status && !in->port) status = dt_fail(DT_ERR_DEVICE, "rank 0 cannot listen for the others: its message says why");
+    if (!status && !in->port)
+        status = dt_fail(DT_ERR_DEVICE, "rank 0 cannot listen for the others: its message says why");
     return status;
 }
 

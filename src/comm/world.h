@@ -46,8 +46,8 @@ typedef struct dt_world_options {
     double wait_limit;  /* seconds that ranks wait for each other in a collective of the channel; 0: 1800 */
     double hang_limit;  /* least seconds without progress that are a hang; 0: 60 */
     double lost_limit;  /* seconds without a sign of life after which a rank is lost; 0: 15 */
-    /* Called at most once, from the heartbeat thread; cmd/ prints the text and leaves by _exit(1). Where it returns, the
-     * calls of the main thread fail with the text. Not called on a rank that called dt_world_abort. NULL: none. */
+    /* Called at most once, from the heartbeat thread; cmd/ prints the text and leaves by _exit(1). Where it returns,
+     * the calls of the main thread fail with the text. Not called on a rank that called dt_world_abort. NULL: none. */
     void (*on_verdict)(void *context, const dt_verdict *);
     void *context;
 } dt_world_options;
@@ -82,7 +82,7 @@ typedef struct dt_world_peer {
 /* Any rank's, this one's included. Belongs to the world. */
 const dt_world_peer *dt_world_peer_of(const dt_world *, int rank);
 
-/* --- collectives on host memory; `what` (up to 63 bytes) names it in messages, and must be the same on all ranks --- */
+/* --- collectives on host memory; `what` (up to 63 bytes) names it in messages, the same on all ranks --- */
 
 enum { DT_WORLD_MOST_BYTES = 64 << 20 }; /* of one rank's part, and of what a gather brings together */
 
@@ -99,11 +99,11 @@ DT_MUST_USE dt_status dt_world_agree(dt_world *, const char *what, uint64_t hash
 
 /* Steps done, and anything that goes up as the rank gets on within one (collectives queued, batches evaluated). */
 void dt_world_progress(dt_world *, int64_t step, int64_t work);
-/* One collective more is begun, which counts as work, too: the rank that has begun fewer than the others is the one that
- * they wait for. A communicator of the world calls it. */
+/* One collective more is begun, which counts as work, too: the rank that has begun fewer than the others is the one
+ * that they wait for. A communicator of the world calls it. */
 void dt_world_begin_collective(dt_world *);
-/* In a training loop: lack of progress is a hang. Off at first; off while data is opened, programs are made, checkpoints
- * are loaded or waited for. A hang is declared only while all ranks watch. */
+/* In a training loop: lack of progress is a hang. Off at first; off while data is opened, programs are made,
+ * checkpoints are loaded or waited for. A hang is declared only while all ranks watch. */
 void dt_world_watch(dt_world *, bool watching);
 
 /* This rank has failed: its words become the verdict of all others. Returns when rank 0 has them, or after 3 s. To be

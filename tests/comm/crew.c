@@ -21,8 +21,8 @@ int crew_port(void)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
     socklen_t length = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) || getsockname(fd, (struct sockaddr *)&address, &length))
-        abort();
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length)) abort();
+    if (getsockname(fd, (struct sockaddr *)&address, &length)) abort();
     close(fd);
     return ntohs(address.sin_port);
 }

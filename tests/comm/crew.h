@@ -1,4 +1,4 @@
-/* Several processes that are the ranks of one test, started as a launcher would, with what they print and how they end. */
+/* Several processes that are the ranks of one test, started as a launcher would: what they print and how they end. */
 #ifndef DT_TESTS_CREW_H
 #define DT_TESTS_CREW_H
 

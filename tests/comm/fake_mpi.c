@@ -1,5 +1,5 @@
-/* A plug-in as the MPI one, of processes on one machine: rank and size are from Open MPI's variables, and a broadcast is
- * a file that FAKE_MPI_FILE names. */
+/* A plug-in as the MPI one, of processes on one machine: rank and size are from Open MPI's variables, and a broadcast
+ * is a file that FAKE_MPI_FILE names. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

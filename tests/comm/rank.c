@@ -30,7 +30,10 @@ static void wait_for(double seconds)
     while (nanosleep(&left, &left)) continue;
 }
 
-static dt_status check(bool right, const char *what) { return right ? DT_OK : dt_fail(DT_ERR_DATA, "%s is wrong", what); }
+static dt_status check(bool right, const char *what)
+{
+    return right ? DT_OK : dt_fail(DT_ERR_DATA, "%s is wrong", what);
+}
 
 /* Every collective, with contents, of sizes from nothing to many packets. */
 static dt_status do_collectives(dt_world *world)

@@ -96,8 +96,8 @@ static void the_rank_behind_hangs(void **state)
     s.beats[0].work = s.beats[3].work = 7;
     assert_true(pass(&s, 70));
     assert_int_equal(s.rank, -1);
-    assert_non_null(strstr(s.line.data, "ranks 1-2 (on h0, h1) hang: no progress for 61 s after step 3, where the others "
-                                        "wait in a later collective"));
+    assert_non_null(strstr(s.line.data, "ranks 1-2 (on h0, h1) hang: no progress for 61 s after step 3, where the "
+                                        "others wait in a later collective"));
     dt_text_free(&s.line);
     set_up(&s);
     step_all(&s, 3, 2);
@@ -191,14 +191,14 @@ static void wrong_parts_are_refused(void **state)
     assert_non_null(strstr(dt_error_message(), "rank 1 came to a collective twice"));
     assert_int_equal(join(&m, 2, &other, "abc", &line, &refused), DT_OK);
     assert_true(refused);
-    assert_non_null(strstr(line.data, "rank 2: it came to 'x' (a gather of 3 bytes), while rank 1 is at 'x' (a gather of "
-                                      "2 bytes)"));
+    assert_non_null(strstr(line.data, "rank 2: it came to 'x' (a gather of 3 bytes), while rank 1 is at 'x' (a gather "
+                                      "of 2 bytes)"));
     dt_text_free(&line);
     int rank;
     dt_meeting_blame(&m, NULL, 12, &line, &rank);
     assert_int_equal(rank, -1);
-    assert_string_equal(line.data, "ranks 0, 2-3 did not come to 'x' within 12 s (parallel.wait_limit), where 1 other rank "
-                                   "waits");
+    assert_string_equal(line.data, "ranks 0, 2-3 did not come to 'x' within 12 s (parallel.wait_limit), where 1 other "
+                                   "rank waits");
     dt_text_free(&line);
     dt_meeting_free(&m);
 }

@@ -97,7 +97,8 @@ static void fields_do_not_reach_behind_the_payload(void **state)
 
 static dt_wire_cursor payload_of(const dt_text *frame)
 {
-    return (dt_wire_cursor){.at = (const unsigned char *)frame->data + DT_WIRE_HEAD, .left = frame->length - DT_WIRE_HEAD};
+    const unsigned char *bytes = (const unsigned char *)frame->data;
+    return (dt_wire_cursor){.at = bytes + DT_WIRE_HEAD, .left = frame->length - DT_WIRE_HEAD};
 }
 
 static void a_hello_arrives_as_it_was(void **state)
@@ -154,7 +155,8 @@ static void members_are_numbered_by_host(void **state)
 {
     dt_member members[RANKS], back[RANKS];
     dt_text frame = {0};
-    static const int nodes[RANKS] = {0, 0, 1, 0, 1, 2}, locals[RANKS] = {0, 1, 0, 2, 1, 0}, sizes[RANKS] = {3, 3, 2, 3, 2, 1};
+    static const int nodes[RANKS] = {0, 0, 1, 0, 1, 2}, locals[RANKS] = {0, 1, 0, 2, 1, 0};
+    static const int sizes[RANKS] = {3, 3, 2, 3, 2, 1};
     number("aababc", NULL, members);
     assert_int_equal(dt_members_pack(members, RANKS, &frame), DT_OK);
     assert_int_equal(dt_members_unpack(payload_of(&frame), RANKS, back), DT_OK);
@@ -166,7 +168,8 @@ static void members_are_numbered_by_host(void **state)
         assert_int_equal(back[r].pid, 100 + r);
     }
     assert_int_equal(dt_members_unpack(payload_of(&frame), RANKS - 1, back), DT_ERR_DATA);
-    assert_int_equal(dt_members_unpack((dt_wire_cursor){.at = payload_of(&frame).at, .left = 20}, RANKS, back), DT_ERR_DATA);
+    dt_wire_cursor cut = {.at = payload_of(&frame).at, .left = 20};
+    assert_int_equal(dt_members_unpack(cut, RANKS, back), DT_ERR_DATA);
     dt_text_free(&frame);
     /* where every process sees one GPU alone, all may be of local rank 0 */
     number("aaaaaa", (int[]){0, 0, 0, 0, 0, 0}, members);

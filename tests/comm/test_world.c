@@ -85,7 +85,8 @@ static void one_failure_each(const char *deed, const char *words, double seconds
     for (int bad = 0; bad < RANKS; bad++) {
         crew c;
         char arguments[200];
-        snprintf(arguments, sizeof arguments, "20 20 20 3 barrier only %d sleep0.2 only %d %s sleep20 close", bad, bad, deed);
+        snprintf(arguments, sizeof arguments, "20 20 20 3 barrier only %d sleep0.2 only %d %s sleep20 close", bad, bad,
+                 deed);
         crew_start(&c, program, RANKS, arguments);
         crew_wait(&c, 15);
         assert_verdict(&c, bad, words, seconds);
@@ -95,17 +96,20 @@ static void one_failure_each(const char *deed, const char *words, double seconds
 
 static void a_killed_rank_is_known_at_once(void **state)
 {
-    one_failure_each("kill", "it ended without saying why: it was killed or crashed", 5);
+    one_failure_each("kill", "it ended without saying why: it was killed or crashed", 10);
 }
 
-static void so_is_one_that_exits_without_goodbye(void **state) { one_failure_each("exit", "it ended without saying why", 5); }
+static void so_is_one_that_exits_without_goodbye(void **state)
+{
+    one_failure_each("exit", "it ended without saying why", 10);
+}
 
 static void a_stopped_rank_is_lost(void **state)
 {
-    one_failure_each("stop", "no sign of life for 3 s: its host or the network to it is down", 10);
+    one_failure_each("stop", " s: its host or the network to it is down, or the process is stopped", 10);
 }
 
-static void a_failing_rank_is_heard(void **state) { one_failure_each("abort", own_words, 5); }
+static void a_failing_rank_is_heard(void **state) { one_failure_each("abort", own_words, 10); }
 
 /* The others wait in a collective for it. */
 static void death_ends_a_wait(void **state)
@@ -113,10 +117,11 @@ static void death_ends_a_wait(void **state)
     for (int bad = 0; bad < RANKS; bad++) {
         crew c;
         char arguments[200];
-        snprintf(arguments, sizeof arguments, "20 20 20 3 barrier only %d sleep0.3 only %d kill barrier close", bad, bad);
+        snprintf(arguments, sizeof arguments, "20 20 20 3 barrier only %d sleep0.3 only %d kill barrier close", bad,
+                 bad);
         crew_start(&c, program, RANKS, arguments);
         crew_wait(&c, 15);
-        assert_verdict(&c, bad, "killed or crashed", 5);
+        assert_verdict(&c, bad, "killed or crashed", 10);
         crew_end(&c);
     }
 }
@@ -143,8 +148,8 @@ static void a_hung_rank_is_named(void **state)
         crew c;
         char arguments[300];
         /* the others come one step further and wait there */
-        snprintf(arguments, sizeof arguments, "1 20 2 10 barrier watch step sleep1.5 step sleep1.5 work only %d sleep30 step "
-                 "sleep30 close", bad);
+        snprintf(arguments, sizeof arguments, "1 20 2 10 barrier watch step sleep1.5 step sleep1.5 work only %d "
+                 "sleep30 step sleep30 close", bad);
         crew_start(&c, program, RANKS, arguments);
         crew_wait(&c, 20);
         for (int r = 0; r < RANKS; r++) {
@@ -197,7 +202,8 @@ static void different_collectives_end(void **state)
 static void who_left_is_not_waited_for(void **state)
 {
     crew c;
-    crew_start(&c, program, RANKS, "20 20 20 10 barrier only 1 sleep0.2 only 1 close only 1 exit sleep0.5 barrier close");
+    crew_start(&c, program, RANKS, "20 20 20 10 barrier only 1 sleep0.2 only 1 close only 1 exit sleep0.5 barrier "
+               "close");
     crew_wait(&c, TIME);
     assert_code(&c, 1, 0);
     assert_verdict(&c, 1, "it ended in order, while others wait for it in 'the barrier'", 10);
