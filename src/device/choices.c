@@ -316,7 +316,7 @@ static void lose_file(dt_choices *c)
 dt_choice dt_choices_claim(dt_choices *c, const char *work, void *algorithm)
 {
     bool told = c->in_vain;
-    dt_status status = take_lock(c);
+    dt_status status = c->path ? take_lock(c) : DT_OK;
     if (status && status != DT_ERR_USAGE) lose_file(c);
     else if (status && !told) warn(c, "other runs may choose other algorithms");
     if (c->path && take_file(c)) warn(c, "what other runs chose is not known");

@@ -51,7 +51,8 @@ bool dt_choices_found(const dt_choices *); /* did the file hold any? */
  * accepts. Deciding is one run's turn after the other: claim waits for the turn (at most 15 s, of which the log tells,
  * and not again once that was in vain) and tells what is in the file by then, which may be what others have decided
  * since; decide uses an algorithm and puts it into the file; release ends the turn, with or without a decision. Where
- * the lock or the file fails, that is one warning, and from then on nothing is kept: ask again behind a claim. */
+ * the lock or the file fails, that is one warning, and from then on nothing is kept: ask again behind a claim. All may be
+ * called also then. */
 dt_choice dt_choices_claim(dt_choices *, const char *work, void *algorithm);
 DT_MUST_USE dt_status dt_choices_decide(dt_choices *, const char *work, const void *algorithm);
 void dt_choices_release(dt_choices *);
