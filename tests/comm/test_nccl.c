@@ -236,8 +236,8 @@ static void failures_are_told_in_nccls_words(void **state)
     fake.result = ncclRemoteError;
     fake.last = "socket closed by peer host-b<4711>\nmore";
     assert_int_equal(dt_comm_all_reduce(comm, DT_STREAM_COMM, DT_F32, 8, data), DT_ERR_DEVICE);
-    assert_string_equal(dt_error_message(), "NCCL cannot add up over ranks: remote process exited: socket closed by peer "
-                        "host-b<4711> (NCCL_DEBUG=WARN has it say more)");
+    assert_string_equal(dt_error_message(), "NCCL cannot add up over ranks: remote process exited: "
+                        "socket closed by peer host-b<4711> (NCCL_DEBUG=WARN has it say more)");
     assert_int_equal(dt_comm_swap(comm, DT_STREAM_COMM, DT_F32, 8, data, data, 0), DT_ERR_DEVICE);
     assert_int_equal(fake.groups, 0); /* the group is ended all the same */
     dt_comm_free(comm);
