@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "cmd/doctor.h"
+#include "cmd/ranks.h"
 #include "cmd/ranks_speed.h"
 #include "comm/nccl.h"
 
@@ -163,27 +163,17 @@ done:
     return status;
 }
 
-/* On the heartbeat's thread: another rank failed, or the launch did. */
-static void end_by_verdict(void *context, const dt_verdict *verdict)
-{
-    const bool *leads = context;
-    if (*leads || !verdict->told) fprintf(stderr, "dyttrain: %s\n", verdict->text);
-    _exit(1);
-}
-
-/* The failure of one rank ends all. */
+/* Wrong use is found by all ranks together; any other failure may be one rank's own, and ends all. */
 dt_status dt_doctor_ranks(const dt_arguments *args)
 {
     dt_log *log;
-    dt_world *world;
-    bool leads = true;
+    dt_party party;
     DT_TRY(dt_arguments_log(args, &log));
-    dt_status status = dt_world_open(&(dt_world_options){.on_verdict = end_by_verdict, .context = &leads}, log, &world);
+    dt_status status = dt_party_meet(&party, NULL, log, DT_OK);
     if (!status) {
-        leads = dt_world_rank(world) == 0;
-        status = examine(world, dt_arguments_value(args, "--device"));
-        if (status) dt_world_abort(world, dt_error_message());
-        dt_world_close(world);
+        status = examine(party.world, dt_arguments_value(args, "--device"));
+        if (status && status != DT_ERR_USAGE) dt_world_abort(party.world, dt_error_message());
+        status = dt_party_leave(&party, status);
     }
     dt_log_free(log);
     return status;

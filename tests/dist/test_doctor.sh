@@ -34,7 +34,7 @@ code=$?
 out=$(cat "$work/.out")
 err=$(cat "$work/.err")
 wait $! && false
-[ "$code" != 0 ] && has err 'ranks on CPUs talk over MPI' && has err 'start them with mpirun'
+[ "$code" = 2 ] && has err 'ranks on CPUs talk over MPI' && has err 'start them with mpirun'
 is 'an environment launch with neither MPI nor a GPU is refused'
 
 done_testing
