@@ -220,6 +220,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) { return end_handle(); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return end_handle(); }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return wait_for_all(); }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) { return wait_for_all(); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return asynchronous(); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) { return answer(); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return answer(); }
 
