@@ -1,10 +1,12 @@
 /* Devices: dispatch to the back ends, accounting of memory, and the message when it runs out. */
 #include "device/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/text.h"
 #include "device/backend.h"
+#include "device/remedies.h"
 
 struct dt_event {
     void *native; /* the back end's */
@@ -19,25 +21,17 @@ struct dt_device {
     dt_event joined[DT_STREAMS]; /* recorded on its stream for another one to wait for */
     dt_choices *choices;
     dt_memory_use memory;
+    char remedy[DT_MEMORY_CATEGORIES][DT_REMEDY_ROOM];
 };
 
 static const dt_backend_table *const backends[DT_BACKENDS] = {[DT_CPU] = &dt_backend_cpu, [DT_CUDA] = &dt_backend_cuda};
 
-/* The categories, and which setting makes each smaller. */
-static const struct {
-    const char *name, *help;
-} categories[DT_MEMORY_CATEGORIES] = {
-    [DT_MEMORY_PARAMETERS] = {"parameters", "a smaller model.size"},
-    [DT_MEMORY_GRADIENTS] = {"gradients", "a smaller model.size"},
-    [DT_MEMORY_OPTIMIZER] = {"optimizer", "optim.kind=sgd or a smaller model.size"},
-    [DT_MEMORY_EMA] = {"ema", "train.ema=0"},
-    [DT_MEMORY_STATE] = {"state", "a smaller model.size"},
-    [DT_MEMORY_ARENA] = {"arena", "a smaller train.micro_batch or a larger train.accumulate, train.recompute=block, or "
-                                  "a smaller data.batch"},
-    [DT_MEMORY_FEED] = {"feed", "a smaller data.batch or train.micro_batch"},
+static const char *const categories[DT_MEMORY_CATEGORIES] = {
+    [DT_MEMORY_PARAMETERS] = "parameters", [DT_MEMORY_GRADIENTS] = "gradients", [DT_MEMORY_OPTIMIZER] = "optimizer",
+    [DT_MEMORY_EMA] = "ema", [DT_MEMORY_STATE] = "state", [DT_MEMORY_ARENA] = "arena", [DT_MEMORY_FEED] = "feed",
 };
 
-const char *dt_memory_name(dt_memory category) { return categories[category].name; }
+const char *dt_memory_name(dt_memory category) { return categories[category]; }
 
 bool dt_backend_built(dt_backend backend) { return backends[backend]->built; }
 
@@ -176,33 +170,55 @@ static void add_use(dt_text *out, const dt_memory_use *memory, const char *what)
     if (memory_in_use(memory)) dt_text_add(out, ")");
 }
 
-/* "; 3.20 GiB of 139.80 GiB are free, and other processes hold some 6.60 GiB". What this process holds on a GPU besides
- * (the CUDA context and libraries) is less than the least that is blamed on others. */
-static void add_free(dt_text *out, const dt_device *device, const dt_device_info *info)
+void dt_device_advise(dt_device *device, dt_memory category, const char *remedy)
 {
-    const int64_t least = (int64_t)2 << 30;
+    snprintf(device->remedy[category], DT_REMEDY_ROOM, "%s", remedy);
+}
+
+/* What this process holds on a GPU besides (the CUDA context and libraries) is less than the least that is blamed on
+ * others. */
+static const int64_t least_blamed = (int64_t)2 << 30;
+
+static int64_t held_by_others(const dt_device *device, const dt_device_info *info)
+{
     int64_t others = info->memory_total - info->memory_free - memory_in_use(&device->memory);
+    return device->kind == DT_CUDA && others >= least_blamed ? others : 0;
+}
+
+/* "; 3.20 GiB of 139.80 GiB are free, and other processes hold some 6.60 GiB" */
+static void add_free(dt_text *out, const dt_device_info *info, int64_t others)
+{
     char total[32], available[32], held[32];
     dt_text_add(out, "; %s of %s are free", dt_text_bytes(available, (double)info->memory_free),
                 dt_text_bytes(total, (double)info->memory_total));
-    if (device->kind == DT_CUDA && others >= least)
+    if (others)
         dt_text_add(out, ", and other processes hold some %s (nvidia-smi names them)",
                     dt_text_bytes(held, (double)others));
 }
 
-/* cuDNN's workspace is part of the arena: a large part of a small one. */
-static const char *help_without_cudnn(const dt_device *device, int largest)
+/* Where all would fit without the others, they are what helps; else the largest category has to become smaller. */
+static void add_remedy(dt_text *out, const char *remedy, bool fits, bool others)
 {
-    if (largest != DT_MEMORY_ARENA || !device->queue[DT_STREAM_COMPUTE].cudnn) return "";
-    return "; cuda.attention=own does without cuDNN's workspace, which may be 1 GiB";
+    const char *fewer = "fewer other processes, or another GPU (CUDA_VISIBLE_DEVICES)";
+    if (fits && others) dt_text_add(out, "; what helps: %s", fewer);
+    else if (remedy[0]) dt_text_add(out, "; what helps: %s%s", remedy, others ? ", and fewer other processes" : "");
+    else if (others) dt_text_add(out, "; what helps: %s", fewer);
 }
 
-static dt_status fail_with_help(const dt_device *device, dt_text *message, const dt_memory_use *wanted)
+/* `missing` bytes are wanted now, and all that the process is to have is `wanted`. */
+static dt_status fail_with_help(const dt_device *device, dt_text *message, const dt_memory_use *wanted,
+                                const dt_device_info *info, int64_t missing)
 {
-    int largest = largest_category(wanted);
-    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: %s; what helps: %s%s", device->backend->name,
-                               message->data ? message->data : "", categories[largest].help,
-                               help_without_cudnn(device, largest));
+    int64_t others = 0;
+    bool fits = false;
+    if (info && info->memory_total) {
+        others = held_by_others(device, info);
+        fits = missing <= info->memory_free + others - least_blamed;
+        add_free(message, info, others);
+    }
+    add_remedy(message, device->remedy[largest_category(wanted)], fits, others);
+    dt_status status = dt_fail(DT_ERR_MEMORY, "out of memory on %s: %s", device->backend->name,
+                               message->data ? message->data : "");
     dt_text_free(message);
     return status;
 }
@@ -219,8 +235,8 @@ static dt_status fail_out_of_memory(dt_device *device, dt_memory category, size_
     dt_text_add(&message, "cannot get %s for %s beside ", dt_text_bytes(size, (double)bytes),
                 dt_memory_name(category));
     add_use(&message, &device->memory, "in use");
-    if (!dt_device_query(device, &info) && info.memory_total) add_free(&message, device, &info);
-    return fail_with_help(device, &message, &wanted);
+    bool known = !dt_device_query(device, &info);
+    return fail_with_help(device, &message, &wanted, known ? &info : NULL, (int64_t)bytes);
 }
 
 dt_status dt_device_check_room(dt_device *device, const int64_t planned[DT_MEMORY_CATEGORIES])
@@ -230,10 +246,10 @@ dt_status dt_device_check_room(dt_device *device, const int64_t planned[DT_MEMOR
     dt_text message = {0};
     for (int c = 0; c < DT_MEMORY_CATEGORIES; c++) wanted.now[c] = planned[c];
     DT_TRY(dt_device_query(device, &info));
-    if (!info.memory_total || memory_in_use(&wanted) <= info.memory_free) return DT_OK;
+    int64_t sum = memory_in_use(&wanted);
+    if (!info.memory_total || sum <= info.memory_free) return DT_OK;
     add_use(&message, &wanted, "are needed");
-    add_free(&message, device, &info);
-    return fail_with_help(device, &message, &wanted);
+    return fail_with_help(device, &message, &wanted, &info, sum);
 }
 
 dt_status dt_device_alloc(dt_device *device, dt_memory category, size_t bytes, void **out)

@@ -306,6 +306,7 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     else if (!s->options.eval_only) DT_TRY(dt_optimizer_create(settings, &s->optimizer));
     DT_TRY(make_programs(s));
     dt_session_measure(s);
+    dt_session_advise(s);
     DT_TRY(dt_session_agree(s));
     return s->options.plan_only || s->options.bind_later ? DT_OK : dt_session_bind(s);
 }

@@ -57,6 +57,8 @@ DT_MUST_USE dt_status dt_session_explain(const dt_session *, dt_status);
 bool dt_session_keeps_average(const dt_session *); /* train.ema, while training */
 void dt_session_measure(dt_session *);             /* sizes of arena and slots, once all programs are planned */
 void dt_session_release_memory(dt_session *);
+/* remedies.c: tells the device which settings make each category smaller, once it is measured. */
+void dt_session_advise(const dt_session *);
 /* What of a slot is filled for a program: of the pass, with what its update reads. */
 int64_t dt_session_slot_bytes(const dt_session *, dt_program_id);
 

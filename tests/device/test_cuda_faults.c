@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "device/cuda_error.h"
+#include "device/remedies.h"
 #include "fake_cuda.h"
 #include "kernels/cpu/kernels.h"
 #include "train/device_choice.h"
@@ -203,8 +204,32 @@ static void too_little_is_said_before_memory_is_taken(void **state)
     expect_words(dt_error_message(), "out of memory on cuda: ");
     expect_words(dt_error_message(), "are needed (");
     expect_words(dt_error_message(), "of 24.0 GiB are free, and other processes hold some 24.0 GiB (nvidia-smi");
-    expect_words(dt_error_message(), "what helps: ");
+    expect_words(dt_error_message(), "; what helps: fewer other processes, or another GPU (CUDA_VISIBLE_DEVICES)");
+    assert_null(strstr(dt_error_message(), "train."));
     assert_int_equal(fake.held, 0);
+}
+
+/* A GPU too small for what `words` ask must be told so, with what helps. */
+static void expect_remedy(const char *const *words, const char *largest, const char *remedy)
+{
+    assert_int_equal(tiny_train("small", words, false, NULL), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), largest);
+    const char *end = strstr(dt_error_message(), "; what helps: ");
+    if (!end || strcmp(end + strlen("; what helps: "), remedy)) fail_msg("%s", dt_error_message());
+}
+
+static void what_helps_is_a_setting_that_does_something(void **state)
+{
+    fake.memory = 1 << 16;
+    expect_remedy(WORDS("device=cuda", "data.batch=40"), "are needed (arena",
+                  "a smaller train.micro_batch or a larger train.accumulate, train.recompute=block");
+    expect_remedy(WORDS("device=cuda", "data.batch=40", "train.recompute=block"), "are needed (arena",
+                  "a smaller train.micro_batch or a larger train.accumulate");
+    expect_remedy(WORDS("device=cuda", "eval.batch=4096"), "are needed (arena", "a smaller eval.batch");
+    expect_remedy(WORDS("device=cuda", "data.batch=1", "model.width=512"), "are needed (optimizer",
+                  "optim.kind=sgd, a smaller model.width or model.depth");
+    expect_remedy(WORDS("device=cuda", "data.batch=1", "model.width=512", "optim.kind=sgd", "train.ema=0.9"),
+                  "are needed (optimizer", "a smaller model.width or model.depth");
 }
 
 static void running_out_names_all_holders(void **state)
@@ -213,11 +238,14 @@ static void running_out_names_all_holders(void **state)
     void *held, *wanted;
     assert_int_equal(dt_device_open(DT_CUDA, 0, 1, &device), DT_OK);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_OPTIMIZER, 3 << 20, &held), DT_OK);
+    dt_device_advise(device, DT_MEMORY_ARENA, "a smaller one");
     fake.others = fake.memory - (5 << 20);
     assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, 8 << 20, &wanted), DT_ERR_MEMORY);
     expect_words(dt_error_message(), "cannot get 8.00 MiB for arena beside 3.00 MiB in use (optimizer 3.00 MiB)");
     expect_words(dt_error_message(), "2.00 MiB of 80.0 GiB are free, and other processes hold some 80.0 GiB");
-    expect_words(dt_error_message(), "train.recompute");
+    expect_words(dt_error_message(), "; what helps: fewer other processes, or another GPU (CUDA_VISIBLE_DEVICES)");
+    assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, (size_t)79 << 30, &wanted), DT_ERR_MEMORY);
+    expect_words(dt_error_message(), "; what helps: a smaller one, and fewer other processes");
     assert_int_equal(cudaGetLastError(), cudaSuccess);
     dt_device_free(device, DT_MEMORY_OPTIMIZER, held, 3 << 20);
     dt_device_close(device);
@@ -336,6 +364,7 @@ int main(void)
         CASE(cudnn_is_not_taken_for_other_gpus),
         CASE(attention_is_our_own_where_there_is_no_cudnn),
         CASE(too_little_is_said_before_memory_is_taken),
+        CASE(what_helps_is_a_setting_that_does_something),
         CASE(running_out_names_all_holders),
         CASE(memory_that_no_plan_knows_is_named),
         CASE(a_kernel_that_cannot_be_loaded_says_what_helps),
