@@ -11,6 +11,7 @@
 #include "data/tokenizer.h"
 #include "device/peaks.h"
 #include "kernels/kernels.h"
+#include "kernels/limits.h"
 #include "train/device_choice.h"
 #include "train/rank_choices.h"
 #include "train/rank_share.h"
@@ -222,6 +223,17 @@ static dt_status share_store(dt_session *s)
     return DT_OK;
 }
 
+/* Before the run folder is made. */
+static dt_status check_heads(const dt_session *s, const dt_settings *settings)
+{
+    dt_model_dims dims = dt_model_dims_of(s->model);
+    if (s->backend != DT_CUDA || !dims.heads || dims.width / dims.heads <= DT_CUDA_HEAD_MOST) return DT_OK;
+    return dt_setting_fail(settings, "model.heads", "%lld head%s of a model.width of %lld %s of size %lld, and CUDA's "
+                           "attention takes up to %d: more heads, or device=cpu", (long long)dims.heads,
+                           dims.heads == 1 ? "" : "s", (long long)dims.width, dims.heads == 1 ? "is" : "are",
+                           (long long)(dims.width / dims.heads), (int)DT_CUDA_HEAD_MOST);
+}
+
 static dt_status make_model(dt_session *s, dt_settings *settings)
 {
     DT_TRY(fit_synthetic_data(settings));
@@ -234,6 +246,7 @@ static dt_status make_model(dt_session *s, dt_settings *settings)
                             .classes = s->info.classes, .context = s->info.context, .vocabulary = s->info.vocabulary};
     DT_TRY(fit_text(s, settings));
     DT_TRY(dt_model_create(settings, &input, &s->model));
+    DT_TRY(check_heads(s, settings));
     DT_TRY(dt_store_create(&s->store));
     return share_store(s);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "device/cuda_error.h"
 #include "device/remedies.h"
 #include "fake_cuda.h"
@@ -232,6 +233,16 @@ static void what_helps_is_a_setting_that_does_something(void **state)
                   "are needed (optimizer", "a smaller model.width or model.depth");
 }
 
+static void too_large_heads_are_refused_before_there_is_a_folder(void **state)
+{
+    char folder[128];
+    assert_int_equal(tiny_train("heads", WORDS("device=cuda", "model.width=257", "model.heads=1"), false, NULL),
+                     DT_ERR_USAGE);
+    expect_words(dt_error_message(), "model.heads=1: 1 head of a model.width of 257 is of size 257");
+    snprintf(folder, sizeof folder, "%s/heads", tiny_folder);
+    assert_false(dt_file_exists(folder));
+}
+
 static void running_out_names_all_holders(void **state)
 {
     dt_device *device;
@@ -365,6 +376,7 @@ int main(void)
         CASE(attention_is_our_own_where_there_is_no_cudnn),
         CASE(too_little_is_said_before_memory_is_taken),
         CASE(what_helps_is_a_setting_that_does_something),
+        CASE(too_large_heads_are_refused_before_there_is_a_folder),
         CASE(running_out_names_all_holders),
         CASE(memory_that_no_plan_knows_is_named),
         CASE(a_kernel_that_cannot_be_loaded_says_what_helps),
