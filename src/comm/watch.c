@@ -70,17 +70,36 @@ static void measure(dt_watch *w, double now)
     w->lowest_since = now;
 }
 
+/* A host or a link that is gone takes several ranks with it: those count, too, that were silent for nearly as long. */
+static void blame_silent(const dt_watch *w, const dt_member *members, double now, double longest, dt_text *line,
+                         int *rank)
+{
+    const double limit = w->limits.lost, least = limit - (limit < 8 ? limit / 4 : 2);
+    bool *silent = calloc((size_t)w->size, sizeof *silent);
+    int count = 0;
+    for (int r = 0; silent && r < w->size; r++) {
+        silent[r] = !w->ranks[r].left && now - w->ranks[r].heard > least;
+        count += silent[r];
+    }
+    if (count > 1) *rank = -1;
+    if (silent) dt_members_list(members, silent, w->size, line);
+    dt_text_add(line, ": no sign of life for %.0f s: %s", longest,
+                count > 1 ? "their hosts or the network to them are down, or the processes are stopped"
+                          : "its host or the network to it is down, or the process is stopped");
+    free(silent);
+}
+
 static bool judge_lost(const dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
 {
+    double longest = 0;
     for (int r = 0; r < w->size; r++) {
-        if (w->ranks[r].left || now - w->ranks[r].heard <= w->limits.lost) continue;
-        dt_member_name(members, r, line);
-        dt_text_add(line, ": no sign of life for %.0f s: its host or the network to it is down, or the process is "
-                    "stopped", now - w->ranks[r].heard);
+        if (w->ranks[r].left || now - w->ranks[r].heard <= longest) continue;
+        longest = now - w->ranks[r].heard;
         *rank = r;
-        return true;
     }
-    return false;
+    if (longest <= w->limits.lost) return false;
+    blame_silent(w, members, now, longest, line, rank);
+    return true;
 }
 
 static bool is_behind(const dt_beat *a, const dt_beat *b)

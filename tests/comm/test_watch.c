@@ -76,6 +76,14 @@ static void silence_is_a_loss(void **state)
     assert_false(pass(&s, 5));
     assert_true(pass(&s, 1));
     assert_int_equal(s.rank, 1);
+    /* a host with two ranks is gone */
+    set_up(&s);
+    s.silent[3] = true;
+    assert_false(pass(&s, 1));
+    s.silent[2] = true;
+    assert_true(pass(&s, 20));
+    assert_int_equal(s.rank, -1);
+    assert_non_null(strstr(s.line.data, "ranks 2-3 (on h1): no sign of life for 16 s: their hosts"));
     dt_text_free(&s.line);
 }
 
