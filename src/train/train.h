@@ -53,6 +53,14 @@ typedef struct dt_host_memory {
     int64_t snapshot; /* what a checkpoint is written from */
 } dt_host_memory;
 DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settings *, dt_host_memory *out);
+/* Bytes that one rank sends in a training step, by what does it. */
+typedef struct dt_traffic {
+    double reduce_scatter; /* gradients */
+    double all_gather;     /* what was summed up or updated in pieces and is kept whole */
+    double gather;         /* parameters that passes read and of which ranks keep shards */
+    double all_reduce;     /* sums of numbers; and of gradients over replicas, where groups share */
+} dt_traffic;
+dt_traffic dt_session_traffic(const dt_session *);
 /* Model FLOPs of one training step of the whole job: forward times three, recomputation not counted. */
 double dt_session_step_flops(const dt_session *);
 double dt_session_peak_flops(const dt_session *); /* FLOP/s of all ranks' GPUs; NAN: unknown, or the CPU */
