@@ -1,7 +1,8 @@
 /* streams: puts `join` nodes where a node needs what another stream was given. A side stream (of communication, of
  * copies) waits for all that stands before its next node, and before its first one for the programs that ran before,
  * which end on the compute stream; that one waits for a side stream only where it touches memory that a node there
- * touches, and at the end of the program. */
+ * touches, at the end of the program, and where a side stream holds much of the arena: memory that a node there works
+ * on is nobody else's until it was waited for, so that of such nodes two are under way at most. */
 #include <stdlib.h>
 
 #include "ops/list.h"
@@ -99,8 +100,28 @@ static void join_before_compute(walk *w, const dt_node *like, dt_node *n)
     }
 }
 
+/* Does it work on a bucket's gradients, or rounded ones, that lie in the arena? */
+static bool holds_bucket(const dt_node *n)
+{
+    if (n->op != &dt_op_reduce_scatter) return false;
+    const dt_reduce_attr *attr = n->attr;
+    return memory_of(n->in[0])->kind == DT_VALUE || attr->wire != n->in[0]->dtype;
+}
+
+/* The compute stream has worked on all of this bucket since the one before it was sent. */
+static void join_before_bucket(walk *w, dt_node *n)
+{
+    bool held = false;
+    for (int i = 0; i < w->count && !held; i++)
+        held = w->pending[i]->stream == n->stream && holds_bucket(w->pending[i]);
+    if (!held || !holds_bucket(n)) return;
+    join(w, n, n, DT_STREAM_COMPUTE, n->stream);
+    forget(w, n->stream);
+}
+
 static void join_before_side(walk *w, dt_node *n)
 {
+    join_before_bucket(w, n);
     for (int s = 0; s < DT_STREAMS; s++) {
         if (!w->behind[n->stream][s]) continue;
         join(w, n, n, n->stream, (dt_stream)s);

@@ -54,6 +54,28 @@ static void one_rank_is_as_none_given(void **state)
     }
 }
 
+#define LARGE "model.width=512", "model.depth=8", "data.batch=4", "parallel.bucket_mib=0"
+
+static void memory_falls_with_the_level(void **state)
+{
+    rank_plan plan[LEVELS];
+    for (int level = 0; level < LEVELS; level++) {
+        plan[level] = plan_of(4, WORDS(LARGE, levels[level]));
+        if (level) assert_true(plan[level].total < plan[level - 1].total);
+    }
+    assert_true(plan[3].memory[DT_MEMORY_PARAMETERS] * 4 == plan[0].memory[DT_MEMORY_PARAMETERS]);
+}
+
+/* Of the buckets' gradients, and of rounded ones on the way, two at a time lie in the arena; a block has 12 width^2
+ * weights. */
+static void two_buckets_are_under_way(void **state)
+{
+    enum { BLOCK = 13 * 512 * 512 * 4 };
+    int64_t whole = plan_of(4, WORDS(LARGE, levels[1])).memory[DT_MEMORY_ARENA];
+    int64_t made = plan_of(4, WORDS(LARGE, levels[2])).memory[DT_MEMORY_ARENA];
+    assert_in_range(made - whole, BLOCK, 3 * BLOCK);
+}
+
 /* The tiny model has the matrices 16 x 16 of patches, 48 x 16, 16 x 16, 64 x 16 and 16 x 64 in each of two blocks, and
  * 4 x 16 of the head. Its vectors, each of which begins at a multiple of 16, are position embeddings, class token and
  * bias of patches (80, 16, 16); biases (48, 16, 64, 16) and twice gamma, beta, alpha (48) of a block; those of the last
@@ -118,10 +140,9 @@ int main(int argc, char **argv)
 {
     if (!tiny_begin(argc, argv)) return 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_rank_is_as_none_given),
-        cmocka_unit_test(what_is_sent),
-        cmocka_unit_test(what_groups_send),
-        cmocka_unit_test(small_buckets_are_gathered_twice),
+        cmocka_unit_test(one_rank_is_as_none_given), cmocka_unit_test(memory_falls_with_the_level),
+        cmocka_unit_test(two_buckets_are_under_way), cmocka_unit_test(what_is_sent),
+        cmocka_unit_test(what_groups_send),          cmocka_unit_test(small_buckets_are_gathered_twice),
     };
     return cmocka_run_group_tests_name("train/plan", tests, NULL, NULL);
 }
