@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/command.h"
+#include "cmd/ranks.h"
 #include "cmd/table.h"
 #include "train/device_choice.h"
 
@@ -82,28 +83,62 @@ static dt_status check_options(const dt_arguments *args, bool kernels)
     return DT_OK;
 }
 
+/* What to measure: 'kernels' before a config, or a config. */
+typedef struct subject {
+    bool norms, kernels;
+    const char *config;
+} subject;
+
+static dt_status read_subject(const dt_arguments *args, subject *out)
+{
+    out->norms = dt_arguments_has(args, "--norms");
+    out->kernels = args->word_count && strcmp(args->words[0], "kernels") == 0;
+    out->config = args->word_count > out->kernels ? args->words[out->kernels] : NULL;
+    if (!args->word_count && !out->norms)
+        return dt_fail(DT_ERR_USAGE, "a word is missing: what to measure, CONFIG.yaml or 'kernels'");
+    if (!out->kernels && args->word_count > 1)
+        return dt_fail(DT_ERR_USAGE, "one word too many: '%s'", args->words[1]);
+    return check_options(args, out->kernels);
+}
+
+static dt_status load(const dt_arguments *args, subject *of, dt_settings **settings)
+{
+    DT_TRY(read_subject(args, of));
+    if (of->norms && !of->config) return dt_table_parse(args, seven_billion, "LLaMA 7B", settings);
+    return dt_table_load(args, of->config, settings);
+}
+
+static dt_status bench_together(const dt_arguments *args, const subject *of, dt_settings *settings,
+                                const dt_party *party)
+{
+    if (of->norms || of->kernels || dt_arguments_has(args, "--profile") || dt_arguments_has(args, "--no-update"))
+        return dt_fail(DT_ERR_USAGE, "of several ranks only a config's whole step is measured");
+    return dt_bench_ranks(settings, party->world, party->log);
+}
+
+static dt_status run(const dt_arguments *args, const subject *of, dt_settings *settings, const dt_party *party)
+{
+    dt_bench_step_options step = step_options(args);
+    if (dt_arguments_has(args, "--print-config"))
+        return party->rank ? DT_OK : dt_table_print_config(settings, party->log);
+    if (dt_world_size(party->world) > 1) return bench_together(args, of, settings, party);
+    if (of->norms) return bench_norms(settings, of->config != NULL, step.narrow_gradients, party->log);
+    if (of->kernels) return bench_kernels(settings, of->config != NULL, party->log);
+    if (dt_arguments_has(args, "--profile")) return dt_bench_profile(settings, party->log);
+    return dt_bench_step(settings, &step, party->log);
+}
+
 static dt_status bench(const dt_arguments *args)
 {
-    dt_status status;
     dt_log *log = NULL;
     dt_settings *settings = NULL;
-    bool norms = dt_arguments_has(args, "--norms");
-    bool kernels = args->word_count && strcmp(args->words[0], "kernels") == 0;
-    dt_bench_step_options step = step_options(args);
-    const char *config = args->word_count > kernels ? args->words[kernels] : NULL;
-    if (!args->word_count && !norms)
-        return dt_fail(DT_ERR_USAGE, "a word is missing: what to measure, CONFIG.yaml or 'kernels'");
-    if (!kernels && args->word_count > 1) return dt_fail(DT_ERR_USAGE, "one word too many: '%s'", args->words[1]);
-    DT_TRY(check_options(args, kernels));
-    DT_TRY_GOTO(dt_arguments_log(args, &log), done);
-    if (norms && !config) DT_TRY_GOTO(dt_table_parse(args, seven_billion, "LLaMA 7B", &settings), done);
-    else DT_TRY_GOTO(dt_table_load(args, config, &settings), done);
-    if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(settings, log);
-    else if (norms) status = bench_norms(settings, config != NULL, step.narrow_gradients, log);
-    else if (kernels) status = bench_kernels(settings, config != NULL, log);
-    else if (dt_arguments_has(args, "--profile")) status = dt_bench_profile(settings, log);
-    else status = dt_bench_step(settings, &step, log);
-done:
+    dt_party party;
+    subject of = {0};
+    DT_TRY(dt_arguments_log(args, &log));
+    dt_status status = load(args, &of, &settings);
+    status = dt_party_meet(&party, settings, log, status);
+    if (!status) status = run(args, &of, settings, &party);
+    status = dt_party_leave(&party, status);
     dt_settings_free(settings);
     dt_log_free(log);
     return status;

@@ -32,22 +32,23 @@ dt_status dt_bench_first_step(dt_session *session, const dt_settings *settings, 
 }
 
 /* Says whether the bits are the same. */
-static dt_status compare_bits(const char *what, const dt_bench_outcome *timed, const dt_bench_outcome *other)
+static dt_status compare_bits(const char *what, const dt_bench_outcome *timed, const dt_bench_outcome *other,
+                              bool print)
 {
     bool same = other->loss == timed->loss && other->norm == timed->norm;
-    printf("  %-12s %s\n", what, same ? "the same bits" : "OTHER BITS");
+    if (print) printf("  %-12s %s\n", what, same ? "the same bits" : "OTHER BITS");
     if (same) return DT_OK;
     return dt_fail(DT_ERR_NUMERIC, "%s: loss and gradient norm are %.17g and %.17g, not %.17g and %.17g", what,
                    other->loss, other->norm, timed->loss, timed->norm);
 }
 
 /* The learning rate of made-up steps is 0. A pass that ran alone has left its sums, which a step takes away. */
-dt_status dt_bench_check_again(dt_session *session, const dt_bench_outcome *first)
+dt_status dt_bench_check_again(dt_session *session, const dt_bench_outcome *first, bool print)
 {
     dt_bench_outcome again;
     DT_TRY(run_step(session, &again));
     DT_TRY(run_step(session, &again));
-    return compare_bits("run again", first, &again);
+    return compare_bits("run again", first, &again, print);
 }
 
 /* --- other sessions --- */
@@ -94,7 +95,8 @@ static dt_status other_step(const dt_bench_timed *timed, words *w, bool same_pre
 
 static double distance(double a, double b) { return fabs(a - b) / fmax(fabs(b), 1e-30); }
 
-static dt_status compare(const char *what, const dt_bench_outcome *timed, const dt_bench_outcome *exact, double bound)
+dt_status dt_bench_compare(const char *what, const dt_bench_outcome *timed, const dt_bench_outcome *exact,
+                           double bound)
 {
     double loss = distance(timed->loss, exact->loss), norm = distance(timed->norm, exact->norm);
     printf("  %-12s loss differs by %.1e, gradient norm by %.1e of itself (allowed: %.0e)\n", what, loss, norm, bound);
@@ -111,7 +113,7 @@ static dt_status check_threads(const dt_bench_timed *timed)
     dt_bench_outcome other;
     add_word(&w, timed->threads == 1 ? "threads=2" : "threads=1");
     DT_TRY(other_step(timed, &w, true, &other));
-    return compare_bits(w.word[0], &timed->outcome, &other);
+    return compare_bits(w.word[0], &timed->outcome, &other, true);
 }
 
 static dt_status check_float64(const dt_bench_timed *timed)
@@ -120,7 +122,7 @@ static dt_status check_float64(const dt_bench_timed *timed)
     dt_bench_outcome exact;
     add_word(&w, "precision.mode=fp64");
     DT_TRY(other_step(timed, &w, false, &exact));
-    return compare("float64", &timed->outcome, &exact, loss_bound);
+    return dt_bench_compare("float64", &timed->outcome, &exact, loss_bound);
 }
 
 /* --- on a GPU --- */
@@ -143,7 +145,7 @@ static dt_status check_float32(const dt_bench_timed *timed, double bound)
     add_word(&w, "cuda.tune=false");
     add_word(&w, "train.recompute=block");
     DT_TRY(other_step(timed, &w, false, &other));
-    return compare("float32", &narrow, &other, bound);
+    return dt_bench_compare("float32", &narrow, &other, bound);
 }
 
 /* Few samples, and where that is still too much for the CPU, a smaller model. Returns what was cut. */
@@ -171,7 +173,7 @@ static dt_status check_few(const dt_bench_timed *timed, double bound)
     add_word(&w, "device=cpu");
     DT_TRY(other_step(timed, &w, false, &exact));
     printf("  %s:\n", what);
-    return compare("float64", &few, &exact, bound);
+    return dt_bench_compare("float64", &few, &exact, bound);
 }
 
 dt_status dt_bench_check(const dt_bench_timed *timed)

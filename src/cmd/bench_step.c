@@ -89,7 +89,7 @@ static dt_status bench(dt_session *session, dt_bench_timed *timed)
     print_speed(session, timed->settings, seconds, cpu ? &roof : NULL);
     print_memory(session);
     printf("check\n");
-    return dt_bench_check_again(session, &timed->outcome);
+    return dt_bench_check_again(session, &timed->outcome, true);
 }
 
 dt_status dt_bench_step(dt_settings *settings, const dt_bench_step_options *options, dt_log *log)
