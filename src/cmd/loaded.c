@@ -31,7 +31,7 @@ dt_status dt_find_checkpoint(const char *word, dt_log *log, char **path)
     dt_text folder = {0};
     dt_text_add(&folder, "%s/checkpoints", word);
     dt_status status = dt_text_status(&folder);
-    if (!status) status = dt_checkpoint_find(folder.data, log, path);
+    if (!status) status = dt_checkpoint_find(folder.data, NULL, log, path);
     dt_text_free(&folder);
     return status;
 }
@@ -76,7 +76,7 @@ static dt_status open_loaded(const dt_arguments *args, dt_session_options option
     options.eval_ema = loaded->averaged;
     dt_status status = dt_session_create(loaded->settings, &options, loaded->log, &loaded->session);
     DT_TRY(dt_ranks_join(options.world, "the session", status));
-    dt_weights_options weights = {.use_ema = loaded->averaged};
+    dt_weights_options weights = {.use_ema = loaded->averaged, .world = options.world};
     status = dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
     return dt_ranks_join(options.world, "the weights", status);
 }

@@ -8,6 +8,7 @@
 #include "train/checkpoint_folder.h"
 #include "train/checkpoint_manifest.h"
 #include "train/checkpoint_state.h"
+#include "train/ranks.h"
 #include "train/weight_set.h"
 
 static const char *const on_error[] = {"stop", "continue", NULL};
@@ -50,31 +51,59 @@ dt_status dt_checkpoint_manifest(const char *path, json_t **out)
     return status;
 }
 
-/* The manifest of a checkpoint whose files are all as it says. */
-static dt_status verified_manifest(const char *path, json_t **out)
+/* The manifest, where this rank's share of the files is as it says. */
+static dt_status read_and_check(const char *path, const dt_world *world, json_t **out)
 {
-    DT_TRY(dt_checkpoint_manifest(path, out));
-    dt_status status = dt_manifest_check_files(*out, path);
+    json_t *manifest;
+    DT_TRY(dt_checkpoint_manifest(path, &manifest));
+    dt_status status = dt_manifest_check_files(manifest, path, dt_world_rank(world), dt_world_size(world));
+    if (status) json_decref(manifest);
+    else *out = manifest;
+    return status;
+}
+
+/* Each rank has read it by itself. */
+static dt_status compare_manifests(const char *path, dt_world *world, const json_t *manifest)
+{
+    uint64_t mine, first;
+    DT_TRY(dt_json_hash(manifest, "checksum", path, &mine));
+    first = mine;
+    DT_TRY(dt_world_broadcast(world, "the manifest of a checkpoint", &first, sizeof first));
+    dt_status status = DT_OK;
+    if (mine != first)
+        status = dt_fail(DT_ERR_IO, "'%s' is not what rank 0 sees under this name: run.dir must be on a file system "
+                         "that all ranks share", path);
+    return dt_ranks_join(world, "manifests of a checkpoint", status);
+}
+
+/* The manifest of a checkpoint whose files are all as it says, as all ranks find together. */
+static dt_status verified_manifest(const char *path, dt_world *world, json_t **out)
+{
+    *out = NULL;
+    dt_status status = dt_ranks_join(world, "the files of a checkpoint", read_and_check(path, world, out));
+    if (!status) status = compare_manifests(path, world, *out);
     if (status) json_decref(*out);
     return status;
 }
 
-dt_status dt_checkpoint_verify(const char *path)
+dt_status dt_checkpoint_verify(const char *path, dt_world *world)
 {
     json_t *manifest;
-    DT_TRY(verified_manifest(path, &manifest));
+    DT_TRY(verified_manifest(path, world, &manifest));
     json_decref(manifest);
     return DT_OK;
 }
 
 /* `*path` stays NULL when the folder of that step is damaged. A file that cannot be read just now is no damage: were it
  * passed over, the next save would remove a good checkpoint. */
-static dt_status try_step(const char *folder, int64_t step, dt_log *log, char **path)
+static dt_status try_step(const char *folder, int64_t step, dt_world *world, dt_log *log, char **path)
 {
     char *candidate;
+    json_t *manifest;
     DT_TRY(dt_step_path(folder, step, "", &candidate));
-    dt_status status = dt_checkpoint_verify(candidate);
+    dt_status status = verified_manifest(candidate, world, &manifest);
     if (!status) {
+        json_decref(manifest);
         *path = candidate;
         return DT_OK;
     }
@@ -88,18 +117,41 @@ static dt_status try_step(const char *folder, int64_t step, dt_log *log, char **
     return status;
 }
 
-dt_status dt_checkpoint_find(const char *folder, dt_log *log, char **path)
+/* The steps that have a folder, as rank 0 sees it; `*count` is -1 where there is not even a folder of steps. */
+static dt_status list_steps(const char *folder, int64_t **steps, int64_t *count)
 {
-    int64_t *steps;
-    size_t count;
+    size_t found;
+    *count = -1;
+    if (dt_path_missing(folder)) return DT_OK;
+    DT_TRY(dt_step_list(folder, steps, &found));
+    *count = (int64_t)found;
+    return DT_OK;
+}
+
+/* Rank 0's list, at all ranks. */
+static dt_status share_steps(dt_world *world, int64_t **steps, int64_t *count)
+{
+    DT_TRY(dt_world_broadcast(world, "the number of checkpoints", count, sizeof *count));
+    if (*count <= 0) return DT_OK;
+    size_t bytes = (size_t)*count * sizeof **steps;
+    if (dt_world_rank(world) != 0) *steps = malloc(bytes);
+    if (!*steps) return dt_fail_memory(bytes, "the list of checkpoints");
+    return dt_world_broadcast(world, "the list of checkpoints", *steps, bytes);
+}
+
+dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, char **path)
+{
+    int64_t *steps = NULL, count = 0;
     *path = NULL;
-    if (dt_path_missing(folder)) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
-    DT_TRY(dt_step_list(folder, &steps, &count));
-    dt_status status = DT_OK;
-    for (size_t i = count; i-- > 0 && !status && !*path;) status = try_step(folder, steps[i], log, path);
+    dt_status status = dt_world_rank(world) == 0 ? list_steps(folder, &steps, &count) : DT_OK;
+    status = dt_ranks_join(world, "looking for checkpoints", status);
+    if (!status) status = share_steps(world, &steps, &count);
+    for (int64_t i = count; i-- > 0 && !status && !*path;) status = try_step(folder, steps[i], world, log, path);
     free(steps);
     if (status || *path) return status;
-    if (count) return dt_fail(DT_ERR_IO, "none of the %zu checkpoints in '%s' is valid", count, folder);
+    if (count > 0)
+        return dt_fail(DT_ERR_IO, "none of the %lld checkpoints in '%s' is valid", (long long)count, folder);
+    if (count < 0) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
     return dt_fail(DT_ERR_DATA, "there is no checkpoint in '%s'", folder);
 }
 
@@ -159,11 +211,12 @@ static dt_status load(const char *path, const json_t *manifest, dt_store *store,
     return dt_manifest_progress(manifest, path, progress);
 }
 
-dt_status dt_checkpoint_load(const char *path, dt_store *store, dt_progress *progress, json_t **numerics)
+dt_status dt_checkpoint_load(const char *path, dt_world *world, dt_store *store, dt_progress *progress,
+                             json_t **numerics)
 {
     json_t *manifest;
-    DT_TRY(verified_manifest(path, &manifest));
-    dt_status status = load(path, manifest, store, progress);
+    DT_TRY(verified_manifest(path, world, &manifest));
+    dt_status status = dt_ranks_join(world, "loading a checkpoint", load(path, manifest, store, progress));
     if (!status && numerics) *numerics = json_incref(json_object_get(manifest, "numerics"));
     json_decref(manifest);
     return status;

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "comm/world.h"
 #include "config/settings.h"
 #include "graph/store.h"
 
@@ -38,17 +39,23 @@ DT_MUST_USE dt_status dt_checkpoint_save(const dt_store *, const dt_progress *, 
 /* Removes what a save that was killed left to remove: half-written folders, and checkpoints up to the step of the
  * progress that `keep` does not cover. Rank 0 does it for all, before any save. */
 DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoint_options *);
+
+/* --- what follows all ranks of the world call together (NULL: a rank alone), and each gets the same answer. Each
+ * verifies a share of the files; where one finds damage or cannot read, that holds for all. --- */
+
 /* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
  * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(). */
-DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_log *, char **path);
-/* Verifies sizes and checksums, then fills the store (layout done, buffers allocated) and *progress; what the store
+DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_world *, dt_log *, char **path);
+/* Full verification of sizes and checksums. */
+DT_MUST_USE dt_status dt_checkpoint_verify(const char *path, dt_world *);
+/* Verifies likewise, then fills the store (layout done, buffers allocated) and *progress; what the store
  * and the checkpoint do not share is an error that names it. `*numerics` (may be NULL) is released with json_decref. */
-DT_MUST_USE dt_status dt_checkpoint_load(const char *path, dt_store *, dt_progress *, json_t **numerics);
+DT_MUST_USE dt_status dt_checkpoint_load(const char *path, dt_world *, dt_store *, dt_progress *, json_t **numerics);
+
+/* --- these, any rank by itself --- */
+
 /* The manifest alone, verified in form. */
 DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
-/* Full verification of sizes and checksums. */
-DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
-
 /* Weights only, from a run folder (its newest valid checkpoint), a checkpoint folder, a .safetensors file or an index:
  * for init.from, eval and import. With `new_head`, parameters whose names begin with `head_prefix` ("head.") that are
  * missing or of another shape keep their initial values; all other differences are errors that list the first few
@@ -57,6 +64,7 @@ DT_MUST_USE dt_status dt_checkpoint_verify(const char *path);
 typedef struct dt_weights_options {
     bool use_ema, new_head;
     const char *head_prefix;
+    dt_world *world;           /* whose ranks all load them; NULL: one rank alone */
     const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);

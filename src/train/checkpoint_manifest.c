@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "train/deal.h"
 
 #define FORMAT "dyttrain checkpoint"
 enum { VERSION = 1 };
@@ -158,17 +159,42 @@ static dt_status check_file(const json_t *entry, const char *path)
     return DT_OK;
 }
 
-dt_status dt_manifest_check_files(const json_t *manifest, const char *folder)
+static dt_status check_share(json_t *files, const char *folder, const int *rank_of, int rank)
 {
     json_t *entry;
     const char *name;
-    dt_status status = DT_OK;
-    json_object_foreach(json_object_get(manifest, "files"), name, entry) {
+    int i = 0;
+    json_object_foreach(files, name, entry) {
         char *path;
+        if (rank_of[i++] != rank) continue;
         DT_TRY(dt_path_join(folder, name, &path));
-        status = check_file(entry, path);
+        dt_status status = check_file(entry, path);
         free(path);
         if (status) return status;
     }
     return DT_OK;
+}
+
+static dt_status deal_files(json_t *files, int ranks, int *rank_of)
+{
+    json_t *entry;
+    const char *name;
+    int count = 0;
+    int64_t *bytes = calloc(json_object_size(files) + 1, sizeof *bytes);
+    if (!bytes) return dt_fail_memory(json_object_size(files) * sizeof *bytes, "the files of a checkpoint");
+    json_object_foreach(files, name, entry) bytes[count++] = json_integer_value(json_object_get(entry, "bytes"));
+    dt_status status = dt_deal(bytes, count, ranks, rank_of);
+    free(bytes);
+    return status;
+}
+
+dt_status dt_manifest_check_files(const json_t *manifest, const char *folder, int rank, int ranks)
+{
+    json_t *files = json_object_get(manifest, "files");
+    int *rank_of = calloc(json_object_size(files) + 1, sizeof *rank_of);
+    if (!rank_of) return dt_fail_memory(json_object_size(files) * sizeof *rank_of, "the files of a checkpoint");
+    dt_status status = deal_files(files, ranks, rank_of);
+    if (!status) status = check_share(files, folder, rank_of, rank);
+    free(rank_of);
+    return status;
 }

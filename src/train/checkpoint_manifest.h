@@ -20,8 +20,8 @@ DT_MUST_USE dt_status dt_manifest_write(const char *folder, json_t *files, dt_dt
 /* Checks `bytes` (`where` names them in messages): version, types and ranges of all members, the checksum. */
 DT_MUST_USE dt_status dt_manifest_parse(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_manifest_progress(const json_t *manifest, const char *where, dt_progress *out);
-/* Sizes and checksums of all files of a verified manifest. DT_ERR_DATA: they do not hold, or a file is missing; other
- * errors leave that open. */
-DT_MUST_USE dt_status dt_manifest_check_files(const json_t *manifest, const char *folder);
+/* Sizes and checksums of the files of a verified manifest: of those that are dealt by their bytes to this rank of so
+ * many. DT_ERR_DATA: they do not hold, or a file is missing; other errors leave that open. */
+DT_MUST_USE dt_status dt_manifest_check_files(const json_t *manifest, const char *folder, int rank, int ranks);
 
 #endif

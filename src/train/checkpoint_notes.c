@@ -13,11 +13,14 @@
 #include "train/checkpoint_file.h"
 #include "train/checkpoint_manifest.h"
 
-typedef enum note { NONE, DONE, FAILED, LEFT, NOTES } note;
+typedef enum note { NONE, DONE, FAILED, LEFT, NOTES, SILENT = NOTES } note; /* SILENT: failed without one */
 
 static const char *const kinds[NOTES] = {[DONE] = "done", [FAILED] = "failed", [LEFT] = "left"};
 
-static void note_name(note kind, int rank, char out[static 32]) { snprintf(out, 32, "%s-%04d.json", kinds[kind], rank); }
+static void note_name(note kind, int rank, char out[static 32])
+{
+    snprintf(out, 32, "%s-%04d.json", kinds[kind], rank);
+}
 
 /* --- leaving one --- */
 
@@ -118,10 +121,9 @@ typedef struct patience {
     int spoken;
 } patience;
 
-static dt_status wait_on(patience *p, const note *heard, int ranks, const atomic_bool *stop)
+static dt_status wait_on(patience *p, const note *heard, int ranks)
 {
     int count = spoken(heard, ranks);
-    if (stop && atomic_load(stop)) return dt_fail(DT_ERR_IO, "the save was given up");
     if (count > p->spoken) {
         p->last_news = dt_clock();
         p->spoken = count;
@@ -134,15 +136,22 @@ static dt_status wait_on(patience *p, const note *heard, int ranks, const atomic
     return DT_OK;
 }
 
-dt_status dt_notes_wait(const char *folder, int ranks, double limit, const atomic_bool *stop)
+static dt_status hear_all(const char *folder, int ranks, const atomic_bool *silent, note *heard)
+{
+    for (int rank = 1; silent && rank < ranks; rank++)
+        if (atomic_load(&silent[rank]) && heard[rank] == NONE) heard[rank] = SILENT;
+    return hear(folder, ranks, heard);
+}
+
+dt_status dt_notes_wait(const char *folder, int ranks, double limit, const atomic_bool *silent)
 {
     note *heard;
     DT_TRY(heard_create(ranks, &heard));
     patience p = {.limit = limit, .last_news = dt_clock(), .pause = 0.001};
-    dt_status status = hear(folder, ranks, heard);
+    dt_status status = hear_all(folder, ranks, silent, heard);
     while (!status && spoken(heard, ranks) < ranks) {
-        status = wait_on(&p, heard, ranks, stop);
-        if (!status) status = hear(folder, ranks, heard);
+        status = wait_on(&p, heard, ranks);
+        if (!status) status = hear_all(folder, ranks, silent, heard);
     }
     free(heard);
     return status;
@@ -190,8 +199,9 @@ static dt_status add_files(const char *folder, int rank, json_t *files)
 
 static dt_status gather(const char *folder, const note *heard, int ranks, json_t *files)
 {
-    int failed = find(heard, ranks, FAILED), left = find(heard, ranks, LEFT);
+    int failed = find(heard, ranks, FAILED), none = find(heard, ranks, NONE), left = find(heard, ranks, LEFT);
     if (failed >= 0) return tell_failure(folder, failed);
+    if (none >= 0) return dt_fail(DT_ERR_IO, "rank %d failed, and could not leave a note of it", none);
     if (left >= 0) return dt_fail(DT_ERR_IO, "rank %d has left off", left);
     for (int rank = 1; rank < ranks; rank++) DT_TRY(add_files(folder, rank, files));
     return DT_OK;

@@ -21,10 +21,10 @@ DT_MUST_USE dt_status dt_note_left(const char *folder, int rank);
 
 /* Has any rank failed, or is the folder gone, as far as can be seen now? */
 bool dt_notes_tell_failure(const char *folder, int ranks);
-/* Rank 0: waits until all others have left a note. An error: none has left one for `limit` seconds, and it names who is
- * missing; or `*stop` became true (NULL: never). */
-DT_MUST_USE dt_status dt_notes_wait(const char *folder, int ranks, double limit, const atomic_bool *stop);
-/* Then: adds their files to the object `files`, or is the error of the lowest rank that failed. */
+/* Rank 0: waits until all others have left a note, or failed without one: then another thread sets silent[rank] (NULL:
+ * none does). An error: nothing has been heard for `limit` seconds; it names who is missing. */
+DT_MUST_USE dt_status dt_notes_wait(const char *folder, int ranks, double limit, const atomic_bool *silent);
+/* Then: adds their files to the object `files`, or is the error of a rank that failed. */
 DT_MUST_USE dt_status dt_notes_gather(const char *folder, int ranks, json_t *files);
 /* Then, where all are done. */
 DT_MUST_USE dt_status dt_notes_remove(const char *folder, int ranks);

@@ -19,11 +19,10 @@ static bool is_shared(const dt_checkpoint_options *options) { return options->ra
 
 /* --- the files of one rank --- */
 
-/* Another rank has failed, or this one is to give up: nothing is gained by writing on. */
+/* Another rank has failed: nothing is gained by writing on. */
 static bool is_off(const dt_checkpoint_work *work, const char *folder)
 {
-    if (!is_shared(work->options)) return false;
-    return (work->stop && atomic_load(work->stop)) || dt_notes_tell_failure(folder, work->options->ranks);
+    return is_shared(work->options) && dt_notes_tell_failure(folder, work->options->ranks);
 }
 
 /* Writes and syncs this rank's files and lists them in `files`; `*left`: it left off before the end. */
@@ -49,14 +48,16 @@ static dt_status leave_failure(const dt_checkpoint_work *work, const char *folde
     return dt_fail(failed, "%s%s", why, noted ? " (and there is no room to tell the other ranks)" : "");
 }
 
-/* A rank other than 0. */
+/* A rank other than 0. Where the folder is gone, rank 0 has waited long enough for this one, and says so. */
 static dt_status write_share(const dt_checkpoint_work *work, const char *folder, json_t *files)
 {
     bool left;
     dt_status status = write_own(work, folder, files, &left);
     if (!status) status = left ? dt_note_left(folder, work->options->rank)
                                : dt_note_done(folder, work->options->rank, files);
-    return status ? leave_failure(work, folder, status) : DT_OK;
+    if (status && !dt_path_missing(folder)) return leave_failure(work, folder, status);
+    if (status) dt_error_clear();
+    return DT_OK;
 }
 
 /* --- rank 0: what all have written --- */
@@ -65,7 +66,7 @@ static dt_status wait_for_others(const dt_checkpoint_work *work, const char *fol
 {
     enum { WAIT_LIMIT = 1800 };
     double limit = work->options->wait_limit > 0 ? work->options->wait_limit : WAIT_LIMIT;
-    return dt_notes_wait(folder, work->options->ranks, limit, work->stop);
+    return dt_notes_wait(folder, work->options->ranks, limit, work->silent);
 }
 
 /* The folder is rank 0's to remove, so it waits for the others even when it has failed. */

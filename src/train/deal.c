@@ -24,6 +24,13 @@ static int least_loaded(const int64_t *load, int ranks)
     return least;
 }
 
+/* The sizes may come from a file and be absurd. */
+static int64_t sum(int64_t load, int64_t bytes)
+{
+    if (bytes <= 0) return load;
+    return bytes > INT64_MAX - load ? INT64_MAX : load + bytes;
+}
+
 dt_status dt_deal(const int64_t *bytes, int count, int ranks, int *rank_of)
 {
     piece *pieces = calloc((size_t)count + 1, sizeof *pieces);
@@ -35,7 +42,7 @@ dt_status dt_deal(const int64_t *bytes, int count, int ranks, int *rank_of)
     for (int i = 0; i < count && !status; i++) {
         int rank = least_loaded(load, ranks);
         rank_of[pieces[i].index] = rank;
-        load[rank] += pieces[i].bytes;
+        load[rank] = sum(load[rank], pieces[i].bytes);
     }
     free(load);
     free(pieces);

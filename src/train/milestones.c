@@ -103,22 +103,7 @@ static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
     return DT_OK;
 }
 
-/* A checkpoint is there when all ranks' parts are, and failed on all where it failed on one. */
-static dt_status wait_for_save(dt_trainer *t)
-{
-    return dt_ranks_join(t->world, "the end of a save", dt_saver_wait(t->saver));
-}
-
-/* The first rank is through when all are. */
-static dt_status poll_save(dt_trainer *t)
-{
-    bool leads = dt_ranks_leads(t->world);
-    dt_status status = dt_ranks_join(t->world, "a save under way", leads ? dt_saver_poll(t->saver) : DT_OK);
-    if (status && !leads && dt_saver_wait(t->saver)) status = dt_fail(status, "%s", dt_error_message());
-    return status;
-}
-
-dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, wait_for_save(t), t->saved_step); }
+dt_status dt_trainer_finish_saving(dt_trainer *t) { return judge(t, dt_saver_wait(t->saver), t->saved_step); }
 
 static dt_status make_ready(dt_trainer *t, json_t **numerics)
 {
@@ -136,7 +121,7 @@ static dt_status begin_save(dt_trainer *t)
         json_decref(numerics);
         return status;
     }
-    DT_TRY(dt_ranks_join(t->world, "the start of a save", dt_saver_start(t->saver, &t->progress, numerics)));
+    DT_TRY(dt_saver_start(t->saver, &t->progress, numerics));
     t->saved_step = t->progress.step;
     t->committed = false;
     return DT_OK;
@@ -146,13 +131,13 @@ static dt_status start_saving(dt_trainer *t) { return judge(t, begin_save(t), t-
 
 dt_status dt_trainer_save(dt_trainer *t)
 {
-    if (wait_for_save(t)) {
+    if (dt_saver_wait(t->saver)) {
         dt_log_warn(t->log, "%s", dt_error_message()); /* what matters now is whether this step is saved */
         DT_TRY(forget_save(t, t->saved_step));
     }
     if (t->saved_step == t->progress.step) return DT_OK;
     DT_TRY(begin_save(t));
-    return wait_for_save(t);
+    return dt_saver_wait(t->saver);
 }
 
 dt_status dt_trainer_check_saved(dt_trainer *t)
@@ -180,7 +165,7 @@ static dt_status learn_of_save(dt_trainer *t)
 {
     bool is_best = isfinite(t->progress.best) && t->progress.best_step == t->saved_step;
     if (is_best && evaluation_due(t)) return dt_trainer_finish_saving(t);
-    return judge(t, poll_save(t), t->saved_step);
+    return judge(t, dt_saver_poll(t->saver), t->saved_step);
 }
 
 dt_status dt_trainer_milestone(dt_trainer *t)

@@ -13,7 +13,8 @@ static dt_status start_new(dt_trainer *t)
     t->progress = (dt_progress){.best = NAN};
     DT_TRY(dt_store_initialise(store, (uint64_t)dt_setting_int(t->settings, "seed")));
     if (!dt_setting_has(t->settings, "init.from")) return DT_OK;
-    dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head."};
+    dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head.",
+                                  .world = t->world};
     dt_status status = dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
     return status ? dt_fail_in(status, "init.from") : DT_OK;
 }
@@ -69,7 +70,7 @@ static dt_status check_tokens(const dt_trainer *t, const char *before)
 static dt_status load_with_changes(dt_trainer *t, const char *path, const char *before, const char *changes)
 {
     DT_TRY(check_tokens(t, before));
-    dt_status status = dt_checkpoint_load(path, t->session->store, &t->progress, NULL);
+    dt_status status = dt_checkpoint_load(path, t->world, t->session->store, &t->progress, NULL);
     if (status == DT_ERR_DATA && changes)
         return dt_fail_in(DT_ERR_USAGE, "cannot resume with other settings than those of the checkpoint (%s)", changes);
     if (status) return status;
@@ -109,15 +110,10 @@ static dt_status load_checkpoint(dt_trainer *t, const char *path)
 
 dt_status dt_trainer_find(dt_trainer *t, char **path)
 {
-    dt_status status = DT_OK;
-    *path = NULL;
-    if (dt_ranks_leads(t->world)) status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->log, path);
-    if (status == DT_ERR_DATA) { /* there is none */
-        dt_error_clear();
-        status = DT_OK;
-    }
-    DT_TRY(dt_trainer_join(t, "finding a checkpoint", status));
-    return dt_ranks_share_text(t->world, "the path of a checkpoint", path);
+    dt_status status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->world, t->log, path);
+    if (status != DT_ERR_DATA) return dt_trainer_share(t, status);
+    dt_error_clear(); /* there is none */
+    return DT_OK;
 }
 
 static void clean(const dt_trainer *t)

@@ -62,7 +62,7 @@ DT_MUST_USE dt_status dt_trainer_share(dt_trainer *, dt_status);
 
 /* start.c: fills the store and the progress, from a checkpoint when resuming. */
 DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
-/* The newest valid checkpoint of the run as the first rank finds it, freed with free(); NULL: there is none. */
+/* The newest valid checkpoint of the run, as all ranks find it, freed with free(); NULL: there is none. */
 DT_MUST_USE dt_status dt_trainer_find(dt_trainer *, char **path);
 /* The store and the progress from a checkpoint. What has changed since is told to the log; where it keeps the
  * checkpoint from being loaded, the error is DT_ERR_USAGE and names it. */

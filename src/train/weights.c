@@ -36,12 +36,12 @@ static dt_status weights_in(const char *folder, const char *stem, char **out)
 }
 
 /* Those of the newest valid checkpoint of a run, otherwise NULL. */
-static dt_status weights_of_run(const char *folder, const char *stem, dt_log *log, char **out)
+static dt_status weights_of_run(const char *folder, const char *stem, dt_world *world, dt_log *log, char **out)
 {
     char *checkpoints, *newest = NULL;
     DT_TRY(existing(folder, "checkpoints", &checkpoints));
     if (!checkpoints) return DT_OK;
-    dt_status status = dt_checkpoint_find(checkpoints, log, &newest);
+    dt_status status = dt_checkpoint_find(checkpoints, world, log, &newest);
     if (!status) status = weights_in(newest, stem, out);
     if (!status && !*out) status = dt_fail(DT_ERR_DATA, "'%s' has no %s.safetensors", newest, stem);
     if (!status) dt_log_info(log, "the weights are those of '%s'", newest);
@@ -51,15 +51,15 @@ static dt_status weights_of_run(const char *folder, const char *stem, dt_log *lo
 }
 
 /* A checkpoint must be whole; any other folder needs only its weights. */
-static dt_status path_in_folder(const char *folder, const char *stem, dt_log *log, char **out)
+static dt_status path_in_folder(const char *folder, const char *stem, dt_world *world, dt_log *log, char **out)
 {
     char *manifest;
     DT_TRY(existing(folder, "manifest.json", &manifest));
     bool is_checkpoint = manifest;
     free(manifest);
-    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder) : DT_OK;
+    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder, world) : DT_OK;
     if (!status) status = weights_in(folder, stem, out);
-    if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, log, out);
+    if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, world, log, out);
     if (status || *out) return status;
     if (is_checkpoint && !strcmp(stem, "ema"))
         return dt_fail(DT_ERR_DATA, "the checkpoint '%s' has no averaged weights: its run had no train.ema", folder);
@@ -67,10 +67,11 @@ static dt_status path_in_folder(const char *folder, const char *stem, dt_log *lo
                    "of a run", folder, stem, stem);
 }
 
-static dt_status find_path(const char *path, bool use_ema, dt_log *log, char **out)
+static dt_status find_path(const char *path, const dt_weights_options *options, dt_log *log, char **out)
 {
-    if (is_folder(path)) return path_in_folder(path, use_ema ? "ema" : "model", log, out);
-    if (use_ema) return dt_fail(DT_ERR_DATA, "'%s' is not a checkpoint folder, so has no average of its weights", path);
+    if (is_folder(path)) return path_in_folder(path, options->use_ema ? "ema" : "model", options->world, log, out);
+    if (options->use_ema)
+        return dt_fail(DT_ERR_DATA, "'%s' is not a checkpoint folder, so has no average of its weights", path);
     *out = strdup(path);
     return *out ? DT_OK : dt_fail_memory(strlen(path) + 1, path);
 }
@@ -79,7 +80,7 @@ dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_op
 {
     char *found;
     dt_weight_set *set;
-    DT_TRY(find_path(path, options->use_ema, log, &found));
+    DT_TRY(find_path(path, options, log, &found));
     dt_status status = dt_weight_set_open(found, &set);
     free(found);
     if (status) return status;

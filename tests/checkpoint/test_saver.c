@@ -32,7 +32,7 @@ static dt_saver *open_saver(const toy *t, int keep, dt_log *log)
 {
     dt_saver *saver;
     dt_checkpoint_options options = {.folder = "checkpoints", .keep = keep};
-    OK(dt_saver_create(t->store, "seed: 1\n", &options, log, &saver));
+    OK(dt_saver_create(t->store, "seed: 1\n", &options, NULL, log, &saver));
     return saver;
 }
 
@@ -49,7 +49,7 @@ static void assert_saved(int64_t step)
     dt_progress progress;
     toy_open(&t, full);
     snprintf(path, sizeof path, "checkpoints/step-%08lld", (long long)step);
-    OK(dt_checkpoint_load(path, t.store, &progress, NULL));
+    OK(dt_checkpoint_load(path, NULL, t.store, &progress, NULL));
     assert_true(toy_holds(&t, step));
     assert_int_equal(progress.samples, 64 * step);
     toy_close(&t);

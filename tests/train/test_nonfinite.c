@@ -46,7 +46,7 @@ static double samples_seen(const char *checkpoint)
     double seen = -1;
     assert_int_equal(dt_session_create(settings, &(dt_session_options){0}, NULL, &session), DT_OK);
     dt_store *store = dt_session_store(session);
-    assert_int_equal(dt_checkpoint_load(checkpoint, store, &progress, NULL), DT_OK);
+    assert_int_equal(dt_checkpoint_load(checkpoint, NULL, store, &progress, NULL), DT_OK);
     for (int i = 0; i < dt_store_states(store); i++)
         if (!strcmp(dt_store_state(store, i)->name, "samples_seen"))
             assert_int_equal(dt_device_download(dt_session_device(session), DT_STREAM_COMPUTE, &seen,
