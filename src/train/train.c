@@ -99,8 +99,8 @@ static dt_status open_saver(dt_trainer *t)
     dt_checkpoint_options options = {.folder = dt_run_folder_checkpoints(t->folder),
                                      .keep = t->policy.keep,
                                      .compress = t->policy.compress,
-                                     .file_bytes = t->policy.file_bytes,
-                                     .wait_limit = dt_world_options_of(t->settings).wait_limit};
+                                     .file_bytes = t->policy.file_bytes};
+    if (!dt_ranks_alone(t->world)) options.wait_limit = dt_world_options_of(t->settings).wait_limit;
     if (dt_ranks_leads(t->world) && dt_checkpoint_tidy(&t->progress, &options))
         dt_log_warn(t->log, "an old checkpoint is not removed: %s", dt_error_message());
     return dt_saver_create(t->session->store, t->yaml.data, &options, t->world, t->log, &t->saver);
