@@ -2,7 +2,7 @@
  * copies) waits for all that stands before its next node, and before its first one for the programs that ran before,
  * which end on the compute stream; that one waits for a side stream only where it touches memory that a node there
  * touches, at the end of the program, and where a side stream holds much of the arena: memory that a node there works
- * on is nobody else's until it was waited for, so that of such nodes two are under way at most. */
+ * on is nobody else's until it was waited for, so that of such nodes two of a group are under way at most. */
 #include <stdlib.h>
 
 #include "ops/list.h"
@@ -108,13 +108,16 @@ static bool holds_bucket(const dt_node *n)
     return memory_of(n->in[0])->kind == DT_VALUE || attr->wire != n->in[0]->dtype;
 }
 
-/* The compute stream has worked on all of this bucket since the one before it was sent. */
+/* The compute stream has worked on a whole bucket since the one before it in its group was sent: those of matrices and
+ * of vectors take turns. */
 static void join_before_bucket(walk *w, dt_node *n)
 {
     bool held = false;
+    if (!holds_bucket(n)) return;
     for (int i = 0; i < w->count && !held; i++)
-        held = w->pending[i]->stream == n->stream && holds_bucket(w->pending[i]);
-    if (!held || !holds_bucket(n)) return;
+        held = w->pending[i]->stream == n->stream && holds_bucket(w->pending[i]) &&
+               w->pending[i]->in[1]->group == n->in[1]->group;
+    if (!held) return;
     join(w, n, n, DT_STREAM_COMPUTE, n->stream);
     forget(w, n->stream);
 }
