@@ -17,6 +17,8 @@ enum { LARGEST = 6, MOST_TENSORS = 1024, MOST_GIB = 1 << 16, USUAL_GIB = 80 };
 
 typedef struct world { /* --ranks and --gpu-gib; 0: not given */
     double ranks, gpu_gib;
+    dt_settings *settings; /* with ranks: as they were loaded */
+    dt_comm *comm;
 } world;
 
 static void print_bytes(const char *label, int64_t bytes)
@@ -42,13 +44,15 @@ static void print_parameters(const dt_store *store)
         if (of_role[r]) printf("  %-12s %10lld\n", dt_role_name(r), (long long)of_role[r]);
 }
 
-static void print_flops(const dt_session *session, const dt_settings *settings)
+static void print_flops(const dt_session *session, const dt_settings *settings, int ranks)
 {
     char step[32], sample[32];
     double flops = dt_session_step_flops(session);
     int64_t batch = dt_setting_int(settings, "data.batch");
-    printf("step           %lld sample%s in passes of %lld\n", (long long)batch, batch == 1 ? "" : "s",
+    printf("step           %lld sample%s in passes of %lld", (long long)batch, batch == 1 ? "" : "s",
            (long long)dt_session_micro_batch(session));
+    if (ranks > 1) printf(" on %d ranks", ranks);
+    printf("\n");
     printf("  %-12s %10s   %s per sample; three times the forward pass, recomputation not counted\n", "work",
            dt_text_count(step, flops, "FLOP"), dt_text_count(sample, flops / (double)batch, "FLOP"));
 }
@@ -74,9 +78,10 @@ static dt_status print_outside(const dt_session *session, const dt_settings *set
 {
     enum { PROGRAM = 5 << 20 };
     dt_host_memory host;
+    char size[32];
     DT_TRY(dt_session_host_memory(session, settings, &host));
     if (dt_session_backend(session) == DT_CUDA)
-        printf("  %-12s %10s   CUDA context and libraries\n", "outside", "1.5 GiB");
+        printf("  %-12s %10s   CUDA context and libraries\n", "outside", dt_text_bytes(size, DT_PLAN_OUTSIDE));
     print_bytes("outside, host", PROGRAM + host.data + host.batches + host.snapshot);
     print_part("program, libraries", PROGRAM);
     print_part("data set", host.data);
@@ -172,6 +177,12 @@ static int64_t gpu_memory(const dt_session *session, const world *of)
     return (int64_t)USUAL_GIB << 30;
 }
 
+static dt_status print_ranks(const dt_session *session, const world *of)
+{
+    return dt_plan_ranks_print(
+        &(dt_plan_world){.settings = of->settings, .ranks = (int)of->ranks, .memory = gpu_memory(session, of)});
+}
+
 static dt_status print_plan(const dt_session *session, const dt_settings *settings, const world *of)
 {
     dt_text model = {0};
@@ -179,9 +190,9 @@ static dt_status print_plan(const dt_session *session, const dt_settings *settin
     printf("model          %s\n", model.data && !model.failed ? model.data : "");
     dt_text_free(&model);
     print_parameters(dt_session_store(session));
-    print_flops(session, settings);
+    print_flops(session, settings, (int)of->ranks);
     DT_TRY(print_memory(session, settings));
-    if (of->ranks > 0) dt_plan_ranks_print(session, (int)of->ranks, gpu_memory(session, of));
+    if (of->ranks > 0) DT_TRY(print_ranks(session, of));
     printf("arena by program, with what takes most at its peak\n");
     for (const char *const *name = programs; *name; name++) {
         const dt_program *program = dt_session_program(session, *name);
@@ -217,6 +228,15 @@ static dt_status read_world(const dt_arguments *args, world *out)
     return dt_fail(DT_ERR_USAGE, "--gpu-gib says how large each GPU of --ranks is: give --ranks too");
 }
 
+static dt_status open_world(const dt_settings *settings, world *of, dt_session_options *options)
+{
+    if (of->ranks == 0) return DT_OK;
+    DT_TRY(dt_table_vary(settings, NULL, 0, &of->settings));
+    DT_TRY(dt_comm_create_planned((int)of->ranks, &of->comm));
+    options->comm = of->comm;
+    return DT_OK;
+}
+
 static dt_status plan(const dt_arguments *args)
 {
     dt_status status;
@@ -233,12 +253,15 @@ static dt_status plan(const dt_arguments *args)
         DT_TRY_GOTO(dt_table_print_config(settings, log), done);
         goto done;
     }
+    DT_TRY_GOTO(open_world(settings, &of, &session_options), done);
     DT_TRY_GOTO(dt_session_create(settings, &session_options, log, &session), done);
     dt_inactive_log(settings, &(dt_inactive_options){.sections = planned_sections}, "run", log);
     if (graph) status = print_graph(session, graph);
     else status = print_plan(session, settings, &of);
 done:
     dt_session_free(session);
+    dt_comm_free(of.comm);
+    dt_settings_free(of.settings);
     dt_settings_free(settings);
     dt_log_free(log);
     return status;
@@ -247,7 +270,7 @@ done:
 static const dt_option options[] = {
     {"--graph", "PROGRAM", "print a program's graph as text: pass (default), update, eval, eval_ema, prefill, decode",
      programs},
-    {"--ranks", "N", "what each of N GPUs would hold, by level of sharding, and which levels fit"},
+    {"--ranks", "N", "plan one of N ranks; what each holds and sends at every parallel.zero, and which of them fit"},
     {"--gpu-gib", "N", "with --ranks: memory of one GPU (that of the GPU here, else 80)"},
     {0},
 };

@@ -77,28 +77,6 @@ run plan tiny.yaml data.kind=fashion_mnist data.image=null
 [ "$code" = 0 ] && has out 'data set             52.4 MiB'
 is 'plan counts a data set that is kept in memory'
 
-# One rank holds what the plan says and 1.5 GiB outside it; eight share out.
-vit_l() {
-    run plan "$root/configs/vit_l_dyt.yaml" device=cpu precision.mode=fp32 data.kind=synthetic data.batch=8 \
-        train.micro_batch=1 "$@"
-}
-vit_l --ranks 8 --gpu-gib 4
-[ "$code" = 0 ] && has out 'total          5.96 GiB' && has out 'level 0        7.46 GiB   too much' &&
-    has out 'level 1        4.48 GiB   too much' && has out 'level 2        3.59 GiB   fits'
-is 'plan --ranks says which levels fit'
-vit_l --ranks 2 --gpu-gib 2
-[ "$code" = 0 ] && has out 'none of these fits; level 3 does from'
-is 'plan --ranks says how many are needed'
-vit_l --ranks 2 --gpu-gib 1
-[ "$code" = 0 ] && has out 'no number of ranks fits'
-is 'plan --ranks says that none fit'
-vit_l --ranks 0
-[ "$code" = 2 ] && has err "--ranks=0: a number from 1 to 65536 is needed"
-is 'plan --ranks refuses none'
-vit_l --gpu-gib 3
-[ "$code" = 2 ] && has err 'give --ranks too'
-is 'plan --gpu-gib needs ranks'
-
 run plan tiny.yaml --graph
 [ "$code" = 0 ] && has out '= attention(' && has out 'blocks.1'
 is 'plan --graph prints the pass'

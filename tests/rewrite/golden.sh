@@ -10,6 +10,14 @@ for graph in vit.pass vit.update vit.eval llama.pass llama.eval; do
     diff -u "$golden/$graph.txt" "$work/$graph.txt" >&2
     is "the graph $graph is the golden one"
 done
+# One of two ranks, with a bucket for each unit: gradients are summed up behind their last contributor; at level 3
+# parameters are gathered ahead of their use, and again for the backward pass.
+for level in 1 3; do
+    run plan --graph pass --ranks 2 parallel.zero=$level parallel.bucket_mib=0 "$golden/vit.yaml"
+    printf '%s\n' "$out" >"$work/vit.pass_zero$level.txt"
+    diff -u "$golden/vit.pass_zero$level.txt" "$work/vit.pass_zero$level.txt" >&2
+    is "the graph of pass on one of two ranks at parallel.zero=$level is the golden one"
+done
 # For a GPU, where the program is built for one; the plan does not need it to be there. The residual stream in bfloat16
 # like the rest, and beside it in float32.
 for residual in bf16 f32; do
