@@ -23,7 +23,8 @@ static const dt_setting_row rows[] = {
     {"checkpoint.at_end", DT_SETTING_BOOL, "true", .help = "save after the last update"},
     {"checkpoint.compress", DT_SETTING_BOOL, "false", .help = "zstd for the optimizer's state"},
     {"checkpoint.file_gib", DT_SETTING_REAL, "5", 0.001, 1e6,
-     .help = "weights above this size are split into several files with an index, in GiB"},
+     .help = "weights above this size are split into several files with an index, in GiB; several ranks may split them "
+             "finer"},
     {"checkpoint.on_error", DT_SETTING_CHOICE, "stop", .choices = on_error,
      .help = "when saving fails (disk full): stop the run, or warn and continue"},
     {"init.from", DT_SETTING_TEXT, NULL,
