@@ -72,8 +72,8 @@ static dt_status compare_manifests(const char *path, dt_world *world, const json
     DT_TRY(dt_world_broadcast(world, "the manifest of a checkpoint", &first, sizeof first));
     dt_status status = DT_OK;
     if (mine != first)
-        status = dt_fail(DT_ERR_IO, "'%s' is not what rank 0 sees under this name: run.dir must be on a file system "
-                         "that all ranks share", path);
+        status = dt_fail(DT_ERR_IO, "'%s' is not what rank 0 sees under this name: it must lie on a file system that "
+                         "all ranks share", path);
     return dt_ranks_join(world, "manifests of a checkpoint", status);
 }
 

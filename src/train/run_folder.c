@@ -9,6 +9,7 @@
 struct dt_run_folder {
     dt_text path, checkpoints, lock_path;
     dt_lock *lock; /* NULL: followed */
+    bool shared;   /* followed, and rank 0's lock is seen */
     bool made; /* by dt_run_folder_open, and no other process holds it */
 };
 
@@ -95,6 +96,7 @@ dt_status dt_run_folder_open(dt_settings *settings, bool resume, dt_log *log, dt
 static dt_status follow(dt_run_folder *folder, dt_settings *settings, int rank, dt_log *log)
 {
     DT_TRY(set_paths(folder, settings));
+    folder->shared = dt_file_exists(folder->lock_path.data);
     DT_TRY(dt_folder_make(folder->path.data));
     DT_TRY(dt_folder_make(folder->checkpoints.data));
     return open_log(folder, rank, log);
@@ -109,6 +111,8 @@ dt_status dt_run_folder_follow(dt_settings *settings, int rank, dt_log *log, dt_
     else *out = folder;
     return status;
 }
+
+bool dt_run_folder_is_shared(const dt_run_folder *folder) { return folder->lock || folder->shared; }
 
 dt_status dt_run_folder_discard(const dt_run_folder *folder, dt_status failed)
 {

@@ -16,6 +16,8 @@ DT_MUST_USE dt_status dt_run_folder_open(dt_settings *, bool resume, dt_log *, d
 /* Where rank 0 has made it: opens log.rank-0001.txt in it, for a rank that is to write nothing else there. A host on
  * which it is not seen gets a folder of that name. */
 DT_MUST_USE dt_status dt_run_folder_follow(dt_settings *, int rank, dt_log *, dt_run_folder **out);
+/* Is it the folder that rank 0 has made, and not one of this host alone? */
+bool dt_run_folder_is_shared(const dt_run_folder *);
 /* For a start that failed with this status: removes the folder if it was made for it. Returns the status, its message
  * kept. */
 DT_MUST_USE dt_status dt_run_folder_discard(const dt_run_folder *, dt_status failed);

@@ -36,6 +36,17 @@ static dt_status open_data(dt_trainer *t)
     return dt_evaluator_create(t->session, t->settings, t->options->signal, t->log, &t->evaluator);
 }
 
+/* Checkpoints are written together. */
+static dt_status check_folder(const dt_trainer *t)
+{
+    const dt_policy *p = &t->policy;
+    bool saves_best = t->evaluator && strcmp(p->best_metric, "none") != 0;
+    bool saves = p->save_every || p->save_at_end || saves_best || p->on_nonfinite == DT_NONFINITE_ROLLBACK;
+    if (!saves || dt_run_folder_is_shared(t->folder)) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "the run folder '%s' that rank 0 has made is not seen here: to save checkpoints, "
+                   "run.dir must be on a file system that all ranks share", dt_run_folder_path(t->folder));
+}
+
 /* The first rank makes it, before the others look for it. */
 static dt_status open_folder(dt_trainer *t)
 {
@@ -46,6 +57,7 @@ static dt_status open_folder(dt_trainer *t)
     DT_TRY(dt_trainer_join(t, "the run folder", status));
     if (!dt_ranks_leads(t->world))
         status = dt_run_folder_follow(t->settings, dt_world_rank(t->world), t->log, &t->folder);
+    if (!status) status = check_folder(t);
     return dt_trainer_join(t, "logs in the run folder", status);
 }
 

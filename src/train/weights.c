@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "train/ranks.h"
 #include "train/weight_set.h"
 
 static bool is_folder(const char *path)
@@ -76,10 +77,20 @@ static dt_status find_path(const char *path, const dt_weights_options *options, 
     return *out ? DT_OK : dt_fail_memory(strlen(path) + 1, path);
 }
 
+/* What one rank does not see, none begins to verify. */
+static dt_status look_for(const char *path, dt_world *world)
+{
+    dt_status status = DT_OK;
+    if (!dt_ranks_alone(world) && dt_path_missing(path))
+        status = dt_fail(DT_ERR_IO, "there is no '%s' here, where every rank must see it", path);
+    return dt_ranks_join(world, "weights to load", status);
+}
+
 dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_options *options, dt_log *log)
 {
     char *found;
     dt_weight_set *set;
+    DT_TRY(look_for(path, options->world));
     DT_TRY(find_path(path, options, log, &found));
     dt_status status = dt_weight_set_open(found, &set);
     free(found);

@@ -241,7 +241,7 @@ static void see_another(rank *r)
     save(r, 1);
     if (r->number == 2) EXPECT(!chdir("elsewhere"));
     EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path) == DT_ERR_IO);
-    expect_words("'checkpoints/step-00000001' is not what rank 0 sees under this name: run.dir must be on a file");
+    expect_words("'checkpoints/step-00000001' is not what rank 0 sees under this name: it must lie on a file");
 }
 
 static const char *const some_files[] = {"manifest.json", "state-0002.safetensors", "model-00001-of-00003.safetensors",
@@ -286,6 +286,10 @@ static void weights_go_to_all(rank *r)
     toy_fill(&r->toy, 2);
     EXPECT(!dt_store_read(r->toy.store, head, DT_BUFFER_VALUE, DT_F64, want));
     EXPECT(!memcmp(want, have, sizeof want));
+    if (r->number == 2) EXPECT(!dt_folder_make("elsewhere") && !chdir("elsewhere"));
+    EXPECT(dt_weights_load("run", r->toy.store, &options, NULL) == DT_ERR_IO);
+    expect_words("there is no 'run' here, where every rank must see it");
+    if (r->number == 2) EXPECT(!chdir(".."));
     wait_for_all(r);
     if (r->number == 0) EXPECT(!truncate("run/checkpoints/step-00000001/ema.safetensors.index.json", 3));
     wait_for_all(r);

@@ -67,6 +67,17 @@ ranks 2 vit.yaml run.name=damaged --resume
     same_files "$(folder whole 4)" "$(folder damaged 4)"
 is 'ranks pass a damaged checkpoint over, whichever of them meets the damage'
 
+# --- a folder that is not everybody's ---
+
+per_rank 'if [ $rank = 1 ]; then mkdir -p apart; cp vit.yaml apart; cd apart; fi'
+ranks 2 vit.yaml run.name=apart
+[ "$code" = 2 ] && has err 'rank 1 on ' && has err "'runs/apart' that rank 0 has made is not seen here" &&
+    [ ! -e runs/apart ]
+is 'ranks that do not share the run folder are told so before they train'
+ranks 2 vit.yaml run.name=apart checkpoint.every_steps=0 checkpoint.at_end=false checkpoint.best_metric=none
+[ "$code" = 0 ]
+is 'unless nothing is to be saved'
+
 # --- a rank that cannot write ---
 
 # faulty RANK FAULT
