@@ -9,6 +9,7 @@
 #include "cmd/bench_check.h"
 #include "cmd/bench_time.h"
 #include "cmd/table.h"
+#include "train/rank_choices.h"
 #include "train/ranks.h"
 
 enum { UNCOUNTED = 3, LEAST_REPEATS = 5, MOST_REPEATS = 500 };
@@ -79,6 +80,7 @@ static dt_status run(dt_session *session, together *t)
     t->flops = dt_session_step_flops(session) * (double)(t->samples * t->ranks) / batch;
     t->peak = dt_session_peak_flops(session);
     t->zero = (int)dt_setting_int(t->settings, "parallel.zero");
+    DT_TRY(dt_session_share_choices(session));
     DT_TRY(dt_bench_first_step(session, t->settings, &t->outcome));
     DT_TRY(time_steps(session, t));
     DT_TRY(measure_memory(session, t));
