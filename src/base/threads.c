@@ -133,7 +133,7 @@ static int quota_processors(int most)
     return limited && quota / period < most ? (int)ceil(quota / period) : most;
 }
 
-static int usable_processors(void)
+int dt_usable_processors(void)
 {
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -167,7 +167,7 @@ static dt_status start_workers(dt_pool *pool)
 dt_status dt_pool_create(int threads, dt_pool **out)
 {
     assert(threads >= 0);
-    if (threads == 0) threads = usable_processors();
+    if (threads == 0) threads = dt_usable_processors();
     size_t bytes = sizeof(dt_pool) + (size_t)(threads - 1) * sizeof(worker);
     bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     dt_pool *pool = aligned_alloc(CACHE_LINE, bytes);

@@ -21,6 +21,7 @@ int dt_pool_threads(const dt_pool *);
  * done. One caller at a time, and never from a task. A NULL pool runs everything on the caller. */
 void dt_pool_run(dt_pool *, int64_t count, dt_task task, void *arg);
 
+int dt_usable_processors(void); /* of this process, by its affinity and by the quota of its container */
 double dt_clock(void); /* monotonic seconds */
 
 #endif

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "base/threads.h"
 #include "train/ranks.h"
 
 static bool on_my_host(const dt_world *world, int rank)
@@ -11,16 +12,18 @@ static bool on_my_host(const dt_world *world, int rank)
     return dt_world_peer_of(world, rank)->node == dt_world_peer_of(world, dt_world_rank(world))->node;
 }
 
-/* Each processor is shared by the ranks of the host that may use it. */
+/* Each processor is shared by the ranks of the host that may use it, and so is a container's quota. */
 static int share_of(const dt_world *world, const cpu_set_t *all)
 {
     double share = 0;
+    int usable = dt_usable_processors(), local = dt_world_local_size(world);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         int sharing = 0;
         if (!CPU_ISSET(cpu, &all[dt_world_rank(world)])) continue;
         for (int r = 0; r < dt_world_size(world); r++) sharing += on_my_host(world, r) && CPU_ISSET(cpu, &all[r]);
         share += 1.0 / sharing;
     }
+    if (usable < CPU_COUNT(&all[dt_world_rank(world)]) && share > (double)usable / local) share = (double)usable / local;
     return share < 1 ? 1 : (int)(share + 1e-6);
 }
 

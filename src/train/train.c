@@ -144,7 +144,7 @@ static dt_status run(dt_trainer *t)
     dt_inactive_log(t->settings, &(dt_inactive_options){0}, "run", t->log);
     DT_TRY(open_report(t));
     DT_TRY(open_saver(t));
-    if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_save(t));
+    if (needs_first_checkpoint(t)) DT_TRY(dt_trainer_share(t, dt_trainer_save(t)));
     t->begun = true;
     DT_TRY(dt_trainer_loop(t));
     DT_TRY(dt_trainer_finish_saving(t));

@@ -31,16 +31,16 @@ is 'a setting that no rank knows is told once'
 run vit.yaml train.steps=1 checkpoint.at_end=true run.name=a
 run vit.yaml train.steps=1 checkpoint.at_end=true run.name=b seed=1
 mkdir here there
-cp -r runs/a here/start
-cp -r runs/b there/start
+cp runs/a/checkpoints/*/model.safetensors here/start.safetensors
+cp runs/b/checkpoints/*/model.safetensors there/start.safetensors
 per_rank '[ $rank = 1 ] && cd there || cd here'
-ranks 3 "$work/vit.yaml" "run.dir=$work/runs" run.name=odd init.from=start data.batch=15 \
+ranks 3 "$work/vit.yaml" "run.dir=$work/runs" run.name=odd init.from=start.safetensors data.batch=15 \
     debug.check_ranks_every_steps=1
 [ "$code" = 1 ] && tells 'after step 0 the weights of rank 1 on ' && has err 'are not those of rank 0'
 is 'other weights on one rank'
 
-rm -r there/start
-ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start
+rm there/start.safetensors
+ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start.safetensors
 [ "$code" != 0 ] && tells 'dyttrain: rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
 is 'a start that fails on one rank, and leaves no run folder'
 
@@ -49,6 +49,10 @@ ranks 2 vit.yaml run.name=two log.ranks_every_steps=10
 [ "$code" = 0 ] && grep -q 'ranks, steps 11 to 20: median step' runs/two/log.txt &&
     grep -q 'steps 11 to 20: median' runs/two/log.rank-0001.txt && ! grep -q 'step 1/' runs/two/log.rank-0001.txt
 is 'step times are compared, and each rank has a log'
+half=$(($(nproc) > 1 ? $(nproc) / 2 : 1))
+ranks 2 vit.yaml run.name=half threads=0 train.steps=1
+[ "$code" = 0 ] && grep -q ", $half thread" runs/half/log.txt && grep -q ", $half thread" runs/half/log.rank-0001.txt
+is 'ranks of a host share its processors'
 ranks 2 vit.yaml run.name=two
 [ "$code" = 2 ] && tells 'is there already'
 is 'a run folder that is there'
