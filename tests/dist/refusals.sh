@@ -41,7 +41,7 @@ is 'other weights on one rank'
 
 rm there/start.safetensors
 ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start.safetensors
-[ "$code" != 0 ] && tells 'dyttrain: rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
+[ "$code" != 0 ] && tells 'rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
 is 'a start that fails on one rank, and leaves no run folder'
 
 per_rank
