@@ -163,7 +163,7 @@ static void large_weights_are_split_for_many_ranks(void **state)
     OK(dt_graph_create(store, true, &graph));
     dt_unit_begin(graph, "all");
     for (int i = 0; i < 4; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "w%d", i);
         assert_non_null(dt_param_tensor(graph, name, DT_SHAPE(10, 1 << 20), (dt_param_options){0}));
     }
