@@ -46,4 +46,14 @@ for model in vit llama; do
     [ "$code" = 0 ] && same_bits $model-again-1 $model-again-2
     is "$model on 3 ranks twice: the same bits, and the same weights on all ranks"
 done
+
+# The command, which writes the loss to all its digits.
+loss_of() { printf '%s' "$out" | sed -nE 's/.*"loss":([^,]+),.*"samples":20,.*/\1/p'; }
+run vit.yaml run.name=kept precision.mode=fp64 checkpoint.at_end=true
+run eval runs/kept --json
+alone=$(loss_of)
+ranks 3 eval runs/kept --json eval.batch=4
+[ "$code" = 0 ] && [ -n "$alone" ] && echo "$alone $(loss_of)" |
+    awk '{ d = $1 - $2; exit NF != 2 || d > 1e-12 || d < -1e-12 }'
+is 'dyttrain eval on 3 ranks: the same loss of the same samples, said once'
 done_testing
