@@ -143,6 +143,17 @@ static dt_status choose_backend(dt_session *s, const dt_settings *settings, dt_l
     return dt_world_agree(world, "device", dt_hash_text(name), name);
 }
 
+/* A plan needs no GPU: one that does not start, since other processes hold its memory, say, is planned for like one that
+ * is not there. */
+static dt_status open_or_do_without(dt_session *s, dt_backend backend, int index, int threads)
+{
+    dt_status status = dt_device_open(backend, index, threads, &s->device);
+    if (!status || !s->options.plan_only || backend != DT_CUDA) return status;
+    dt_log_info(s->log, "planning without the GPU: %s", dt_error_message());
+    dt_error_clear();
+    return dt_device_open(DT_CPU, 0, threads, &s->device);
+}
+
 /* Which device of it, with how many threads. */
 static dt_status open_share(dt_session *s, const dt_settings *settings)
 {
@@ -150,7 +161,7 @@ static dt_status open_share(dt_session *s, const dt_settings *settings)
     dt_backend backend = plans_absent_gpu(s, settings) ? DT_CPU : s->backend;
     DT_TRY(dt_comm_place(s->options.world, backend, &index));
     if (!threads) DT_TRY(dt_rank_threads(s->options.world, &threads));
-    dt_status status = dt_device_open(backend, index, threads, &s->device);
+    dt_status status = open_or_do_without(s, backend, index, threads);
     if (status && wish) status = dt_fail_in(status, "threads=%d", wish);
     if (!status) status = dt_device_query(s->device, &s->device_info);
     return dt_ranks_join(s->options.world, "opening devices", status);

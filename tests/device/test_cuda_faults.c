@@ -154,6 +154,43 @@ static void a_gpu_that_does_not_start_is_named(void **state)
     assert_null(device);
 }
 
+static int64_t planned_arena(dt_backend device)
+{
+    dt_settings *settings = tiny_settings(WORDS("device=cuda"));
+    dt_session *session = NULL;
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session), DT_OK);
+    assert_int_equal(dt_session_backend(session), DT_CUDA);
+    assert_int_equal(dt_device_backend(dt_session_device(session)), device);
+    int64_t bytes = dt_session_arena_bytes(session);
+    dt_session_free(session);
+    dt_settings_free(settings);
+    return bytes;
+}
+
+static void a_gpu_that_others_hold_is_planned_for(void **state)
+{
+    int64_t bytes = planned_arena(DT_CUDA);
+    fake.open_error = cudaErrorMemoryAllocation;
+    assert_int_equal(planned_arena(DT_CPU), bytes);
+    fake.open_error = cudaSuccess;
+    fake.blas_status = CUBLAS_STATUS_ALLOC_FAILED;
+    assert_int_equal(planned_arena(DT_CPU), bytes);
+    assert_int_equal(cudaGetLastError(), cudaSuccess);
+}
+
+/* As export does: the GPU is not even asked. */
+static void weights_need_no_gpu(void **state)
+{
+    dt_session *session = NULL;
+    dt_settings *settings = tiny_settings(WORDS("device=cuda"));
+    dt_session_options options = {.eval_only = true, .weights_only = true};
+    fake.open_error = cudaErrorMemoryAllocation;
+    assert_int_equal(dt_session_create(settings, &options, NULL, &session), DT_OK);
+    assert_int_equal(fake.calls, 0);
+    dt_session_free(session);
+    dt_settings_free(settings);
+}
+
 /* --- no cuDNN for this program --- */
 
 static void expect_attention_refused(const char *words)
@@ -371,6 +408,8 @@ int main(void)
         CASE(an_old_gpu_leaves_the_cpu),
         CASE(the_first_of_several_gpus_is_taken),
         CASE(a_gpu_that_does_not_start_is_named),
+        CASE(a_gpu_that_others_hold_is_planned_for),
+        CASE(weights_need_no_gpu),
         CASE(cudnn_that_is_asked_for_must_be_there),
         CASE(cudnn_is_not_taken_for_other_gpus),
         CASE(attention_is_our_own_where_there_is_no_cudnn),
