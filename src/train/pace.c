@@ -46,8 +46,8 @@ static void log_comparison(const dt_world *world, const dt_pace *p, int64_t step
 {
     int ranks = dt_world_size(world), slow = highest(all, ranks, offsetof(figures, median));
     int late = highest(all, ranks, offsetof(figures, slowest)), waits = highest(all, ranks, offsetof(figures, wait));
-    dt_log_info(log, "ranks, steps %lld to %lld: median step at most %.4g ms, of rank %d on %s; slowest step %.4g ms, of "
-                "rank %d on %s; data wait at most %.1f %%, of rank %d on %s", (long long)(step - p->steps + 1),
+    dt_log_info(log, "ranks, steps %lld to %lld: median step at most %.4g ms, of rank %d on %s; slowest step %.4g ms, "
+                "of rank %d on %s; data wait at most %.1f %%, of rank %d on %s", (long long)(step - p->steps + 1),
                 (long long)step, 1e3 * all[slow].median, slow, dt_world_peer_of(world, slow)->host,
                 1e3 * all[late].slowest, late, dt_world_peer_of(world, late)->host, 100 * all[waits].wait, waits,
                 dt_world_peer_of(world, waits)->host);

@@ -64,8 +64,8 @@ static dt_status name_difference(const dt_session *s, int64_t step, const uint64
     const uint64_t *b = (const uint64_t *)all + (size_t)odd * params;
     while (first < params - 1 && a[first] == b[first]) first++;
     free(all);
-    return dt_fail(DT_ERR_DEVICE, "after step %lld the weights of rank %d on %s are not those of rank %d; the first that "
-                   "differ are '%s'", (long long)step, odd, dt_world_peer_of(s->options.world, odd)->host, usual,
+    return dt_fail(DT_ERR_DEVICE, "after step %lld the weights of rank %d on %s are not those of rank %d; the first "
+                   "that differ are '%s'", (long long)step, odd, dt_world_peer_of(s->options.world, odd)->host, usual,
                    dt_store_param(s->store, first)->name);
 }
 

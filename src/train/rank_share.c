@@ -23,7 +23,8 @@ static int share_of(const dt_world *world, const cpu_set_t *all)
         for (int r = 0; r < dt_world_size(world); r++) sharing += on_my_host(world, r) && CPU_ISSET(cpu, &all[r]);
         share += 1.0 / sharing;
     }
-    if (usable < CPU_COUNT(&all[dt_world_rank(world)]) && share > (double)usable / local) share = (double)usable / local;
+    bool limited = usable < CPU_COUNT(&all[dt_world_rank(world)]);
+    if (limited && share > (double)usable / local) share = (double)usable / local;
     return share < 1 ? 1 : (int)(share + 1e-6);
 }
 

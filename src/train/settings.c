@@ -15,9 +15,10 @@ static const char *const nonfinite_policies[] = {"stop", "skip", "rollback", NUL
 static const dt_setting_row rows[] = {
     {"seed", DT_SETTING_INT, "0", 0, 9e15, .help = "seed of initial weights, sample order, augmentation and dropout"},
     {"device", DT_SETTING_CHOICE, "auto", .choices = devices,
-     .help = "where to compute; auto: a CUDA GPU if it is of compute capability 8.0 or higher, else the CPU. Each rank of "
-             "a host takes a GPU of its own"},
-    {"threads", DT_SETTING_INT, "0", 0, 1024, .help = "compute threads of a rank on the CPU; 0: all processors, shared out among the ranks of a host"},
+     .help = "where to compute; auto: a CUDA GPU if it is of compute capability 8.0 or higher, else the CPU. Each rank "
+             "of a host takes a GPU of its own"},
+    {"threads", DT_SETTING_INT, "0", 0, 1024,
+     .help = "compute threads of a rank on the CPU; 0: all processors, shared out among the ranks of a host"},
     {"cuda.tune", DT_SETTING_BOOL, "true",
      .help = "time the algorithms of a matrix product when its shape first comes and keep the fastest for later runs; "
              "false: the library's first choice"},
@@ -104,8 +105,8 @@ static const dt_setting_row rows[] = {
     {"debug.nonfinite", DT_SETTING_BOOL, "false",
      .help = "check every tensor and stop at the first operator that makes a value that is not finite; slow"},
     {"debug.check_ranks_every_steps", DT_SETTING_INT, "0", 0, 1e12,
-     .help = "updates between checks that all ranks have the same weights, bit for bit, the first of them before the first "
-             "update; 0: none"},
+     .help = "updates between checks that all ranks have the same weights, bit for bit, the first of them before the "
+             "first update; 0: none"},
 };
 
 const dt_setting_table dt_train_settings = {rows, sizeof rows / sizeof *rows};
