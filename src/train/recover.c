@@ -68,7 +68,8 @@ static dt_status skip(dt_trainer *t, const dt_flight *bad)
     if (++t->skipped_in_row < t->policy.skip_limit) return DT_OK;
     dt_status lost = dt_fail(DT_ERR_NUMERIC, "the gradients of %lld steps in a row, up to step %lld, are not finite, "
                              "as many as train.skip_limit allows: the weights are probably lost; go on from a "
-                             "checkpoint before them with a lower optim.lr or train.clip_norm, or use train.on_nonfinite=rollback",
+                             "checkpoint before them with a lower optim.lr or train.clip_norm, or use "
+                             "train.on_nonfinite=rollback",
                              (long long)t->skipped_in_row, (long long)bad->step + 1);
     return dt_trainer_share(t, lost);
 }
