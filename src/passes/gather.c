@@ -1,8 +1,9 @@
 /* gather: brings together what a program reads of buffers of which every rank keeps a shard.
  *
  * A bucket is gathered into the arena for the forward pass, and again for the backward pass but where it is at hand
- * still: where the forward pass reads it to its end. Each gathering stands before the first use of the one before it,
- * so that it is under way while that one is computed with, and two are there at a time. */
+ * still: where the forward pass reads it to its end. Each gathering stands behind the first use of the one before it,
+ * so that it is under way while that one is computed with, and two are there at a time. Before that use, for which the
+ * compute stream waits, it would be waited for too. */
 #include <stdlib.h>
 
 #include "ops/list.h"
@@ -133,6 +134,14 @@ static dt_status fetch_bucket(const gathering *w, const fetch *f, dt_node *befor
     return dt_graph_status(w->g);
 }
 
+/* The node in front of which to gather. */
+static dt_node *place_of(const gathering *w, int i)
+{
+    int before = i - 1;
+    while (before >= 0 && w->fetches[before].first == w->fetches[i].first) before--;
+    return before < 0 ? w->fetches[i].first : w->fetches[before].first->next;
+}
+
 dt_status dt_pass_gather(dt_graph *g)
 {
     DT_TRY(dt_graph_status(g));
@@ -145,8 +154,7 @@ dt_status dt_pass_gather(dt_graph *g)
     survey(&w);
     drop_those_at_hand(&w);
     dt_status status = DT_OK;
-    for (int i = 0; i < w.count && !status; i++)
-        status = fetch_bucket(&w, &w.fetches[i], w.fetches[i ? i - 1 : 0].first);
+    for (int i = 0; i < w.count && !status; i++) status = fetch_bucket(&w, &w.fetches[i], place_of(&w, i));
     free(w.fetches);
     return status;
 }

@@ -108,15 +108,20 @@ static bool holds_bucket(const dt_node *n)
     return memory_of(n->in[0])->kind == DT_VALUE || attr->wire != n->in[0]->dtype;
 }
 
-/* The compute stream has worked on a whole bucket since the one before it in its group was sent: those of matrices and
- * of vectors take turns. */
+/* Is it well under way when bucket `n` is sent? What is gathered, and the bucket before this one in its group: those of
+ * matrices and of vectors take turns. */
+static bool is_older(const dt_node *n, const dt_node *pending)
+{
+    if (pending->stream != n->stream) return false;
+    return pending->op == &dt_op_gather || (holds_bucket(pending) && pending->in[1]->group == n->in[1]->group);
+}
+
+/* The compute stream waits now, not once it needs what was gathered: behind the bucket it would wait for that too. */
 static void join_before_bucket(walk *w, dt_node *n)
 {
     bool held = false;
     if (!holds_bucket(n)) return;
-    for (int i = 0; i < w->count && !held; i++)
-        held = w->pending[i]->stream == n->stream && holds_bucket(w->pending[i]) &&
-               w->pending[i]->in[1]->group == n->in[1]->group;
+    for (int i = 0; i < w->count && !held; i++) held = is_older(n, w->pending[i]);
     if (!held) return;
     join(w, n, n, DT_STREAM_COMPUTE, n->stream);
     forget(w, n->stream);

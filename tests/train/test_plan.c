@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "ops/list.h"
 #include "tiny.h"
 
 #define OK(call)                                            \
@@ -76,6 +77,38 @@ static void two_buckets_are_under_way(void **state)
     assert_in_range(made - whole, BLOCK, 3 * BLOCK);
 }
 
+/* Is there a matrix product between a collective's node and where the compute stream waits for it? */
+static bool is_hidden(const dt_node *n)
+{
+    for (; n && !((n->op->flags & DT_OP_JOIN) && n->stream == DT_STREAM_COMPUTE); n = n->next)
+        if (n->op == &dt_op_matmul) return true;
+    return false;
+}
+
+/* All but what the first block needs, and what the last makes. */
+static void what_travels_is_hidden(void **state)
+{
+    dt_settings *settings = tiny_settings(WORDS("model.width=256", "model.depth=6", "parallel.bucket_mib=1",
+                                                "parallel.zero=3"));
+    dt_comm *comm = NULL;
+    dt_session *s = NULL;
+    int gathers = 0, reduces = 0, waited = 0;
+    OK(dt_comm_create_planned(2, &comm));
+    OK(dt_session_create(settings, &(dt_session_options){.plan_only = true, .comm = comm}, NULL, &s));
+    const dt_graph *g = dt_program_graph(dt_session_program(s, "pass"));
+    for (const dt_node *n = dt_graph_first(g); n; n = n->next) {
+        if (n->op != &dt_op_gather && n->op != &dt_op_reduce_scatter) continue;
+        gathers += n->op == &dt_op_gather;
+        reduces += n->op == &dt_op_reduce_scatter;
+        waited += !is_hidden(n);
+    }
+    assert_true(gathers > 10 && reduces > 5);
+    assert_in_range(waited, 1, 5);
+    dt_session_free(s);
+    dt_comm_free(comm);
+    dt_settings_free(settings);
+}
+
 /* The tiny model has the matrices 16 x 16 of patches, 48 x 16, 16 x 16, 64 x 16 and 16 x 64 in each of two blocks, and
  * 4 x 16 of the head. Its vectors, each of which begins at a multiple of 16, are position embeddings, class token and
  * bias of patches (80, 16, 16); biases (48, 16, 64, 16) and twice gamma, beta, alpha (48) of a block; those of the last
@@ -140,9 +173,13 @@ int main(int argc, char **argv)
 {
     if (!tiny_begin(argc, argv)) return 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_rank_is_as_none_given), cmocka_unit_test(memory_falls_with_the_level),
-        cmocka_unit_test(two_buckets_are_under_way), cmocka_unit_test(what_is_sent),
-        cmocka_unit_test(what_groups_send),          cmocka_unit_test(small_buckets_are_gathered_twice),
+        cmocka_unit_test(one_rank_is_as_none_given),
+        cmocka_unit_test(memory_falls_with_the_level),
+        cmocka_unit_test(two_buckets_are_under_way),
+        cmocka_unit_test(what_travels_is_hidden),
+        cmocka_unit_test(what_is_sent),
+        cmocka_unit_test(what_groups_send),
+        cmocka_unit_test(small_buckets_are_gathered_twice),
     };
     return cmocka_run_group_tests_name("train/plan", tests, NULL, NULL);
 }
