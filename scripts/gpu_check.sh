@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks dyttrain on this machine's GPU, in less than ten minutes on 16 cores and an H200: builds, runs the suites
-# kernel, parity and resume, then bench with its checks (kernels, the quick start's step and ViT-B's, float32 and
-# bfloat16). Ends with a table; exit code 1 when anything failed.
+# kernel, parity, resume, and with several GPUs dist-gpu, then bench with its checks (kernels, the quick start's step and
+# ViT-B's, float32 and bfloat16). Ends with a table; exit code 1 when anything failed.
 #
 #     scripts/gpu_check.sh [-b BUILD]
 #
@@ -84,6 +84,8 @@ bench() {
 suite kernel
 suite parity
 suite resume
+# Of several GPUs: levels of sharing, micro-batches and types with each other.
+[ "$(nvidia-smi -L | grep -c '^GPU')" -lt 2 ] || suite dist-gpu
 
 quick=configs/quickstart/vit_fashion_dyt.yaml
 vit_b=(configs/vit_b_dyt.yaml data.batch=256 train.micro_batch=256)
