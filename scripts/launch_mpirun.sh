@@ -44,12 +44,13 @@ attempt() {
     setsid $MPIRUN -np "$RANKS" --map-by "ppr:$RANKS_PER_HOST:node" --bind-to none $passed "$DYTTRAIN" "$@" &
     mpirun=$! code=0 began='' gone=0
     while kill -s 0 "$mpirun" 2>/dev/null; do
-        sleep 1 || :
+        sleep 1 &
+        wait $! || : # which a signal cuts short, unlike the sleep
         if pgrep -P "$mpirun" >/dev/null; then
             began=1 gone=0
         elif [ "$began" ]; then
             gone=$((gone + 1))
-            [ "$gone" -lt "$GONE_SECONDS" ] || kill -s KILL "$mpirun" || :
+            [ "$gone" -lt "$GONE_SECONDS" ] || kill -s KILL "$mpirun" 2>/dev/null || :
         fi
     done
     wait "$mpirun" || code=$?
@@ -66,7 +67,7 @@ while :; do
     case $code in 0 | 2 | 3) break ;; esac
     [ -z "$stopped" ] && [ "$restarts" -lt "$MAX_RESTARTS" ] || break
     restarts=$((restarts + 1)) resume=--resume
-    echo "launch_mpirun.sh: the run ended with exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2
+    echo "launch_mpirun.sh: exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2
     sleep "$RESTART_SECONDS" || :
     [ -z "$stopped" ] || break
 done

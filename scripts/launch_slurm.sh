@@ -76,7 +76,7 @@ while :; do
     case $code in 0 | 2 | 3) break ;; esac
     [ -z "$stopped$near_limit" ] && [ "$restarts" -lt "$MAX_RESTARTS" ] || break
     restarts=$((restarts + 1)) resume=--resume
-    echo "launch_slurm.sh: the run ended with exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2
+    echo "launch_slurm.sh: exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2
     sleep "$RESTART_SECONDS"
     [ -z "$stopped$near_limit" ] || break
 done

@@ -48,7 +48,7 @@ launch() { # TASKS NAME WORD...
     err=$(cat "$work/.err")
 }
 
-restarts() { printf '%s\n' "$err" | grep -c 'launch_slurm.sh: the run ended with exit code'; }
+restarts() { printf '%s\n' "$err" | grep -c 'launch_slurm.sh: exit code'; }
 
 # signal_later SIGNAL: to the launch script, once a checkpoint is there
 signal_later() {
