@@ -14,7 +14,7 @@ typedef struct dt_bench_step_options {
 /* A whole training step on made-up input. A loss or a gradient norm that does not come again, or that float32, other
  * threads or float64 do not confirm, is DT_ERR_NUMERIC. */
 DT_MUST_USE dt_status dt_bench_step(dt_settings *, const dt_bench_step_options *, dt_log *);
-/* The same on all ranks of a world, each on the same samples, beside the first by itself, which makes the same loss and
+/* The same on all ranks of a world, each on the same samples, beside each by itself, which makes the same loss and
  * gradient norm. The first rank prints. */
 DT_MUST_USE dt_status dt_bench_ranks(dt_settings *, dt_world *, dt_log *);
 /* The step's operators, each timed alone, summed by operator and place in the model. */

@@ -1,5 +1,6 @@
-/* A training step of all ranks together, beside one rank by itself. Every rank has the same made-up samples, so that
- * the loss and the gradient norm are those of one rank, which then makes the step alone. */
+/* A training step of all ranks together, beside each rank by itself. Every rank has the same made-up samples, so that
+ * the loss and the gradient norm are those of one rank. By themselves all ranks step at the same time, for two GPUs of
+ * one kind are not equally fast, and together they are as fast as the slowest. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -98,7 +99,7 @@ static dt_status run_together(together *t, dt_log *log)
     return status;
 }
 
-/* --- of one rank by itself --- */
+/* --- of each rank by itself --- */
 
 static dt_status run_alone(const together *t, dt_session *session, const dt_settings *settings, double *seconds)
 {
@@ -108,11 +109,12 @@ static dt_status run_alone(const together *t, dt_session *session, const dt_sett
     DT_TRY(dt_bench_time_program(session, NULL, least_seconds, &times));
     alone.loss *= t->ranks;
     *seconds = times.median;
+    if (!dt_ranks_leads(t->world)) return DT_OK;
     bool rounded = dt_setting_choice(settings, "precision.mode") != 0;
     return dt_bench_compare("one rank", &t->outcome, &alone, rounded ? rounded_bound : exact_bound);
 }
 
-/* Where one GPU has not the memory, there is nothing to compare with: *seconds is NAN. */
+/* Where a GPU has not the memory, there is nothing to compare with: *seconds is NAN. */
 static dt_status time_alone(const together *t, double *seconds)
 {
     char batch[40];
@@ -122,13 +124,10 @@ static dt_status time_alone(const together *t, double *seconds)
     snprintf(batch, sizeof batch, "data.batch=%" PRId64, t->samples);
     *seconds = NAN;
     dt_status status = dt_table_vary(t->settings, words, sizeof words / sizeof *words, &settings);
-    if (!status) status = dt_session_create(settings, &(dt_session_options){0}, NULL, &session);
-    if (status == DT_ERR_MEMORY) {
-        printf("  one rank     has not the memory for the step by itself\n");
-        status = DT_OK;
-    } else if (!status) {
-        status = run_alone(t, session, settings, seconds);
-    }
+    dt_session_options options = {.world = t->world, .alone = true};
+    if (!status) status = dt_session_create(settings, &options, NULL, &session);
+    if (status == DT_ERR_MEMORY) status = DT_OK;
+    else if (!status) status = run_alone(t, session, settings, seconds);
     dt_session_free(session);
     dt_settings_free(settings);
     return status;
@@ -136,7 +135,11 @@ static dt_status time_alone(const together *t, double *seconds)
 
 /* --- both --- */
 
-static void print(const together *t, double alone)
+typedef struct alone_times {
+    double first, most; /* seconds, of the first rank and of the slowest */
+} alone_times;
+
+static void print(const together *t, const alone_times *alone)
 {
     char work[32], rate[32], size[32];
     double all = (double)(t->samples * t->ranks), seconds = t->times.median;
@@ -149,18 +152,34 @@ static void print(const together *t, double alone)
            dt_text_count(rate, t->flops / seconds, "FLOP"));
     if (isfinite(t->peak)) printf(": MFU %.1f %%", 100 * t->flops / seconds / t->peak);
     printf("\nmemory         %s on a rank\n", dt_text_bytes(size, (double)t->bytes));
-    if (isfinite(alone))
-        printf("one rank       %.2f ms by itself: %.1f %% of its speed are kept\n", 1e3 * alone,
-               100 * alone / seconds);
+    if (!isfinite(alone->most)) {
+        printf("one rank       has not the memory for the step by itself\n");
+        return;
+    }
+    printf("one rank       by itself %.2f ms, the slowest %.2f: %.1f %% of its speed are kept, %.1f of that one's\n",
+           1e3 * alone->first, 1e3 * alone->most, 100 * alone->first / seconds, 100 * alone->most / seconds);
+}
+
+/* Of all ranks; NAN where one has not the memory. */
+static dt_status gather_alone(dt_world *world, double mine, alone_times *out)
+{
+    double *all;
+    DT_TRY(dt_ranks_gather(world, "times", &mine, sizeof mine, (void **)&all));
+    *out = (alone_times){all[0], all[0]};
+    for (int r = 1; r < dt_world_size(world); r++)
+        if (!(all[r] <= out->most)) out->most = all[r];
+    free(all);
+    return DT_OK;
 }
 
 dt_status dt_bench_ranks(dt_settings *settings, dt_world *world, dt_log *log)
 {
-    double alone = NAN;
+    double mine = NAN;
+    alone_times alone;
     together t = {.settings = settings, .world = world, .ranks = dt_world_size(world)};
     DT_TRY(run_together(&t, log));
-    dt_status status = dt_ranks_leads(world) ? time_alone(&t, &alone) : DT_OK;
-    status = dt_ranks_join(world, "one rank by itself", status);
-    if (!status && dt_ranks_leads(world)) print(&t, alone);
-    return status;
+    DT_TRY(dt_ranks_join(world, "one rank by itself", time_alone(&t, &mine)));
+    DT_TRY(gather_alone(world, mine, &alone));
+    if (dt_ranks_leads(world)) print(&t, &alone);
+    return DT_OK;
 }

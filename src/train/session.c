@@ -172,7 +172,8 @@ static dt_status open_device(dt_session *s, const dt_settings *settings, dt_log 
     DT_TRY(choose_backend(s, settings, log));
     DT_TRY(open_share(s, settings));
     s->comm = s->options.comm;
-    return s->comm ? DT_OK : dt_comm_open(s->options.world, s->device, &s->comm);
+    if (s->comm) return DT_OK;
+    return dt_comm_open(s->options.alone ? NULL : s->options.world, s->device, &s->comm);
 }
 
 /* The synthetic set makes whatever the model asks for. */

@@ -16,6 +16,7 @@ typedef struct dt_session dt_session;
 
 typedef struct dt_session_options {
     dt_world *world;  /* whose ranks each make the same session; outlives it. NULL: one rank */
+    bool alone;       /* each rank of the world makes a session of one rank, on the device that is its own there */
     bool plan_only;   /* no device memory: programs are planned, not bound */
     bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
