@@ -3,7 +3,8 @@
 
 #include "comm/control_internal.h"
 
-static const double TOLD_SECONDS = 1; /* for a verdict to go out */
+static const double TOLD_SECONDS = 1;    /* for a verdict to go out */
+static const double FAILED_SECONDS = 20; /* for others to come where one has failed */
 
 /* --- the verdict --- */
 
@@ -70,9 +71,9 @@ static dt_status send_result(dt_control *c)
 static dt_status take_part(dt_control *c, int rank, dt_wire_cursor payload)
 {
     dt_text line = {0};
-    bool refused;
-    dt_status status = dt_meeting_join(&c->meeting, c->members, rank, payload, c->now, &line, &refused);
-    if (!status && refused) return declare(c, &line, rank);
+    int blamed;
+    dt_status status = dt_meeting_join(&c->meeting, c->members, rank, payload, c->now, &line, &blamed);
+    if (!status && blamed >= 0) return declare(c, &line, blamed);
     dt_text_free(&line);
     if (status == DT_ERR_DATA) return declare_words(c, rank, dt_error_message());
     if (status || !dt_meeting_is_full(&c->meeting)) return status;
@@ -86,6 +87,7 @@ static dt_status judge_meeting(dt_control *c)
     double waited = c->now - c->meeting.since;
     int rank;
     if (!c->meeting.came) return DT_OK;
+    if (c->meeting.failed >= 0 && waited > FAILED_SECONDS) return declare_words(c, c->meeting.failed, c->meeting.why);
     if (waited > c->options.wait_limit) {
         dt_meeting_blame(&c->meeting, c->members, waited, &line, &rank);
         return declare(c, &line, rank);

@@ -22,6 +22,7 @@ struct dt_world {
     dt_control *control;   /* NULL in a world of one */
     const dt_mpi_calls *mpi; /* NULL unless it was started */
     bool failed;             /* by an abort without a control channel */
+    char why[DT_MEETING_WHY]; /* of a failure that the next collective tells; empty: none */
 };
 
 /* --- the meeting --- */
@@ -296,6 +297,8 @@ static dt_status meet(dt_world *w, dt_gathering kind, const char *what, const vo
 {
     dt_part part = {.kind = kind, .bytes = (int64_t)bytes};
     snprintf(part.what, sizeof part.what, "%s", what);
+    memcpy(part.why, w->why, sizeof part.why);
+    *w->why = '\0';
     if (bytes > DT_WORLD_MOST_BYTES || room > DT_WORLD_MOST_BYTES)
         return dt_fail(DT_ERR_DEVICE, "'%s': %zu bytes are more than the control channel carries", what,
                        bytes > room ? bytes : room);
@@ -319,6 +322,11 @@ dt_status dt_world_gather(dt_world *w, const char *what, const void *mine, size_
     if (!is_alone(w)) return meet(w, DT_GATHER, what, mine, bytes, all, bytes * (size_t)w->facts.size);
     memcpy(all, mine, bytes);
     return DT_OK;
+}
+
+void dt_world_tell_failure(dt_world *w, const char *why)
+{
+    if (!is_alone(w)) snprintf(w->why, sizeof w->why, "%s", why);
 }
 
 /* --- agreement --- */

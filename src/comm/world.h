@@ -91,6 +91,9 @@ DT_MUST_USE dt_status dt_world_barrier(dt_world *, const char *what);
 DT_MUST_USE dt_status dt_world_broadcast(dt_world *, const char *what, void *data, size_t bytes);
 /* `all` receives the part of every rank, in rank order, on all ranks. */
 DT_MUST_USE dt_status dt_world_gather(dt_world *, const char *what, const void *mine, size_t bytes, void *all);
+/* This rank has failed, and comes to the next collective to say so. Where the others are at another one, or do not come
+ * within 20 s, these words become the verdict. */
+void dt_world_tell_failure(dt_world *, const char *why);
 /* Have all ranks the same hash? Else every rank gets the error that names who differs, and each one's `value`: a few
  * words (up to 127 bytes) that stand for the hash, as "CUDA 13.0"; NULL: its digits. */
 DT_MUST_USE dt_status dt_world_agree(dt_world *, const char *what, uint64_t hash, const char *value);

@@ -58,7 +58,10 @@ dt_status dt_ranks_join(dt_world *world, const char *what, dt_status mine)
     int rank = -1;
     dt_status status = mine;
     if (dt_ranks_alone(world)) return mine;
-    if (mine) snprintf(message, sizeof message, "%s", dt_error_message());
+    if (mine) {
+        snprintf(message, sizeof message, "%s", dt_error_message());
+        dt_world_tell_failure(world, message);
+    }
     DT_TRY(first_failed(world, what, mine, &rank, &status));
     return rank < 0 ? DT_OK : take_message(world, rank, status, message);
 }

@@ -147,12 +147,12 @@ static void progress_counts_where_all_watch(void **state)
 
 /* --- meetings --- */
 
-static dt_status join(dt_meeting *m, int rank, const dt_part *part, const void *data, dt_text *line, bool *refused)
+static dt_status join(dt_meeting *m, int rank, const dt_part *part, const void *data, dt_text *line, int *blamed)
 {
     dt_text frame = {0};
     assert_int_equal(dt_part_pack(part, data, &frame), DT_OK);
     dt_wire_cursor payload = {(const unsigned char *)frame.data + DT_WIRE_HEAD, frame.length - DT_WIRE_HEAD, false};
-    dt_status status = dt_meeting_join(m, NULL, rank, payload, 5, line, refused);
+    dt_status status = dt_meeting_join(m, NULL, rank, payload, 5, line, blamed);
     dt_text_free(&frame);
     return status;
 }
@@ -166,11 +166,11 @@ static void parts_come_in_any_order(void **state)
         dt_part part = {.kind = DT_GATHER, .bytes = 2, .what = "x"};
         dt_text line = {0}, frame = {0};
         for (int j = 0; j < RANKS; j++) {
-            bool refused;
+            int blamed;
             char data[2] = {(char)('a' + orders[i][j]), (char)('0' + (int)i)};
             assert_false(dt_meeting_is_full(&m));
-            assert_int_equal(join(&m, orders[i][j], &part, data, &line, &refused), DT_OK);
-            assert_false(refused);
+            assert_int_equal(join(&m, orders[i][j], &part, data, &line, &blamed), DT_OK);
+            assert_int_equal(blamed, -1);
         }
         assert_true(dt_meeting_is_full(&m));
         assert_int_equal(dt_meeting_end(&m, &frame), DT_OK);
@@ -188,17 +188,17 @@ static void wrong_parts_are_refused(void **state)
 {
     dt_meeting m;
     dt_text line = {0};
-    bool refused;
+    int blamed;
     dt_part gather = {.kind = DT_GATHER, .bytes = 2, .what = "x"}, other = {.kind = DT_GATHER, .bytes = 3, .what = "x"};
     dt_part huge = {.kind = DT_GATHER, .bytes = (64 << 20) / RANKS + 1, .what = "x"};
     assert_int_equal(dt_meeting_create(RANKS, &m), DT_OK);
-    assert_int_equal(join(&m, 1, &gather, NULL, &line, &refused), DT_ERR_DATA); /* bytes announced, none there */
-    assert_int_equal(join(&m, 1, &huge, NULL, &line, &refused), DT_ERR_DATA);
-    assert_int_equal(join(&m, 1, &gather, "ab", &line, &refused), DT_OK);
-    assert_int_equal(join(&m, 1, &gather, "ab", &line, &refused), DT_ERR_DATA);
+    assert_int_equal(join(&m, 1, &gather, NULL, &line, &blamed), DT_ERR_DATA); /* bytes announced, none there */
+    assert_int_equal(join(&m, 1, &huge, NULL, &line, &blamed), DT_ERR_DATA);
+    assert_int_equal(join(&m, 1, &gather, "ab", &line, &blamed), DT_OK);
+    assert_int_equal(join(&m, 1, &gather, "ab", &line, &blamed), DT_ERR_DATA);
     assert_non_null(strstr(dt_error_message(), "rank 1 came to a collective twice"));
-    assert_int_equal(join(&m, 2, &other, "abc", &line, &refused), DT_OK);
-    assert_true(refused);
+    assert_int_equal(join(&m, 2, &other, "abc", &line, &blamed), DT_OK);
+    assert_int_equal(blamed, 2);
     assert_non_null(strstr(line.data, "rank 2: it came to 'x' (a gather of 3 bytes), while rank 1 is at 'x' (a gather "
                                       "of 2 bytes)"));
     dt_text_free(&line);
@@ -211,6 +211,39 @@ static void wrong_parts_are_refused(void **state)
     dt_meeting_free(&m);
 }
 
+/* A rank that failed leaves the order of the others: its words tell more than where it came. */
+static void failures_are_told(void **state)
+{
+    dt_part session = {.kind = DT_GATHER, .bytes = 2, .what = "the session", .why = "no memory"};
+    dt_part other = {.kind = DT_BARRIER, .what = "devices"}, whole = {.kind = DT_GATHER, .bytes = 2, .what = "the session"};
+    for (int first = 0; first < 2; first++) {
+        dt_meeting m;
+        dt_text line = {0};
+        int blamed;
+        assert_int_equal(dt_meeting_create(RANKS, &m), DT_OK);
+        assert_int_equal(join(&m, 0, first ? &session : &other, first ? "ab" : NULL, &line, &blamed), DT_OK);
+        assert_int_equal(m.failed, first ? 0 : -1);
+        assert_int_equal(join(&m, 1, first ? &other : &session, first ? NULL : "ab", &line, &blamed), DT_OK);
+        assert_int_equal(blamed, !first);
+        assert_string_equal(line.data, first ? "rank 0: no memory" : "rank 1: no memory");
+        dt_text_free(&line);
+        dt_meeting_free(&m);
+    }
+    dt_meeting m;
+    dt_text line = {0}, frame = {0};
+    int blamed;
+    assert_int_equal(dt_meeting_create(RANKS, &m), DT_OK);
+    for (int r = 0; r < RANKS; r++) {
+        assert_int_equal(join(&m, r, r == 2 ? &session : &whole, "ab", &line, &blamed), DT_OK);
+        assert_int_equal(blamed, -1);
+        assert_int_equal(m.failed, r < 2 ? -1 : 2);
+    }
+    assert_int_equal(dt_meeting_end(&m, &frame), DT_OK);
+    assert_int_equal(m.failed, -1);
+    dt_text_free(&frame);
+    dt_meeting_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +253,7 @@ int main(void)
         cmocka_unit_test(progress_counts_where_all_watch),
         cmocka_unit_test(parts_come_in_any_order),
         cmocka_unit_test(wrong_parts_are_refused),
+        cmocka_unit_test(failures_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,6 +199,25 @@ static void different_collectives_end(void **state)
     crew_end(&c);
 }
 
+static void the_words_of_a_failure_are_told(void **state)
+{
+    static const char *const courses[] = {
+        "20 60 20 10 barrier only 2 sleep0.5 only 2 fail only 2 other barrier close", /* behind the others, */
+        "20 60 20 10 barrier only 2 fail only 2 other sleep0.5 barrier close",        /* or before them */
+    };
+    for (size_t i = 0; i < sizeof courses / sizeof *courses; i++) {
+        crew c;
+        crew_start(&c, program, RANKS, courses[i]);
+        crew_wait(&c, TIME);
+        for (int r = 0; r < RANKS; r++) {
+            assert_code(&c, r, 9);
+            assert_says(&c, r, "verdict 1: rank 2");
+            assert_says(&c, r, ": cannot open 'y'");
+        }
+        crew_end(&c);
+    }
+}
+
 static void who_left_is_not_waited_for(void **state)
 {
     crew c;
@@ -246,6 +265,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nobody_hangs_who_need_not_get_on),
         cmocka_unit_test(a_collective_without_all_ends),
         cmocka_unit_test(different_collectives_end),
+        cmocka_unit_test(the_words_of_a_failure_are_told),
         cmocka_unit_test(who_left_is_not_waited_for),
         cmocka_unit_test(differences_are_named_on_all_ranks),
     };
