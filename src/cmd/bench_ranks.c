@@ -90,11 +90,21 @@ static dt_status run(dt_session *session, together *t)
     return dt_world_agree(t->world, "loss and gradient norm", dt_hash_bytes(&t->outcome, sizeof t->outcome, 0), NULL);
 }
 
+/* A failure may be one rank's own, and ends all before anything is released: the device may wait for what others never
+ * send. */
+static dt_status run_or_end(dt_session *session, together *t)
+{
+    dt_status status = run(session, t);
+    if (status && status != DT_ERR_USAGE) dt_world_abort(t->world, dt_error_message());
+    return status;
+}
+
 static dt_status run_together(together *t, dt_log *log)
 {
-    dt_session *session;
-    DT_TRY(dt_session_create(t->settings, &(dt_session_options){.world = t->world}, log, &session));
-    dt_status status = run(session, t);
+    dt_session *session = NULL;
+    dt_status status = dt_session_create(t->settings, &(dt_session_options){.world = t->world}, log, &session);
+    status = dt_ranks_join(t->world, "the session", status);
+    if (!status) status = run_or_end(session, t);
     dt_session_free(session);
     return status;
 }

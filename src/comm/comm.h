@@ -21,10 +21,10 @@ DT_MUST_USE dt_status dt_comm_create_mpi(const dt_mpi_calls *, dt_comm **out);
 /* The ranks of `comm` that give the same colour (0 or higher), in the same order. All ranks of `comm` call it. What was
  * split off is freed before `comm` is. */
 DT_MUST_USE dt_status dt_comm_split(dt_comm *, int colour, dt_comm **out);
-/* Behind all recordings that hold its collectives. Where something is still under way, which happens behind a failure,
- * it is given up. NULL is allowed. */
 /* For plans: rank 0 of so many, of which no collective can be called. */
 DT_MUST_USE dt_status dt_comm_create_planned(int ranks, dt_comm **out);
+/* Behind all recordings that hold its collectives. Where something is still under way, which happens behind a failure,
+ * it is given up. NULL is allowed. */
 void dt_comm_free(dt_comm *);
 /* Has anything failed that was queued? For the main thread, once a step. Of this communicator alone. */
 DT_MUST_USE dt_status dt_comm_check(dt_comm *);

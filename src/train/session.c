@@ -352,12 +352,14 @@ void dt_session_free(dt_session *s)
 {
     if (!s) return;
     for (int id = 0; id < DT_PROGRAMS; id++) dt_program_free(s->program[id]);
-    dt_session_release_memory(s);
-    dt_store_free(s->store);
-    dt_model_free(s->model);
+    /* Before memory, which a device frees only once nothing is under way: behind a failure that may wait for ranks that
+     * are gone, until its communicator gives it up. */
     dt_comm_free(s->sharers);
     dt_comm_free(s->replicas);
     if (!s->options.comm) dt_comm_free(s->comm);
+    dt_session_release_memory(s);
+    dt_store_free(s->store);
+    dt_model_free(s->model);
     dt_device_close(s->device);
     free(s);
 }
