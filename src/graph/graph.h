@@ -98,7 +98,8 @@ struct dt_node {
     bool backward;                /* emitted by differentiation */
     const dt_node *again_of;      /* makes outputs of this node again, for the backward pass */
     dt_stream stream;
-    unsigned accumulates;         /* bit k: output k is a gradient slot, added to but in the first micro-batch */
+    unsigned accumulates;         /* bit k: output k is a gradient slot, added to but in the first micro-batch; bit 0 of
+                                     an accumulate node: so is what it writes */
     void *workspace;              /* set by the plan and the binding */
     int64_t workspace_bytes, workspace_offset;
     dt_node *prev, *next;         /* the ordered list */

@@ -11,7 +11,7 @@ static bool write_shape(dt_graph *graph, dt_node *node, unsigned wanted)
            dt_rule_type(graph, node, SOURCE, "what is written", node->in[TARGET]->dtype);
 }
 
-/* --- accumulate: slot += gradient, or slot = gradient in the first micro-batch of a step --- */
+/* --- accumulate: slot += gradient, or slot = gradient: in the first micro-batch of a step, or in all --- */
 
 static dt_cost accumulate_cost(const dt_node *node)
 {
@@ -22,7 +22,8 @@ static dt_cost accumulate_cost(const dt_node *node)
 static dt_status accumulate_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_tensor *slot = node->in[TARGET], *gradient = node->in[SOURCE];
-    if (!exec->accumulate) return exec->kernels->copy(exec->queue, dt_rule_bytes(slot), gradient->data, slot->data);
+    if (!dt_node_adds(node, exec, 0))
+        return exec->kernels->copy(exec->queue, dt_rule_bytes(slot), gradient->data, slot->data);
     return exec->kernels->add(exec->queue, slot->dtype, false, dt_rule_elements(slot), slot->data, gradient->data,
                               slot->data);
 }
@@ -38,7 +39,8 @@ const dt_op dt_op_accumulate = {
 void dt_accumulate(dt_graph *graph, dt_tensor *slot, dt_tensor *gradient)
 {
     if (!slot || !gradient) return;
-    dt_node_add(graph, &dt_op_accumulate, NULL, (dt_tensor *[]){slot, gradient}, 2, 0);
+    dt_node *node = dt_node_add(graph, &dt_op_accumulate, NULL, (dt_tensor *[]){slot, gradient}, 2, 0);
+    if (node) node->accumulates = 1;
 }
 
 /* --- assign: state := value, behind the state's last reader (passes/order.c) --- */
