@@ -59,7 +59,8 @@ static void describe(const dt_part *part, dt_text *line)
     dt_text_add(line, "'%s' (%s of %lld bytes)", part->what, kind_names[part->kind], (long long)part->bytes);
 }
 
-/* Two came to different things: because one had failed on its way, or else by the second's fault. Returns who it was. */
+/* Two came to different things: because one had failed on its way, or else by the second's fault. Returns who it
+ * was. */
 static int blame_other(const dt_meeting *m, const dt_member *members, int rank, const dt_part *part, dt_text *line)
 {
     int failed = *part->why ? rank : m->failed;

@@ -100,7 +100,7 @@ DT_MUST_USE dt_status dt_world_agree(dt_world *, const char *what, uint64_t hash
 
 /* --- progress, which heartbeats carry; any one thread --- */
 
-/* Steps done, and anything that goes up as the rank gets on within one (collectives queued, batches evaluated). */
+/* Steps done, and anything that goes up as the rank gets on within one. */
 void dt_world_progress(dt_world *, int64_t step, int64_t work);
 /* One collective more is begun, which counts as work, too: the rank that has begun fewer than the others is the one
  * that they wait for. A communicator of the world calls it. */

@@ -205,11 +205,18 @@ static dt_status check_ranks(dt_trainer *t)
     return dt_trainer_share(t, dt_session_check_ranks(t->session, t->progress.step));
 }
 
+static dt_status check_communicators(const dt_session *s)
+{
+    DT_TRY(dt_comm_check(s->comm));
+    if (s->sharers) DT_TRY(dt_comm_check(s->sharers));
+    return s->replicas ? dt_comm_check(s->replicas) : DT_OK;
+}
+
 /* What several ranks compare behind a step. */
 static dt_status compare_ranks(dt_trainer *t)
 {
     if (dt_ranks_alone(t->world)) return DT_OK;
-    DT_TRY(dt_comm_check(t->session->comm));
+    DT_TRY(check_communicators(t->session));
     if (due(t, t->policy.check_ranks_every)) DT_TRY(check_ranks(t));
     if (!due(t, t->policy.compare_every)) return DT_OK;
     return dt_pace_report(&t->pace, t->world, t->progress.step, t->log);

@@ -28,7 +28,8 @@ bool dt_recipe_needs_gpu(const dt_settings *); /* the CPU has not the precision 
  * not is computed in float32 instead of refused, as evaluations of a GPU's run on the CPU are, and data.batch need not
  * divide into micro-batches. */
 DT_MUST_USE dt_status dt_recipe_read(dt_settings *, dt_backend, bool forward, int ranks, dt_recipe *out);
-/* Says where train.micro_batch cuts the batch into far more passes than its size asks for. */
+/* Says where train.micro_batch cuts the batch into far more passes than its size asks for, and where there is nothing
+ * that debug.check_ranks_every_steps could compare. */
 void dt_recipe_warn(const dt_recipe *, const dt_settings *, int ranks, dt_log *);
 
 #endif

@@ -50,7 +50,7 @@ typedef struct dt_trainer {
     int64_t skipped_in_row;  /* newest steps that did not commit */
     dt_flight flight[2];     /* oldest first */
     int in_flight;
-    int64_t work;            /* passes launched and batches evaluated: what the heartbeats tell beside the step */
+    int64_t work;            /* passes launched: what the heartbeats tell beside the step */
     dt_meter meter;
     dt_pace pace;
 } dt_trainer;

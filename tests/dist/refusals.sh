@@ -49,6 +49,9 @@ ranks 2 vit.yaml run.name=two log.ranks_every_steps=10
 [ "$code" = 0 ] && grep -q 'ranks, steps 11 to 20: median step' runs/two/log.txt &&
     grep -q 'steps 11 to 20: median' runs/two/log.rank-0001.txt && ! grep -q 'step 1/' runs/two/log.rank-0001.txt
 is 'step times are compared, and each rank has a log'
+ranks 2 vit.yaml run.name=three train.steps=1 parallel.zero=3 debug.check_ranks_every_steps=1
+[ "$code" = 0 ] && has err 'finds nothing to compare with parallel.zero=3'
+is 'a check of weights that no two ranks keep'
 half=$(($(nproc) > 1 ? $(nproc) / 2 : 1))
 ranks 2 vit.yaml run.name=half threads=0 train.steps=1
 [ "$code" = 0 ] && grep -q ", $half thread" runs/half/log.txt && grep -q ", $half thread" runs/half/log.rank-0001.txt
