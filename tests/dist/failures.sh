@@ -1,6 +1,7 @@
 #!/bin/sh
 # What goes wrong in the middle of a run of several ranks ends all of them, or none: one message, soon.
 # Usage: failures.sh PROGRAM ROOT FAULT_LIBRARY
+fault=$(realpath "$3") # before the folder is changed
 . "$2/tests/cli/tap.sh"
 . "$root/tests/dist/dist.sh"
 write_vit vit.yaml
@@ -8,7 +9,6 @@ write_vit vit.yaml
 # tells TEXT: is it in what was written, and is there one line of the program?
 tells() { has err "$1" && [ "$(printf '%s\n' "$err" | grep -c '^\(dyttrain\|error\): ')" = 1 ]; }
 lines() { cat "$1" 2>/dev/null | wc -l; }
-fault=$(realpath "$3")
 
 # --- steps that do not commit ---
 
