@@ -199,6 +199,11 @@ static void other_updates(void **state)
     check_levels(3, "train.accumulate=2", "precision.mode=fp64", "parallel.bucket_mib=0.01", "data.batch=12");
     more = NULL;
     check_levels(2, "train.accumulate=1", "precision.mode=fp64", "parallel.bucket_mib=0", "optim.layer_decay=0.5");
+    static const char *const frozen[] = {"norm.kind=dyt", "norm.learn_alpha=false", NULL};
+    more = frozen;
+    check_levels(3, "train.accumulate=2", "precision.mode=fp64", "parallel.bucket_mib=0", "data.batch=12");
+    check_levels(4, "train.accumulate=2", "precision.mode=fp64", "parallel.bucket_mib=0", "parallel.shard_group=2");
+    more = NULL;
 }
 
 /* Pairs share, and there are two of them. */
