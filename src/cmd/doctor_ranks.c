@@ -120,16 +120,22 @@ static dt_status report_links(dt_ranks_speed *s, int64_t bytes)
     return DT_OK;
 }
 
+/* Takes the communicator over. Behind a failure it is freed first: what waits for ranks that are gone is given up, and
+ * without that a device frees no memory. */
 static dt_status report_speed(dt_world *world, dt_device *device, dt_comm *comm)
 {
     bool gpu = dt_device_backend(device) == DT_CUDA;
     const int64_t most = (int64_t)(gpu ? 1024 : 64) << 20;
     dt_ranks_speed s;
-    DT_TRY(dt_ranks_speed_open(world, device, comm, most, &s));
-    dt_status status = DT_OK;
+    dt_status status = dt_ranks_speed_open(world, device, comm, most, &s);
+    if (status) {
+        dt_comm_free(comm);
+        return status;
+    }
     print_head(&s);
     for (int64_t size = 1024; size <= most && !status; size *= 4) status = report_size(&s, size);
     if (!status) status = report_links(&s, most / 16);
+    dt_comm_free(comm);
     dt_ranks_speed_close(&s);
     return status;
 }
@@ -155,10 +161,13 @@ static dt_status examine(dt_world *world, const char *name)
     DT_TRY(dt_device_open(backend, index, 1, &device));
     DT_TRY_GOTO(report_sights(world, device, index), done);
     DT_TRY_GOTO(dt_comm_open(world, device, &comm), done);
-    if (dt_world_size(world) > 1) status = report_speed(world, device, comm);
-    else dt_doctor_line("", "one rank talks to nobody: start several, as in mpirun -np 2 dyttrain doctor --ranks");
+    if (dt_world_size(world) > 1) {
+        status = report_speed(world, device, comm);
+    } else {
+        dt_doctor_line("", "one rank talks to nobody: start several, as in mpirun -np 2 dyttrain doctor --ranks");
+        dt_comm_free(comm);
+    }
 done:
-    dt_comm_free(comm);
     dt_device_close(device);
     return status;
 }
