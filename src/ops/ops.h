@@ -142,7 +142,7 @@ dt_tensor *dt_sum(dt_graph *, dt_tensor *);                                     
 
 /* --- the update (update.c): on flat buffers --- */
 /* The sum of squares of ranges of the gradient buffers (one per group), one range after the other: a float64 scalar.
- * The ranges live as long as the graph. */
+ * The ranges live as long as the graph, and begin at multiples of 16 elements. */
 typedef struct dt_gradient_range {
     dt_group group;
     int64_t offset, count; /* elements of the buffer as it is kept */

@@ -5,9 +5,16 @@
 
 /* --- grad_squares --- */
 
+enum { RANGE_ALIGN = 16 }; /* elements: kernels load whole words */
+
 static bool squares_shape(dt_graph *graph, dt_node *node, unsigned wanted)
 {
+    const dt_grad_squares_attr *attr = node->attr;
     bool narrow = node->in[DT_GROUP_MATRIX]->dtype == DT_BF16; /* as a store may keep them */
+    for (int i = 0; i < attr->count; i++)
+        if (attr->ranges[i].offset % RANGE_ALIGN)
+            return dt_graph_fail(graph, "range %d begins at element %lld, not at a multiple of %d", i,
+                                 (long long)attr->ranges[i].offset, RANGE_ALIGN) != NULL;
     return dt_rule_types(graph, node, ((1u << DT_GROUPS) - 1) & ~((unsigned)narrow << DT_GROUP_MATRIX)) &&
            dt_node_output(graph, node, 0, DT_F64, &DT_SCALAR);
 }

@@ -77,6 +77,7 @@ static void silence_is_a_loss(void **state)
     assert_true(pass(&s, 1));
     assert_int_equal(s.rank, 1);
     /* a host with two ranks is gone */
+    dt_text_free(&s.line);
     set_up(&s);
     s.silent[3] = true;
     assert_false(pass(&s, 1));

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "device/device.h"
 #include "kernels/cuda/attention_cudnn.h"
+#include "train/tiny.h"
 
 #define OK(call)                                      \
     do {                                              \
@@ -301,13 +302,13 @@ static void nothing_is_timed_unasked(void **state)
 
 static void running_out_names_what_does_without_the_library(void **state)
 {
-    dt_device *device;
-    void *wanted;
-    OK(dt_device_open(DT_CUDA, 0, 1, &device));
-    OK(dt_device_use_cudnn(device, true));
-    assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, (size_t)1 << 50, &wanted), DT_ERR_MEMORY);
-    assert_non_null(strstr(dt_error_message(), "cuda.attention=own does without cuDNN's workspace"));
-    dt_device_close(device);
+    static const char *const words[] = {"device=cuda", "precision.mode=bf16", "cuda.attention=cudnn", "model.width=1024",
+                                        "model.heads=16", "data.batch=1048576", NULL};
+    dt_settings *settings = tiny_settings(words);
+    dt_session *session = NULL;
+    assert_int_equal(dt_session_create(settings, &(dt_session_options){0}, NULL, &session), DT_ERR_MEMORY);
+    assert_non_null(strstr(dt_error_message(), "cuda.attention=own, which does without cuDNN's workspace"));
+    dt_settings_free(settings);
 }
 
 static bool has_cudnn(void)

@@ -397,7 +397,7 @@ dt_tensor *build_top_hits(dt_graph *g, const op_case *c, const dt_segment_span *
 /* Of two ranges of the one and of all of the other. */
 static dt_tensor *squares(dt_graph *g, const op_case *c, dt_tensor *gradient)
 {
-    int64_t cut = c->dim[0] / 3;
+    int64_t cut = c->dim[0] / 3 / 16 * 16;
     dt_gradient_range *ranges = dt_arena_alloc(dt_graph_arena(g), 3 * sizeof *ranges);
     ranges[0] = (dt_gradient_range){DT_GROUP_MATRIX, 0, cut};
     ranges[1] = (dt_gradient_range){DT_GROUP_VECTOR, 0, 7};
