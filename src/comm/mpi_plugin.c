@@ -10,6 +10,8 @@
 /* MPI counts in int: more bytes travel in several messages. */
 static const size_t most_bytes = (size_t)1 << 30;
 
+enum { DATA, SETTLED }; /* tags */
+
 struct dt_mpi_group {
     MPI_Comm comm;
 };
@@ -68,15 +70,47 @@ static int plugin_local(int *rank, int *size, char *why, size_t room)
     return error == MPI_SUCCESS ? 0 : fail(error, why, room);
 }
 
+/* All ranks are here before one leaves, and what they sent before has arrived. MPI moves messages only within its
+ * calls: one that counts as sent may still wait here for its last piece (Open MPI over TCP queues the one that tells
+ * the receiver that all has come), and behind this we may not call for long, since the control channel waits without
+ * MPI. So every wait ends with empty messages that say what has arrived. These are small, over connections that are
+ * there already: when they count as sent they are on their way. */
+static int settle(MPI_Comm comm)
+{
+    int rank, size, error = MPI_Comm_rank(comm, &rank);
+    if (error == MPI_SUCCESS) error = MPI_Comm_size(comm, &size);
+    for (int sending = rank != 0, round = 0; round < 2 && error == MPI_SUCCESS; round++, sending = !sending)
+        for (int other = rank ? 0 : 1; other < (rank ? 1 : size) && error == MPI_SUCCESS; other++) {
+            MPI_Request request;
+            error = sending ? MPI_Isend(NULL, 0, MPI_BYTE, other, SETTLED, comm, &request)
+                            : MPI_Irecv(NULL, 0, MPI_BYTE, other, SETTLED, comm, &request);
+            if (error == MPI_SUCCESS) error = wait_for(1, &request);
+        }
+    return error;
+}
+
+/* From rank 0 to each, not through others: then no two ranks but it and they need a connection. */
+static int send_all(void *data, int bytes)
+{
+    int rank, size, error = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (error == MPI_SUCCESS) error = MPI_Comm_size(MPI_COMM_WORLD, &size);
+    for (int other = 1; other < size && error == MPI_SUCCESS; other++) {
+        MPI_Request request;
+        if (rank && rank != other) continue;
+        error = rank ? MPI_Irecv(data, bytes, MPI_BYTE, 0, DATA, MPI_COMM_WORLD, &request)
+                     : MPI_Isend(data, bytes, MPI_BYTE, other, DATA, MPI_COMM_WORLD, &request);
+        if (error == MPI_SUCCESS) error = wait_for(1, &request);
+    }
+    return error == MPI_SUCCESS ? settle(MPI_COMM_WORLD) : error;
+}
+
 static int plugin_broadcast(void *data, size_t bytes, char *why, size_t room)
 {
-    MPI_Request request;
     if (bytes > most_bytes) {
         snprintf(why, room, "more than 1 GiB at once");
         return 1;
     }
-    int error = MPI_Ibcast(data, (int)bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
-    if (error == MPI_SUCCESS) error = wait_for(1, &request);
+    int error = send_all(data, (int)bytes);
     return error == MPI_SUCCESS ? 0 : fail(error, why, room);
 }
 
@@ -87,6 +121,7 @@ static int plugin_split(dt_mpi_group *group, int colour, dt_mpi_group **out, int
     if (!part) return fail_memory(why, room);
     int error = MPI_Comm_rank(comm_of(group), rank);
     if (error == MPI_SUCCESS) error = MPI_Comm_split(comm_of(group), colour, *rank, &part->comm);
+    if (error == MPI_SUCCESS) error = settle(comm_of(group));
     if (error != MPI_SUCCESS) {
         free(part);
         return fail(error, why, room);
@@ -112,11 +147,18 @@ static int start(MPI_Comm comm, const dt_mpi_part *part, MPI_Request *requests)
     for (size_t at = 0; at < part->bytes; at += most_bytes, requests++) {
         int bytes = (int)(part->bytes - at < most_bytes ? part->bytes - at : most_bytes);
         char *data = (char *)part->data + at;
-        int error = part->sent ? MPI_Isend(data, bytes, MPI_BYTE, part->rank, 0, comm, requests)
-                               : MPI_Irecv(data, bytes, MPI_BYTE, part->rank, 0, comm, requests);
+        int error = part->sent ? MPI_Isend(data, bytes, MPI_BYTE, part->rank, DATA, comm, requests)
+                               : MPI_Irecv(data, bytes, MPI_BYTE, part->rank, DATA, comm, requests);
         if (error != MPI_SUCCESS) return error;
     }
     return MPI_SUCCESS;
+}
+
+/* The other way: that the part has arrived. */
+static int confirm(MPI_Comm comm, const dt_mpi_part *part, MPI_Request *request)
+{
+    return part->sent ? MPI_Irecv(NULL, 0, MPI_BYTE, part->rank, SETTLED, comm, request)
+                      : MPI_Isend(NULL, 0, MPI_BYTE, part->rank, SETTLED, comm, request);
 }
 
 static int plugin_exchange(dt_mpi_group *group, const dt_mpi_part *parts, int count, char *why, size_t room)
@@ -130,6 +172,10 @@ static int plugin_exchange(dt_mpi_group *group, const dt_mpi_part *parts, int co
         error = start(comm_of(group), &parts[i], requests + started);
         started += messages_of(&parts[i]);
     }
+    if (error == MPI_SUCCESS) error = wait_for(messages, requests);
+    messages = 0; /* a part has one at least, so there is room */
+    for (int i = 0; i < count && error == MPI_SUCCESS; i++)
+        if (parts[i].bytes) error = confirm(comm_of(group), &parts[i], &requests[messages++]);
     if (error == MPI_SUCCESS) error = wait_for(messages, requests);
     free(requests);
     return error == MPI_SUCCESS ? 0 : fail(error, why, room);

@@ -36,8 +36,9 @@ typedef struct dt_mpi_calls {
      * rank's place there. All ranks of the group call it. `out` is freed before `finalize`. */
     int (*split)(dt_mpi_group *, int colour, dt_mpi_group **out, int *rank, int *size, char *why, size_t room);
     void (*free)(dt_mpi_group *);
-    /* All parts travel at once; returns when they have. What a rank sends to another, that one receives, in the same
-     * order and with the same counts. The wait leaves the processor to others. */
+    /* All parts travel at once; returns when they have, at their other ends, too: no rank needs further calls of this
+     * one to get what it waits for. What a rank sends to another, that one receives, in the same order and with the
+     * same counts. The wait leaves the processor to others. */
     int (*exchange)(dt_mpi_group *, const dt_mpi_part *parts, int count, char *why, size_t room);
     /* Ends MPI. All ranks call it; a process that fails does not. */
     void (*finalize)(void);
