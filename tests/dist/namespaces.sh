@@ -104,8 +104,8 @@ mpirun="mpirun --allow-run-as-root --mca plm_rsh_agent $work/on-host --mca plm_r
 mpirun="$mpirun --mca btl self,tcp --mca mpi_yield_when_idle 1 --mca orte_tmpdir_base $work"
 
 # shellcheck disable=SC2086 # words
-./on-host 10.77.0.1 $mpirun --hostfile hosts -np 3 -x DYTTRAIN_MPI_PLUGIN "$program" doctor --ranks --device cpu \
-    >out-0 2>&1 </dev/null
+./on-host 10.77.0.1 timeout 120 $mpirun --hostfile hosts -np 3 -x DYTTRAIN_MPI_PLUGIN "$program" doctor --ranks \
+    --device cpu >out-0 2>&1 </dev/null
 code=$? out=$(cat out-0)
 [ "$code" = 0 ] && has out '3 ranks on 3 hosts (launch: MPI)' && has out 'node2, process' && has out 'slowest link'
 is 'doctor --ranks over MPI on three hosts'
