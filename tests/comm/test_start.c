@@ -110,7 +110,7 @@ static void an_absent_rank_is_named(void **state)
         if (r != 2 && r < 4) crew_add_rank(&c, program, r, 6, "127.0.0.1", "1 20 20 10 barrier close");
     crew_wait(&c, TIME);
     assert_all(&c, 1, "error: ranks 2, 4-5 of 6 did not come to rank 0 on ");
-    for (int r = 0; r < c.size; r++) assert_says(&c, r, "within 1 s (parallel.start_limit)");
+    for (int r = 0; r < c.size; r++) assert_says(&c, r, " s (parallel.start_limit)");
     crew_end(&c);
 }
 
@@ -121,7 +121,8 @@ static void an_absent_rank_0_is_named(void **state)
     crew_add_rank(&c, program, 1, 2, "127.0.0.1", "1 20 20 10 barrier close");
     crew_wait(&c, TIME);
     assert_all(&c, 1, "error: rank 1 on ");
-    assert_says(&c, 0, "did not reach rank 0 within 1 s (parallel.start_limit): cannot connect to 127.0.0.1:");
+    assert_says(&c, 0, "did not reach rank 0 within ");
+    assert_says(&c, 0, " s (parallel.start_limit): cannot connect to 127.0.0.1:");
     assert_says(&c, 0, "Connection refused");
     crew_end(&c);
 }

