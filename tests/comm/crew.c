@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "base/threads.h"
 
@@ -125,4 +130,16 @@ void crew_end(crew *c)
 {
     for (int i = 0; i < c->size; i++) free(c->texts[i]);
     c->size = 0;
+}
+
+void crew_show(const crew *c)
+{
+    for (int r = 0; r < c->size; r++) print_message("process %d: code %d\n%s", r, c->codes[r], c->texts[r]);
+}
+
+void crew_assert_says(const crew *c, int r, const char *words)
+{
+    if (strstr(c->texts[r], words)) return;
+    crew_show(c);
+    fail_msg("process %d does not say '%s'", r, words);
 }

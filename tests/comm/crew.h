@@ -33,5 +33,9 @@ int crew_add_rank(crew *, const char *program, int rank, int size, const char *a
  * Reads what they printed. */
 void crew_wait(crew *, double seconds);
 void crew_end(crew *);
+/* How each ended and what it printed. */
+void crew_show(const crew *);
+/* Fails the test, showing all, where process `r` did not print these words. */
+void crew_assert_says(const crew *, int r, const char *words);
 
 #endif

@@ -26,27 +26,15 @@ enum { TIME = 40 };
 
 static const char *program, *fake_mpi;
 
-static void show(const crew *c)
-{
-    for (int r = 0; r < c->size; r++) print_message("process %d: code %d\n%s", r, c->codes[r], c->texts[r]);
-}
-
-static void assert_says(const crew *c, int r, const char *words)
-{
-    if (strstr(c->texts[r], words)) return;
-    show(c);
-    fail_msg("process %d does not say '%s'", r, words);
-}
-
 /* All ended with this code and say these words. */
 static void assert_all(const crew *c, int code, const char *words)
 {
     for (int r = 0; r < c->size; r++) {
         if (c->codes[r] != code) {
-            show(c);
+            crew_show(c);
             fail_msg("process %d ended with %d, not %d", r, c->codes[r], code);
         }
-        assert_says(c, r, words);
+        crew_assert_says(c, r, words);
     }
 }
 
@@ -110,7 +98,7 @@ static void an_absent_rank_is_named(void **state)
         if (r != 2 && r < 4) crew_add_rank(&c, program, r, 6, "127.0.0.1", "1 20 20 10 barrier close");
     crew_wait(&c, TIME);
     assert_all(&c, 1, "error: ranks 2, 4-5 of 6 did not come to rank 0 on ");
-    for (int r = 0; r < c.size; r++) assert_says(&c, r, " s (parallel.start_limit)");
+    for (int r = 0; r < c.size; r++) crew_assert_says(&c, r, " s (parallel.start_limit)");
     crew_end(&c);
 }
 
@@ -121,9 +109,9 @@ static void an_absent_rank_0_is_named(void **state)
     crew_add_rank(&c, program, 1, 2, "127.0.0.1", "1 20 20 10 barrier close");
     crew_wait(&c, TIME);
     assert_all(&c, 1, "error: rank 1 on ");
-    assert_says(&c, 0, "did not reach rank 0 within ");
-    assert_says(&c, 0, " s (parallel.start_limit): cannot connect to 127.0.0.1:");
-    assert_says(&c, 0, "Connection refused");
+    crew_assert_says(&c, 0, "did not reach rank 0 within ");
+    crew_assert_says(&c, 0, " s (parallel.start_limit): cannot connect to 127.0.0.1:");
+    crew_assert_says(&c, 0, "Connection refused");
     crew_end(&c);
 }
 
@@ -134,8 +122,8 @@ static void a_name_that_does_not_resolve_is_named(void **state)
     crew_add_rank(&c, program, 1, 2, "no such host", "1 20 20 10 barrier close");
     crew_add_rank(&c, program, 0, 2, "no such host", "1 20 20 10 barrier close");
     crew_wait(&c, TIME);
-    assert_says(&c, 0, "cannot find rank 0: MASTER_ADDR 'no such host' does not resolve: ");
-    assert_says(&c, 1, "warning: MASTER_ADDR 'no such host' does not resolve: ");
+    crew_assert_says(&c, 0, "cannot find rank 0: MASTER_ADDR 'no such host' does not resolve: ");
+    crew_assert_says(&c, 1, "warning: MASTER_ADDR 'no such host' does not resolve: ");
     crew_end(&c);
 }
 
@@ -148,8 +136,8 @@ static void who_dies_while_others_come_is_named(void **state)
     nap(0.6);
     kill(c.pids[victim], SIGKILL);
     crew_wait(&c, TIME);
-    assert_says(&c, 0, "error: rank 1 on ");
-    assert_says(&c, 0, "ended without saying why while ranks were still coming");
+    crew_assert_says(&c, 0, "error: rank 1 on ");
+    crew_assert_says(&c, 0, "ended without saying why while ranks were still coming");
     crew_end(&c);
     crew_begin(&c, crew_port());
     victim = crew_add_rank(&c, program, 0, 3, "127.0.0.1", "20 20 20 10 barrier close");
@@ -157,7 +145,7 @@ static void who_dies_while_others_come_is_named(void **state)
     nap(0.6);
     kill(c.pids[victim], SIGKILL);
     crew_wait(&c, TIME);
-    assert_says(&c, 1, "error: rank 0 ended without saying why while ranks were still coming");
+    crew_assert_says(&c, 1, "error: rank 0 ended without saying why while ranks were still coming");
     crew_end(&c);
 }
 
@@ -178,7 +166,7 @@ static void a_taken_port_is_named(void **state)
     crew_wait(&c, TIME);
     snprintf(words, sizeof words, "error: port %d of this host is taken", c.port);
     assert_all(&c, 1, words);
-    assert_says(&c, 0, "set MASTER_PORT");
+    crew_assert_says(&c, 0, "set MASTER_PORT");
     crew_end(&c);
     close(holder);
 }
@@ -270,8 +258,8 @@ static void strangers_do_not_disturb(void **state)
     crew_add_rank(&c, program, 2, 3, "127.0.0.1", "30 20 20 10 collectives close");
     crew_wait(&c, TIME);
     assert_all(&c, 0, "done");
-    assert_says(&c, 0, "was sent away while ranks come: what arrived is not a message of this program");
-    assert_says(&c, 0, "was sent away while ranks come: a message of 4294967295 bytes is longer than the 4096");
+    crew_assert_says(&c, 0, "was sent away while ranks come: what arrived is not a message of this program");
+    crew_assert_says(&c, 0, "was sent away while ranks come: a message of 4294967295 bytes is longer than the 4096");
     crew_end(&c);
     for (int i = 0; i < SILENT; i++) close(silent[i]);
     close(talker);
@@ -307,14 +295,14 @@ static void mpi_brings_ranks_together(void **state)
     for (int r = 0; r < c.size; r++) {
         char place[64];
         snprintf(place, sizeof place, "rank %d of 3, local %d of 3, launch 1", r, r);
-        assert_says(&c, r, place);
-        assert_says(&c, r, "MPI was ended");
+        crew_assert_says(&c, r, place);
+        crew_assert_says(&c, r, "MPI was ended");
     }
-    assert_says(&c, 0, "3 ranks on 1 host, started by MPI");
+    crew_assert_says(&c, 0, "3 ranks on 1 host, started by MPI");
     crew_end(&c);
     /* behind a failure MPI is not ended: that would wait for the one who failed */
     start_mpi(&c, 3, fake_mpi, "20 20 20 10 stay barrier only 2 kill barrier close");
-    assert_says(&c, 0, "error: rank 2 on ");
+    crew_assert_says(&c, 0, "error: rank 2 on ");
     assert_null(strstr(c.texts[0], "MPI was ended"));
     crew_end(&c);
 }

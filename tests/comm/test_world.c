@@ -15,22 +15,10 @@ enum { RANKS = 3, TIME = 40 };
 static const char *program;
 static const char own_words[] = "cannot open 'x': no such file";
 
-static void show(const crew *c)
-{
-    for (int r = 0; r < c->size; r++) print_message("process %d: code %d\n%s", r, c->codes[r], c->texts[r]);
-}
-
-static void assert_says(const crew *c, int r, const char *words)
-{
-    if (strstr(c->texts[r], words)) return;
-    show(c);
-    fail_msg("process %d does not say '%s'", r, words);
-}
-
 static void assert_code(const crew *c, int r, int code)
 {
     if (c->codes[r] == code) return;
-    show(c);
+    crew_show(c);
     fail_msg("process %d ended with %d, not %d", r, c->codes[r], code);
 }
 
@@ -43,8 +31,8 @@ static void assert_verdict(const crew *c, int bad, const char *words, double sec
         assert_code(c, r, 9);
         bool told = r != 0 && (bad != 0 || !strcmp(words, own_words)); /* rank 0 can no longer say that it is dead */
         snprintf(head, sizeof head, "verdict 1: rank %d, told %d: rank %d on ", bad, told, bad);
-        assert_says(c, r, head);
-        assert_says(c, r, words);
+        crew_assert_says(c, r, head);
+        crew_assert_says(c, r, words);
         assert_null(strstr(c->texts[r], "verdict 2"));
         if (c->ends[r] > seconds) fail_msg("process %d took %.1f s", r, c->ends[r]);
     }
@@ -60,11 +48,11 @@ static void collectives_are_right(void **state)
         for (int r = 0; r < c.size; r++) {
             char place[64];
             assert_code(&c, r, 0);
-            assert_says(&c, r, "done");
+            crew_assert_says(&c, r, "done");
             snprintf(place, sizeof place, "rank %d of %d, local %d of %d, launch 2, node 0", r, c.size, r, c.size);
-            assert_says(&c, r, place);
+            crew_assert_says(&c, r, place);
         }
-        assert_says(&c, 0, "ranks on 1 host, started by RANK and WORLD_SIZE");
+        crew_assert_says(&c, 0, "ranks on 1 host, started by RANK and WORLD_SIZE");
         crew_end(&c);
     }
 }
@@ -76,7 +64,7 @@ static void a_world_of_one_has_the_same_calls(void **state)
     crew_add(&c, NULL, program, "20 20 20 15 collectives watch step place close");
     crew_wait(&c, TIME);
     assert_code(&c, 0, 0);
-    assert_says(&c, 0, "rank 0 of 1, local 0 of 1, launch 0, node 0");
+    crew_assert_says(&c, 0, "rank 0 of 1, local 0 of 1, launch 0, node 0");
     crew_end(&c);
 }
 
@@ -135,8 +123,8 @@ static void calls_fail_behind_a_verdict(void **state)
     for (int r = 0; r < RANKS; r++) {
         if (r == 1) continue;
         assert_code(&c, r, 1);
-        assert_says(&c, r, "verdict 1: rank 1");
-        assert_says(&c, r, "error: rank 1 on");
+        crew_assert_says(&c, r, "verdict 1: rank 1");
+        crew_assert_says(&c, r, "error: rank 1 on");
         assert_null(strstr(c.texts[r], "verdict 2"));
     }
     crew_end(&c);
@@ -156,9 +144,9 @@ static void a_hung_rank_is_named(void **state)
             char head[64];
             assert_code(&c, r, 9);
             snprintf(head, sizeof head, "verdict 1: rank %d, told %d: rank %d on ", bad, r != 0, bad);
-            assert_says(&c, r, head);
-            assert_says(&c, r, " hangs: no progress for ");
-            assert_says(&c, r, "after step 2, where the others went on");
+            crew_assert_says(&c, r, head);
+            crew_assert_says(&c, r, " hangs: no progress for ");
+            crew_assert_says(&c, r, "after step 2, where the others went on");
         }
         crew_end(&c);
     }
@@ -180,9 +168,9 @@ static void a_collective_without_all_ends(void **state)
     crew_wait(&c, TIME);
     for (int r = 0; r < RANKS; r++) {
         assert_code(&c, r, 9);
-        assert_says(&c, r, "verdict 1: rank 2");
-        assert_says(&c, r, "did not come to 'the barrier' within "); /* 1 s, or 2 on a busy machine */
-        assert_says(&c, r, " s (parallel.wait_limit), where 2 other ranks wait");
+        crew_assert_says(&c, r, "verdict 1: rank 2");
+        crew_assert_says(&c, r, "did not come to 'the barrier' within "); /* 1 s, or 2 on a busy machine */
+        crew_assert_says(&c, r, " s (parallel.wait_limit), where 2 other ranks wait");
     }
     crew_end(&c);
 }
@@ -194,8 +182,8 @@ static void different_collectives_end(void **state)
     crew_wait(&c, TIME);
     for (int r = 0; r < RANKS; r++) {
         assert_code(&c, r, 9);
-        assert_says(&c, r, "it came to 'another barrier' (a barrier of 0 bytes), while rank");
-        assert_says(&c, r, "is at 'the barrier'");
+        crew_assert_says(&c, r, "it came to 'another barrier' (a barrier of 0 bytes), while rank");
+        crew_assert_says(&c, r, "is at 'the barrier'");
     }
     crew_end(&c);
 }
@@ -212,8 +200,8 @@ static void the_words_of_a_failure_are_told(void **state)
         crew_wait(&c, TIME);
         for (int r = 0; r < RANKS; r++) {
             assert_code(&c, r, 9);
-            assert_says(&c, r, "verdict 1: rank 2");
-            assert_says(&c, r, ": cannot open 'y'");
+            crew_assert_says(&c, r, "verdict 1: rank 2");
+            crew_assert_says(&c, r, ": cannot open 'y'");
         }
         crew_end(&c);
     }
@@ -233,7 +221,7 @@ static void who_left_is_not_waited_for(void **state)
     crew_wait(&c, TIME);
     assert_code(&c, 0, 0);
     assert_code(&c, 1, 1);
-    assert_says(&c, 2, "error: rank 0 has left the run");
+    crew_assert_says(&c, 2, "error: rank 0 has left the run");
     crew_end(&c);
 }
 
@@ -244,9 +232,9 @@ static void differences_are_named_on_all_ranks(void **state)
     crew_wait(&c, TIME);
     for (int r = 0; r < RANKS; r++) {
         assert_code(&c, r, r == 0 ? 1 : c.codes[r]);
-        assert_says(&c, r, "ranks differ in the version of CUDA: ranks 0, 2 (on ");
-        assert_says(&c, r, "): CUDA 12.0; rank 1 on ");
-        assert_says(&c, r, "): CUDA 13.0");
+        crew_assert_says(&c, r, "ranks differ in the version of CUDA: ranks 0, 2 (on ");
+        crew_assert_says(&c, r, "): CUDA 12.0; rank 1 on ");
+        crew_assert_says(&c, r, "): CUDA 13.0");
     }
     crew_end(&c);
 }
