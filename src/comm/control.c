@@ -84,7 +84,7 @@ dt_status dt_control_text_frame(dt_wire_kind kind, int rank, const char *text, d
     return dt_wire_end(frame);
 }
 
-dt_status dt_control_goodbye_frame(dt_text *frame)
+static dt_status goodbye_frame(dt_text *frame)
 {
     dt_wire_begin(frame, DT_WIRE_GOODBYE);
     return dt_wire_end(frame);
@@ -153,7 +153,7 @@ static void say_goodbye(dt_control *c)
     double end = dt_clock() + GOODBYE_SECONDS;
     dt_text frame = {0};
     dt_parcel *parcel;
-    dt_status made = dt_control_goodbye_frame(&frame);
+    dt_status made = goodbye_frame(&frame);
     if (made) dt_text_free(&frame);
     if (made || dt_parcel_create(&frame, &parcel)) return;
     for (int i = 0; i < c->peer_count; i++)

@@ -56,10 +56,9 @@ void dt_control_answer(dt_control *, dt_wire_cursor payload);
 void dt_control_end(dt_control *, const char *text, int rank, bool told);
 /* The others left in order. */
 void dt_control_part(dt_control *, const char *text);
-/* Appends a frame of kind DT_WIRE_HEARTBEAT, of a kind with a text, of one without anything. */
+/* Appends a frame of kind DT_WIRE_HEARTBEAT, of a kind with a text. */
 DT_MUST_USE dt_status dt_control_beat_frame(const dt_beat *, dt_text *frame);
 DT_MUST_USE dt_status dt_control_text_frame(dt_wire_kind, int rank, const char *text, dt_text *frame);
-DT_MUST_USE dt_status dt_control_goodbye_frame(dt_text *frame);
 
 /* --- the two roles; DT_OK also when they ended the run --- */
 

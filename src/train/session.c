@@ -369,7 +369,6 @@ void dt_session_free(dt_session *s)
 dt_store *dt_session_store(const dt_session *s) { return s->store; }
 dt_device *dt_session_device(const dt_session *s) { return s->device; }
 const dt_model *dt_session_model(const dt_session *s) { return s->model; }
-int64_t dt_session_arena_bytes(const dt_session *s) { return s->arena_bytes; }
 int64_t dt_session_micro_batch(const dt_session *s) { return s->recipe.micro; }
 
 dt_program *dt_session_program(const dt_session *s, const char *name)

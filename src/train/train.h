@@ -44,7 +44,6 @@ dt_backend dt_session_backend(const dt_session *); /* what the programs are for 
 const dt_model *dt_session_model(const dt_session *);
 /* "pass", "update", "eval", "prefill", "decode", "score.TOKENS"; NULL when the session does not have it. */
 dt_program *dt_session_program(const dt_session *, const char *name);
-int64_t dt_session_arena_bytes(const dt_session *);
 int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */
 int64_t dt_session_memory(const dt_session *, dt_memory); /* planned bytes of one category */
 /* What a training run takes of host memory besides. */

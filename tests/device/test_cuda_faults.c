@@ -161,7 +161,7 @@ static int64_t planned_arena(dt_backend device)
     assert_int_equal(dt_session_create(settings, &(dt_session_options){.plan_only = true}, NULL, &session), DT_OK);
     assert_int_equal(dt_session_backend(session), DT_CUDA);
     assert_int_equal(dt_device_backend(dt_session_device(session)), device);
-    int64_t bytes = dt_session_arena_bytes(session);
+    int64_t bytes = dt_session_memory(session, DT_MEMORY_ARENA);
     dt_session_free(session);
     dt_settings_free(settings);
     return bytes;
