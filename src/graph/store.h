@@ -112,8 +112,8 @@ dt_tensor *dt_buffer_tensor(dt_graph *, dt_group, dt_buffer);
 dt_tensor *dt_bucket_tensor(dt_graph *, const dt_bucket *, dt_buffer);
 dt_tensor *dt_piece_tensor(dt_graph *, const dt_bucket *, dt_buffer);
 
-/* Before the layout. `comm` holds the ranks that share, `replicas` (NULL: only this one) those that have the same pieces
- * among others; both must be there as long as something is read. level is parallel.zero: 0 keeps all buffers whole, 1
+/* Before the layout. `comm` holds the ranks that share, `replicas` (NULL: only this one) those that have the same
+ * pieces among others; both must be there as long as something is read. level is parallel.zero: 0 keeps all buffers whole, 1
  * shares moments, averages and what products do not read of the values, 2 gradients too, 3 all. A bucket is closed by
  * the unit with which it has `bucket_bytes` of gradients. `working`: there will be working copies. */
 typedef struct dt_share {

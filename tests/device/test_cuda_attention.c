@@ -302,8 +302,8 @@ static void nothing_is_timed_unasked(void **state)
 
 static void running_out_names_what_does_without_the_library(void **state)
 {
-    static const char *const words[] = {"device=cuda", "precision.mode=bf16", "cuda.attention=cudnn", "model.width=1024",
-                                        "model.heads=16", "data.batch=1048576", NULL};
+    static const char *const words[] = {"device=cuda", "precision.mode=bf16", "cuda.attention=cudnn",
+                                        "model.width=1024", "model.heads=16", "data.batch=1048576", NULL};
     dt_settings *settings = tiny_settings(words);
     dt_session *session = NULL;
     assert_int_equal(dt_session_create(settings, &(dt_session_options){0}, NULL, &session), DT_ERR_MEMORY);
