@@ -28,6 +28,7 @@ enum {
     DT_OP_VIEW = 2,   /* output 0 is input 0's memory under another shape; no kernel */
     DT_OP_EFFECT = 4, /* writes something other than its outputs (state, a slot, parameters): never dead */
     DT_OP_JOIN = 8,   /* the node's stream waits for the stream that its attribute, a dt_stream, names */
+    DT_OP_ROOM = 16,  /* output 0 is memory that tensors inside it fill later */
 };
 
 struct dt_op {

@@ -257,6 +257,7 @@ const dt_op dt_op_gradient_room = {
     .name = "gradient_room",
     .attr_size = sizeof(room_attr),
     .max_outputs = 1,
+    .flags = DT_OP_ROOM,
     .shape = room_shape,
     .cost = room_cost,
     .run = room_run,
