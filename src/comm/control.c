@@ -29,8 +29,9 @@ static const dt_control_role *role_of(const dt_control *c)
 
 dt_beat dt_control_own_beat(dt_control *c)
 {
-    return (dt_beat){.step = atomic_load(&c->step), .work = atomic_load(&c->work) + atomic_load(&c->meetings) +
-                             atomic_load(&c->collectives),
+    int64_t batches = atomic_load(&c->batches);
+    return (dt_beat){.step = atomic_load(&c->step), .batches = batches,
+                     .work = atomic_load(&c->work) + batches + atomic_load(&c->meetings) + atomic_load(&c->collectives),
                      .watching = atomic_load(&c->watching)};
 }
 
@@ -71,6 +72,7 @@ dt_status dt_control_beat_frame(const dt_beat *beat, dt_text *frame)
 {
     dt_wire_begin(frame, DT_WIRE_HEARTBEAT);
     dt_wire_add_number(frame, (uint64_t)beat->step);
+    dt_wire_add_number(frame, (uint64_t)beat->batches);
     dt_wire_add_number(frame, (uint64_t)beat->work);
     dt_wire_add_number(frame, beat->watching);
     return dt_wire_end(frame);
@@ -205,6 +207,7 @@ dt_status dt_control_meet(dt_control *c, const dt_part *part, const void *data, 
         dt_text_free(&frame);
         return status;
     }
+    atomic_fetch_add(&c->meetings, 1); /* begun: who has not come is behind those who wait */
     pthread_mutex_lock(&c->mutex);
     dt_text_free(&c->posted); /* one of a call that failed */
     c->posted = frame;
@@ -228,9 +231,11 @@ void dt_control_progress(dt_control *c, int64_t step, int64_t work)
     atomic_store(&c->work, work);
 }
 
+void dt_control_evaluated(dt_control *c) { atomic_fetch_add(&c->batches, 1); }
+
 void dt_control_begin_collective(dt_control *c) { atomic_fetch_add(&c->collectives, 1); }
 
-void dt_control_watch(dt_control *c, bool watching) { atomic_store(&c->watching, watching); }
+dt_watching dt_control_watch(dt_control *c, dt_watching watching) { return atomic_exchange(&c->watching, watching); }
 
 void dt_control_abort(dt_control *c, const char *text)
 {

@@ -21,8 +21,9 @@ bool dt_control_stop(dt_control *);
 /* One collective; `out` receives `room` bytes of result, neither more nor less. */
 DT_MUST_USE dt_status dt_control_meet(dt_control *, const dt_part *, const void *data, void *out, size_t room);
 void dt_control_progress(dt_control *, int64_t step, int64_t work);
+void dt_control_evaluated(dt_control *);
 void dt_control_begin_collective(dt_control *);
-void dt_control_watch(dt_control *, bool watching);
+dt_watching dt_control_watch(dt_control *, dt_watching);
 void dt_control_abort(dt_control *, const char *text);
 
 #endif

@@ -105,9 +105,11 @@ static dt_status judge_meeting(dt_control *c)
 
 static dt_status take_beat(dt_control *c, int rank, dt_wire_cursor payload)
 {
-    dt_beat beat = {.step = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX),
-                    .work = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX),
-                    .watching = dt_wire_take_int(&payload, 0, 1)};
+    dt_beat beat;
+    beat.step = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
+    beat.batches = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
+    beat.work = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
+    beat.watching = (dt_watching)dt_wire_take_int(&payload, 0, DT_WATCHINGS - 1);
     if (payload.failed) return declare_words(c, rank, "it sent a malformed heartbeat");
     dt_watch_beat(&c->watch, rank, beat, c->now);
     return DT_OK;

@@ -18,8 +18,8 @@ struct dt_control {
     int wake; /* eventfd: the main thread wants something */
 
     /* of the main thread, for heartbeats */
-    _Atomic int64_t step, work, meetings, collectives;
-    _Atomic bool watching;
+    _Atomic int64_t step, work, batches, meetings, collectives;
+    _Atomic dt_watching watching;
 
     /* between the two threads */
     pthread_mutex_t mutex;

@@ -3,11 +3,11 @@
 
 static const dt_setting_row rows[] = {
     {"parallel.start_limit", DT_SETTING_REAL, "300", 1, 1e6,
-     .help = "seconds that ranks wait for each other at the start, and for a run's first step"},
+     .help = "seconds that ranks wait for each other at the start, for the first step and the first evaluated batch"},
     {"parallel.wait_limit", DT_SETTING_REAL, "1800", 1, 1e6,
-     .help = "seconds that ranks wait outside of steps for one that is behind: for data, programs, checkpoints"},
+     .help = "seconds that ranks wait for one that opens data, makes programs, reads a checkpoint or writes files"},
     {"parallel.hang_limit", DT_SETTING_REAL, "60", 1, 1e6,
-     .help = "least seconds without progress, and 5 times the median step, after which a rank counts as hung"},
+     .help = "least seconds without progress, and 5 times the median step or evaluated batch, that are a hang"},
     {"parallel.lost_limit", DT_SETTING_REAL, "15", 2, 1e6,
      .help = "seconds without a sign of life after which a rank counts as lost"},
 };

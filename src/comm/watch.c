@@ -5,7 +5,7 @@
 
 void dt_watch_start(dt_watch *w, dt_watch_limits limits, int size, dt_watched *ranks, double now)
 {
-    *w = (dt_watch){.limits = limits, .size = size, .ranks = ranks, .lowest_since = now};
+    *w = (dt_watch){.limits = limits, .size = size, .ranks = ranks, .steps = {.since = now}, .batches = {.since = now}};
     for (int r = 0; r < size; r++) ranks[r] = (dt_watched){.heard = now, .moved = now};
 }
 
@@ -28,7 +28,8 @@ void dt_watch_forgive(dt_watch *w, double seconds)
         w->ranks[r].heard += seconds;
         w->ranks[r].moved += seconds;
     }
-    w->lowest_since += seconds;
+    w->steps.since += seconds;
+    w->batches.since += seconds;
     w->all_since += seconds;
 }
 
@@ -38,36 +39,49 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median_step(const dt_watch *w)
+static double median(const dt_laps *laps)
 {
-    double sorted[DT_WATCH_STEPS];
-    int count = w->steps < DT_WATCH_STEPS ? (int)w->steps : DT_WATCH_STEPS;
-    for (int i = 0; i < count; i++) sorted[i] = w->seconds[i];
+    double sorted[DT_WATCH_LAPS];
+    int count = laps->count < DT_WATCH_LAPS ? (int)laps->count : DT_WATCH_LAPS;
+    for (int i = 0; i < count; i++) sorted[i] = laps->seconds[i];
     qsort(sorted, (size_t)count, sizeof *sorted, compare);
     return count ? sorted[count / 2] : 0;
 }
 
-static bool all_watch(const dt_watch *w)
+/* Do all watch, and this (DT_WATCH_NOTHING: whatever)? */
+static bool all_watch(const dt_watch *w, dt_watching what)
 {
-    for (int r = 0; r < w->size; r++)
-        if (w->ranks[r].left || !w->ranks[r].beat.watching) return false;
+    for (int r = 0; r < w->size; r++) {
+        dt_watching now = w->ranks[r].left ? DT_WATCH_NOTHING : w->ranks[r].beat.watching;
+        if (now == DT_WATCH_NOTHING || (what != DT_WATCH_NOTHING && now != what)) return false;
+    }
     return true;
 }
 
-/* Steps are measured where the last rank ends them; those under way while not all watch are not. */
-static void measure(dt_watch *w, double now)
+/* Laps are measured where the last rank ends them; those under way while not all watch are not. */
+static void measure(dt_laps *laps, int64_t lowest, bool watched, double now)
 {
-    int64_t lowest = INT64_MAX;
+    if (lowest == laps->lowest && watched == laps->watched) return;
+    if (lowest > laps->lowest && laps->watched)
+        laps->seconds[laps->count++ % DT_WATCH_LAPS] = (now - laps->since) / (double)(lowest - laps->lowest);
+    laps->lowest = lowest;
+    laps->since = now;
+    laps->watched = watched;
+}
+
+static void measure_all(dt_watch *w, double now)
+{
+    int64_t step = INT64_MAX, batches = INT64_MAX;
     bool watched = w->all_watch;
-    for (int r = 0; r < w->size; r++)
-        if (w->ranks[r].beat.step < lowest) lowest = w->ranks[r].beat.step;
-    w->all_watch = all_watch(w);
+    for (int r = 0; r < w->size; r++) {
+        const dt_beat *beat = &w->ranks[r].beat;
+        if (beat->step < step) step = beat->step;
+        if (beat->batches < batches) batches = beat->batches;
+    }
+    measure(&w->steps, step, all_watch(w, DT_WATCH_STEPS), now);
+    measure(&w->batches, batches, all_watch(w, DT_WATCH_EVALUATION), now);
+    w->all_watch = all_watch(w, DT_WATCH_NOTHING);
     if (watched != w->all_watch) w->all_since = now;
-    if (lowest == w->lowest && watched == w->all_watch) return;
-    if (lowest > w->lowest && watched)
-        w->seconds[w->steps++ % DT_WATCH_STEPS] = (now - w->lowest_since) / (double)(lowest - w->lowest);
-    w->lowest = lowest;
-    w->lowest_since = now;
 }
 
 /* A host or a link that is gone takes several ranks with it: those count, too, that were silent for nearly as long. */
@@ -117,6 +131,11 @@ static void find_ends(const dt_watch *w, dt_beat *last, dt_beat *first)
     }
 }
 
+static const char *name_of(dt_watching watching)
+{
+    return watching == DT_WATCH_EVALUATION ? " in an evaluation" : watching == DT_WATCH_SAVING ? " in saving" : "";
+}
+
 static void blame(const dt_watch *w, const dt_member *members, double waited, dt_text *line, int *rank)
 {
     dt_beat last, first;
@@ -130,26 +149,38 @@ static void blame(const dt_watch *w, const dt_member *members, double waited, dt
     }
     if (count == w->size || !behind) {
         *rank = -1;
-        dt_text_add(line, "all %d ranks hang: no progress for %.0f s after step %lld; a collective does not end, or a "
-                    "device does not answer", w->size, waited, (long long)last.step);
+        dt_text_add(line, "all %d ranks hang: no progress for %.0f s%s after step %lld; a collective does not end, or "
+                    "a device does not answer", w->size, waited, name_of(last.watching), (long long)last.step);
     } else {
         dt_members_list(members, behind, w->size, line);
-        dt_text_add(line, " %s: no progress for %.0f s after step %lld, where the others %s",
-                    count == 1 ? "hangs" : "hang", waited, (long long)last.step,
+        dt_text_add(line, " %s: no progress for %.0f s%s after step %lld, where the others %s",
+                    count == 1 ? "hangs" : "hang", waited, name_of(last.watching), (long long)last.step,
                     first.step > last.step ? "went on" : "wait in a later collective");
         if (count > 1) *rank = -1;
     }
     free(behind);
 }
 
+/* Of what one rank watches. Evaluations may be over between two heartbeats, and then are not measured. */
+static double limit_of(const dt_watch *w, dt_watching watching)
+{
+    const dt_laps *laps = watching == DT_WATCH_EVALUATION ? &w->batches : &w->steps;
+    bool first = watching == DT_WATCH_EVALUATION ? !laps->lowest : !laps->count;
+    double limit = 5 * median(laps);
+    if (watching == DT_WATCH_SAVING) return w->limits.hang;
+    if (limit < w->limits.hang) limit = w->limits.hang;
+    return first && limit < w->limits.start ? w->limits.start : limit;
+}
+
 static bool judge_hung(const dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
 {
-    double limit = 5 * median_step(w), waited = 0;
-    if (limit < w->limits.hang) limit = w->limits.hang;
-    if (!w->steps && limit < w->limits.start) limit = w->limits.start;
+    double limit = 0, waited = 0;
     if (!w->all_watch) return false;
-    for (int r = 0; r < w->size; r++)
-        if (now - w->ranks[r].moved > waited) waited = now - w->ranks[r].moved;
+    for (int r = 0; r < w->size; r++) {
+        const dt_watched *one = &w->ranks[r];
+        if (limit_of(w, one->beat.watching) > limit) limit = limit_of(w, one->beat.watching);
+        if (now - one->moved > waited) waited = now - one->moved;
+    }
     /* before, those who watched may have waited for others */
     if (now - w->all_since < waited) waited = now - w->all_since;
     if (waited <= limit) return false;
@@ -159,6 +190,6 @@ static bool judge_hung(const dt_watch *w, const dt_member *members, double now, 
 
 bool dt_watch_judge(dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
 {
-    measure(w, now);
+    measure_all(w, now);
     return judge_lost(w, members, now, line, rank) || judge_hung(w, members, now, line, rank);
 }

@@ -4,19 +4,30 @@
 #define DT_COMM_WATCH_H
 
 #include "comm/hello.h"
+#include "comm/world.h"
 
 typedef struct dt_beat {
-    int64_t step, work; /* dt_world_progress */
-    bool watching;      /* dt_world_watch */
+    int64_t step, work;   /* dt_world_progress; of work everything */
+    int64_t batches;      /* dt_world_evaluated */
+    dt_watching watching; /* dt_world_watch */
 } dt_beat;
 
 typedef struct dt_watch_limits {
-    double start; /* for the first step */
+    double start; /* for the first step, the first batch of an evaluation */
     double hang;  /* least for the others */
     double lost;
 } dt_watch_limits;
 
-enum { DT_WATCH_STEPS = 31 }; /* of which the median is taken */
+enum { DT_WATCH_LAPS = 31 }; /* of which the median is taken */
+
+/* How long the steps, or the batches, of the rank that is behind take. */
+typedef struct dt_laps {
+    double seconds[DT_WATCH_LAPS]; /* the last ones: a ring */
+    int64_t count;                 /* how many were put in */
+    int64_t lowest;                /* step or batches of the rank that is behind, */
+    double since;                  /* and since when */
+    bool watched;                  /* did all ranks watch these when last looked at? */
+} dt_laps;
 
 typedef struct dt_watched {
     dt_beat beat;
@@ -27,13 +38,10 @@ typedef struct dt_watched {
 typedef struct dt_watch {
     dt_watch_limits limits;
     int size;
-    dt_watched *ranks;              /* [size], the owner's */
-    double seconds[DT_WATCH_STEPS]; /* that the last steps took, of the rank that is behind: a ring */
-    int64_t steps;                  /* how many were put in */
-    int64_t lowest;                 /* step of the rank that is behind, */
-    double lowest_since;            /* and since when */
-    bool all_watch;                 /* when last looked at, */
-    double all_since;               /* and since when */
+    dt_watched *ranks;      /* [size], the owner's */
+    dt_laps steps, batches;
+    bool all_watch;         /* something, when last looked at, */
+    double all_since;       /* and since when */
 } dt_watch;
 
 /* All ranks are alive and start now. */

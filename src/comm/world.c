@@ -390,14 +390,19 @@ void dt_world_progress(dt_world *w, int64_t step, int64_t work)
     if (!is_alone(w)) dt_control_progress(w->control, step, work);
 }
 
+void dt_world_evaluated(dt_world *w)
+{
+    if (!is_alone(w)) dt_control_evaluated(w->control);
+}
+
 void dt_world_begin_collective(dt_world *w)
 {
     if (!is_alone(w)) dt_control_begin_collective(w->control);
 }
 
-void dt_world_watch(dt_world *w, bool watching)
+dt_watching dt_world_watch(dt_world *w, dt_watching watching)
 {
-    if (!is_alone(w)) dt_control_watch(w->control, watching);
+    return is_alone(w) ? DT_WATCH_NOTHING : dt_control_watch(w->control, watching);
 }
 
 void dt_world_abort(dt_world *w, const char *text)

@@ -7,9 +7,10 @@
  *
  *   a connection closed without goodbye         the process was killed or crashed; known at once
  *   no sign of life for lost_limit (15 s)       the host or the network is gone, or the process is stopped
- *   no progress for max(hang_limit (60 s), 5 x median step), all ranks watching
+ *   no progress for max(hang_limit (60 s), 5 x median step or batch), all ranks watching
  *                                               the rank that is furthest behind hangs
- *   no rank's first step within start_limit     the same, while the first steps compile and measure
+ *   no first step, no first batch of an evaluation within start_limit
+ *                                               the same, while the first ones compile and measure
  *   a collective that not all ranks come to within wait_limit, or to which they come with different things
  *   dt_world_abort                              that rank's own words
  *
@@ -102,12 +103,23 @@ DT_MUST_USE dt_status dt_world_agree(dt_world *, const char *what, uint64_t hash
 
 /* Steps done, and anything that goes up as the rank gets on within one. */
 void dt_world_progress(dt_world *, int64_t step, int64_t work);
+/* One batch more of an evaluation is done, which counts as work, too. */
+void dt_world_evaluated(dt_world *);
 /* One collective more is begun, which counts as work, too: the rank that has begun fewer than the others is the one
  * that they wait for. A communicator of the world calls it. */
 void dt_world_begin_collective(dt_world *);
-/* In a training loop: lack of progress is a hang. Off at first; off while data is opened, programs are made,
- * checkpoints are loaded or waited for. A hang is declared only while all ranks watch. */
-void dt_world_watch(dt_world *, bool watching);
+/* What lack of progress is a hang of. Nothing at first, and while a rank waits for what has no limit of its own: while
+ * data is opened, programs are made, checkpoints are loaded, files are written. A hang is declared only while all ranks
+ * watch something, and within the longest of their limits. */
+typedef enum dt_watching {
+    DT_WATCH_NOTHING,
+    DT_WATCH_STEPS,      /* max(hang_limit, 5 x the median step) */
+    DT_WATCH_EVALUATION, /* max(hang_limit, 5 x the median batch) */
+    DT_WATCH_SAVING,     /* hang_limit: copying what is saved, or asking each other whether it is written */
+    DT_WATCHINGS
+} dt_watching;
+/* Returns what was watched before. */
+dt_watching dt_world_watch(dt_world *, dt_watching);
 
 /* This rank has failed: its words become the verdict of all others. Returns when rank 0 has them, or after 3 s. To be
  * called before the process leaves; any thread but the heartbeat's. */

@@ -79,6 +79,7 @@ static dt_status run_batches(dt_evaluator *e, dt_program *program)
         DT_TRY(dt_feed_send(e->feed, &slot));
         DT_TRY(dt_program_run(program, &(dt_run){slot, .last = true}));
         DT_TRY(dt_feed_done(e->feed));
+        dt_world_evaluated(e->session->options.world);
     }
 }
 
@@ -122,14 +123,22 @@ static void measure_text(const dt_data_info *data, dt_eval_report *out)
     if (data->bytes) out->bits_per_byte = out->loss / M_LN2 * (double)data->tokens / (double)data->bytes;
 }
 
-dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *out)
+static dt_status measure(dt_evaluator *e, dt_program *program, dt_eval_report *out)
 {
-    dt_program *program = e->session->program[id];
-    double start = dt_clock();
-    DT_TRY(rewind_feed(e));
     DT_TRY(dt_eval_clear(e->session));
     DT_TRY(run_batches(e, program));
-    DT_TRY(read_sums(e->session, out));
+    return read_sums(e->session, out);
+}
+
+dt_status dt_evaluator_run(dt_evaluator *e, dt_program_id id, dt_eval_report *out)
+{
+    dt_world *world = e->session->options.world;
+    double start = dt_clock();
+    DT_TRY(rewind_feed(e));
+    dt_watching before = dt_world_watch(world, DT_WATCH_EVALUATION);
+    dt_status status = measure(e, e->session->program[id], out);
+    dt_world_watch(world, before);
+    if (status) return status;
     measure_text(dt_dataset_info(e->data), out);
     out->set = id == DT_PROGRAM_EVAL_EMA ? "ema" : "eval";
     out->seconds = dt_clock() - start;

@@ -157,7 +157,7 @@ dt_status dt_trainer_seek(dt_trainer *t, int64_t samples)
 static dt_status leave_on_signal(dt_trainer *t)
 {
     DT_TRY(learn(t, 0));
-    dt_world_watch(t->world, false);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     dt_status saved = dt_trainer_save(t);
     if (saved) saved = dt_fail_in(saved, "stopped by a signal, and the weights of step %lld are not saved",
                                   (long long)t->progress.step);
@@ -170,7 +170,7 @@ static dt_status leave_on_signal(dt_trainer *t)
 static dt_status leave_unreported(dt_trainer *t)
 {
     DT_TRY(learn(t, 0));
-    dt_world_watch(t->world, false);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     dt_status told = t->told ? t->told : DT_ERR_IO;
     if (!t->told) snprintf(t->why, sizeof t->why, "rank 0 cannot write what is to be reported");
     if (dt_trainer_save(t)) told = dt_fail_in(told, "%s", t->why);
@@ -179,13 +179,13 @@ static dt_status leave_unreported(dt_trainer *t)
     return dt_trainer_share(t, told);
 }
 
-/* Evaluations and checkpoints do not count as training time. */
+/* Evaluations and checkpoints do not count as training time. What of them has a limit is watched where it is done. */
 static dt_status pause_for(dt_trainer *t, dt_status (*what)(dt_trainer *))
 {
     dt_meter_pause(&t->meter);
-    dt_world_watch(t->world, false);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     dt_status status = what(t);
-    dt_world_watch(t->world, true);
+    dt_world_watch(t->world, DT_WATCH_STEPS);
     dt_meter_resume(&t->meter);
     return status == DT_ERR_STOPPED ? leave_on_signal(t) : status;
 }
@@ -254,9 +254,10 @@ static dt_status run_steps(dt_trainer *t)
 dt_status dt_trainer_loop(dt_trainer *t)
 {
     dt_meter_start(&t->meter);
-    dt_world_watch(t->world, true);
+    dt_world_progress(t->world, t->progress.step, t->work); /* of a resumed run, these are no steps of its own */
+    dt_world_watch(t->world, DT_WATCH_STEPS);
     dt_status status = run_steps(t);
-    dt_world_watch(t->world, false);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     return status;
 }
 

@@ -47,9 +47,9 @@ static dt_status roll_back(dt_trainer *t, const dt_flight *bad)
                                            "rollbacks as train.rollback_limit allows (%lld)", (long long)bad->step + 1,
                                            (long long)before.rollbacks));
     DT_TRY(forget_flight(t));
-    dt_world_watch(t->world, false);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     DT_TRY(reload(t));
-    dt_world_watch(t->world, true);
+    dt_world_watch(t->world, DT_WATCH_STEPS);
     t->progress.samples = bad->first + t->session->recipe.batch;
     t->progress.rollbacks = before.rollbacks + 1;
     t->progress.skipped = before.skipped;

@@ -100,10 +100,23 @@ static dt_status make_ready(dt_saver *s)
     return s->snapshot ? DT_OK : dt_checkpoint_plan_snapshot(s->plan, &s->snapshot);
 }
 
+/* A folder may take its time to make, a copy may not. */
 static dt_status take_snapshot(dt_saver *s, int64_t step)
 {
     DT_TRY(dt_snapshot_take(s->snapshot));
-    return s->options.ranks > 1 && s->options.rank == 0 ? dt_checkpoint_prepare(&s->options, step) : DT_OK;
+    if (s->options.ranks == 1 || s->options.rank != 0) return DT_OK;
+    dt_watching before = dt_world_watch(s->world, DT_WATCH_NOTHING);
+    dt_status status = dt_checkpoint_prepare(&s->options, step);
+    dt_world_watch(s->world, before);
+    return status;
+}
+
+static dt_status copy_together(dt_saver *s, int64_t step)
+{
+    dt_watching before = dt_world_watch(s->world, DT_WATCH_SAVING);
+    dt_status status = dt_ranks_join(s->world, "copying to save", take_snapshot(s, step));
+    dt_world_watch(s->world, before);
+    return status;
 }
 
 static dt_status look_for_folder(const dt_saver *s, int64_t step)
@@ -117,7 +130,7 @@ static dt_status look_for_folder(const dt_saver *s, int64_t step)
 static dt_status start(dt_saver *s, const dt_progress *progress)
 {
     DT_TRY(dt_ranks_join(s->world, "memory to save in", make_ready(s)));
-    DT_TRY(dt_ranks_join(s->world, "copying to save", take_snapshot(s, progress->step)));
+    DT_TRY(copy_together(s, progress->step));
     DT_TRY(dt_ranks_join(s->world, "the folder to save in", look_for_folder(s, progress->step)));
     s->progress = *progress;
     for (int rank = 0; rank < s->options.ranks; rank++) atomic_store(&s->silent[rank], false);
@@ -165,27 +178,36 @@ static dt_status settle(dt_saver *s)
     return dt_ranks_join(s->world, "the end of a save", has_words ? dt_fail(s->status, "%s", s->message) : DT_OK);
 }
 
-dt_status dt_saver_wait(dt_saver *s)
+/* Until the save has ended, or whether it has. */
+static dt_status find_end(dt_saver *s, bool wait)
 {
-    if (!s->under_way) return DT_OK;
-    if (s->options.ranks == 1) join_thread(s);
     bool ended = false;
     for (long pause = 1000000; !ended; pause = pause < 50000000 ? 2 * pause : pause) {
         try_to_join_thread(s);
         DT_TRY(ask(s, &ended));
+        if (!ended && !wait) return DT_OK;
         if (!ended) nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
     }
     return settle(s);
 }
 
-dt_status dt_saver_poll(dt_saver *s)
+/* The threads' disks have all the time they need; the ranks, which ask each other, do not. */
+static dt_status look_for_end(dt_saver *s, bool wait)
 {
     if (!s->under_way) return DT_OK;
-    bool ended;
-    try_to_join_thread(s);
-    DT_TRY(ask(s, &ended));
-    return ended ? settle(s) : DT_OK;
+    dt_watching before = dt_world_watch(s->world, DT_WATCH_SAVING);
+    dt_status status = find_end(s, wait);
+    dt_world_watch(s->world, before);
+    return status;
 }
+
+dt_status dt_saver_wait(dt_saver *s)
+{
+    if (s->under_way && s->options.ranks == 1) join_thread(s);
+    return look_for_end(s, true);
+}
+
+dt_status dt_saver_poll(dt_saver *s) { return look_for_end(s, false); }
 
 void dt_saver_free(dt_saver *s)
 {

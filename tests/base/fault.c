@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,7 +44,17 @@ EXPORT long dt_fault_calls(void) { return atomic_load(&calls); }
 
 EXPORT long dt_fault_live(void) { return atomic_load(&live); }
 
-__attribute__((constructor)) static void arm_from_environment(void) { dt_fault_arm(getenv("DT_FAULT")); }
+static void stall(int signal)
+{
+    for (;;) pause();
+}
+
+__attribute__((constructor)) static void arm_from_environment(void)
+{
+    const char *fault = getenv("DT_FAULT");
+    dt_fault_arm(fault);
+    if (fault && !strcmp(fault, "stall")) signal(SIGUSR2, stall);
+}
 
 static bool strikes(kind k)
 {

@@ -2,8 +2,12 @@
  * allocation, write, sync or rename fail, so that the program itself needs nothing for it.
  *
  * A fault reads KIND:N[+][:PART]. KIND is alloc, write, sync or rename; the N-th call from now on fails, with + all
- * that follow too (a full disk stays full); with PART only calls on paths that contain it count. A program that is not
- * a test takes it from the environment: LD_PRELOAD=libdt-fault.so DT_FAULT=write:3+:checkpoints dyttrain ... */
+ * that follow too (a full disk stays full); with PART only calls on paths that contain it count. The fault `stall`
+ * makes SIGUSR2 stop the thread that takes it for good, which of a program is the main one: the process lives on and
+ * does not get on.
+ *
+ * A program that is not a test takes its fault from the environment:
+ * LD_PRELOAD=libdt-fault.so DT_FAULT=write:3+:checkpoints dyttrain ... */
 #ifndef DT_TESTS_FAULT_H
 #define DT_TESTS_FAULT_H
 

@@ -19,6 +19,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "toy_store.h"
+#include "train/ranks.h"
 #include "train/saver.h"
 
 enum { RANKS = 3 };
@@ -69,20 +70,31 @@ typedef struct rank {
     int number;
     toy toy;
     dt_saver *saver;
+    bool hangs; /* some rank is to: the verdict is what is awaited */
 } rank;
 
 typedef void (*rank_body)(rank *);
 
+/* A verdict where rank 1 hangs while it saves is right, any other is wrong. */
+static void end_by_verdict(void *context, const dt_verdict *verdict)
+{
+    const rank *r = context;
+    bool right = r->hangs && verdict->rank == 1 && strstr(verdict->text, "in saving after step 0, where the others");
+    if (!right) fprintf(stderr, "rank %d: %s\n", r->number, verdict->text);
+    _exit(!right);
+}
+
 static void be_rank(int number, int port, rank_body body)
 {
     rank r = {.number = number};
+    const dt_world_options limits = {.hang_limit = 2, .on_verdict = end_by_verdict, .context = &r};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(60);
     set_number("RANK", number);
     set_number("WORLD_SIZE", RANKS);
     set_number("MASTER_PORT", port);
     setenv("MASTER_ADDR", "127.0.0.1", 1);
-    EXPECT(!dt_world_open(&(dt_world_options){0}, NULL, &r.world));
+    EXPECT(!dt_world_open(&limits, NULL, &r.world));
     toy_open(&r.toy, full);
     dt_checkpoint_options options = {.folder = "checkpoints", .keep = 2, .file_bytes = 150};
     EXPECT(!dt_saver_create(r.toy.store, "seed: 1\n", &options, r.world, NULL, &r.saver));
@@ -296,6 +308,32 @@ static void weights_go_to_all(rank *r)
     EXPECT(dt_weights_load("run/checkpoints/step-00000001", r->toy.store, &options, NULL) == DT_ERR_DATA);
 }
 
+/* Rank 1 copies, and does not get on. */
+static void hang_copying(rank *r)
+{
+    r->hangs = true;
+    if (r->number == 1) {
+        dt_world_watch(r->world, DT_WATCH_SAVING);
+        EXPECT(!dt_ranks_join(r->world, "memory to save in", DT_OK));
+        nanosleep(&(struct timespec){.tv_sec = 50}, NULL);
+    }
+    EXPECT(start(r, 1));
+    EXPECT(!"an end");
+}
+
+/* Rank 1 does not ask how the save gets on. */
+static void hang_waiting(rank *r)
+{
+    EXPECT(!start(r, 1));
+    r->hangs = true;
+    if (r->number == 1) {
+        dt_world_watch(r->world, DT_WATCH_SAVING);
+        nanosleep(&(struct timespec){.tv_sec = 50}, NULL);
+    }
+    EXPECT(dt_saver_wait(r->saver));
+    EXPECT(!"an end");
+}
+
 static void run_body(void **state) { as_ranks(*(const rank_body *)*state); }
 
 #define TEST(body)                                                                                         \
@@ -307,7 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(save_and_load), TEST(fail_on_each), TEST(fail_without_a_note), TEST(fail_to_begin), TEST(be_apart),
-        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all),
+        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(hang_copying), TEST(hang_waiting),
     };
     return cmocka_run_group_tests_name("checkpoint/world", tests, NULL, NULL);
 }

@@ -81,8 +81,8 @@ static dt_status act(dt_world **world, const char *word, int64_t *step)
     if (!strcmp(word, "other")) return dt_world_barrier(*world, "another barrier");
     if (!strcmp(word, "place")) print_place(*world);
     else if (!strcmp(word, "fail")) dt_world_tell_failure(*world, "cannot open 'y'");
-    else if (!strcmp(word, "watch")) dt_world_watch(*world, true);
-    else if (!strcmp(word, "unwatch")) dt_world_watch(*world, false);
+    else if (!strcmp(word, "watch")) dt_world_watch(*world, DT_WATCH_STEPS);
+    else if (!strcmp(word, "unwatch")) dt_world_watch(*world, DT_WATCH_NOTHING);
     else if (!strcmp(word, "step")) dt_world_progress(*world, *step += 1, 0);
     else if (!strcmp(word, "work")) dt_world_progress(*world, *step, 1);
     else if (!strcmp(word, "kill")) raise(SIGKILL);

@@ -31,7 +31,7 @@ static void set_up(scene *s)
         snprintf(s->members[r].host, sizeof s->members[r].host, "h%d", r / 2);
         s->members[r].node = r / 2;
         s->members[r].pid = 10 + r;
-        s->beats[r].watching = true;
+        s->beats[r].watching = DT_WATCH_STEPS;
     }
     dt_watch_start(&s->watch, (dt_watch_limits){.start = 300, .hang = 60, .lost = 15}, RANKS, s->ranks, s->now);
 }
@@ -135,14 +135,72 @@ static void progress_counts_where_all_watch(void **state)
     scene s;
     set_up(&s);
     step_all(&s, 3, 2);
-    s.beats[2].watching = false; /* it saves, and the others wait for it */
+    s.beats[2].watching = DT_WATCH_NOTHING; /* it loads, and the others wait for it */
     assert_false(pass(&s, 1000));
-    s.beats[2].watching = true;
+    s.beats[2].watching = DT_WATCH_STEPS;
     assert_false(pass(&s, 59));
     step_all(&s, 1, 1);
     /* what took so long was no step: the median is as before */
     assert_false(pass(&s, 58));
     assert_true(pass(&s, 5));
+    dt_text_free(&s.line);
+}
+
+static void watch_all(scene *s, dt_watching what)
+{
+    for (int r = 0; r < RANKS; r++) s->beats[r].watching = what;
+}
+
+static void evaluations_have_a_measure_of_their_own(void **state)
+{
+    scene s;
+    set_up(&s);
+    step_all(&s, 5, 40); /* slow steps, quick batches */
+    watch_all(&s, DT_WATCH_EVALUATION);
+    assert_false(pass(&s, 290)); /* the first batch compiles */
+    for (int batch = 0; batch < 5; batch++) {
+        for (int r = 0; r < RANKS; r++) s.beats[r].work = ++s.beats[r].batches;
+        assert_false(pass(&s, 2));
+    }
+    for (int r = 0; r < RANKS; r++) s.beats[r].work += r != 3;
+    assert_false(pass(&s, 59));
+    assert_true(pass(&s, 3));
+    assert_int_equal(s.rank, 3);
+    assert_non_null(strstr(s.line.data, "rank 3 on h1 (process 13) hangs: no progress for 61 s in an evaluation after "
+                                        "step 5, where the others wait in a later collective"));
+    dt_text_free(&s.line);
+    set_up(&s);
+    step_all(&s, 5, 2); /* quick steps, slow batches */
+    watch_all(&s, DT_WATCH_EVALUATION);
+    for (int batch = 0; batch < 5; batch++) {
+        for (int r = 0; r < RANKS; r++) s.beats[r].work = ++s.beats[r].batches;
+        assert_false(pass(&s, 40));
+    }
+    assert_false(pass(&s, 150));
+    /* the others are through: the longest limit counts */
+    for (int r = 1; r < RANKS; r++) s.beats[r].watching = DT_WATCH_STEPS;
+    assert_false(pass(&s, 8));
+    assert_true(pass(&s, 4)); /* 5 x 40 s behind the last batch */
+    dt_text_free(&s.line);
+    /* one that no heartbeat saw was no first one */
+    set_up(&s);
+    for (int r = 0; r < RANKS; r++) s.beats[r].work = s.beats[r].batches = 3;
+    step_all(&s, 5, 2);
+    watch_all(&s, DT_WATCH_EVALUATION);
+    assert_false(pass(&s, 59));
+    assert_true(pass(&s, 3));
+    dt_text_free(&s.line);
+}
+
+static void saving_has_the_least_limit(void **state)
+{
+    scene s;
+    set_up(&s);
+    step_all(&s, 5, 40);
+    watch_all(&s, DT_WATCH_SAVING);
+    assert_false(pass(&s, 59));
+    assert_true(pass(&s, 3));
+    assert_non_null(strstr(s.line.data, "all 4 ranks hang: no progress for 61 s in saving after step 5"));
     dt_text_free(&s.line);
 }
 
@@ -252,6 +310,8 @@ int main(void)
         cmocka_unit_test(the_rank_behind_hangs),
         cmocka_unit_test(slow_steps_have_time),
         cmocka_unit_test(progress_counts_where_all_watch),
+        cmocka_unit_test(evaluations_have_a_measure_of_their_own),
+        cmocka_unit_test(saving_has_the_least_limit),
         cmocka_unit_test(parts_come_in_any_order),
         cmocka_unit_test(wrong_parts_are_refused),
         cmocka_unit_test(failures_are_told),

@@ -55,4 +55,19 @@ is 'a rank that is killed: named, within 30 s'
 kill_one 0 4
 [ "$code" != 0 ] && has err 'rank 0 on ' && [ $took -lt 30 ]
 is 'rank 0 killed: named by others, within 30 s'
+
+# --- a rank that stays where it is ---
+
+per_rank 'export LD_PRELOAD='"$fault"' DT_FAULT=stall' 'echo $$ >pid.$rank'
+{
+    while [ "$(lines runs/still/metrics.jsonl)" -lt 5 ]; do sleep 0.01; done
+    sleep 2
+    kill -s USR2 "$(cat pid.1)"
+    date +%s >stalled
+} &
+ranks 2 vit.yaml run.name=still train.steps=5 data.synthetic_count=40000000 parallel.hang_limit=3 parallel.wait_limit=60
+wait
+took=$(($(date +%s) - $(cat stalled)))
+[ "$code" = 1 ] && tells 'rank 1 on ' && has err 's in an evaluation after step 4, where' && [ $took -lt 30 ]
+is 'a rank that does not get on in an evaluation: named, within 30 s'
 done_testing

@@ -19,7 +19,7 @@ static dt_status hang(dt_world *world, int sleeper)
     dt_comm *comm;
     DT_TRY(dt_device_open(DT_CPU, 0, 1, &device));
     DT_TRY(dt_comm_open(world, device, &comm));
-    dt_world_watch(world, true);
+    dt_world_watch(world, DT_WATCH_STEPS);
     for (int step = 1;; step++) {
         usleep(300000); /* so that heartbeats see steps, whose median is the measure of a hang */
         if (step > 6 && dt_world_rank(world) == sleeper) sleep(60);
