@@ -99,7 +99,10 @@ per_rank
 
 random() { echo $(($(od -An -N4 -tu4 /dev/urandom) % $1)); }
 
-# kill_rank RANK NAME: starts or resumes run NAME on 3 ranks and kills that rank with SIGKILL at a random instant
+has_checkpoint() { ls "runs/$1/checkpoints" 2>/dev/null | grep -qx 'step-[0-9]*'; }
+
+# kill_rank RANK NAME: starts or resumes run NAME on 3 ranks and kills that rank with SIGKILL at a random instant, once
+# there is something to resume
 kill_rank() {
     rm -f pid.*
     per_rank "echo \$\$ >pid.\$rank"
@@ -107,7 +110,7 @@ kill_rank() {
         2>"$work/.err" </dev/null &
     job=$!
     while [ ! -s "pid.$1" ] && kill -0 $job 2>/dev/null; do sleep 0.01; done
-    while [ ! -d "runs/$2/checkpoints" ] && kill -0 $job 2>/dev/null; do sleep 0.01; done
+    while ! has_checkpoint "$2" && kill -0 $job 2>/dev/null; do sleep 0.01; done
     sleep "$(printf '0.%03d' "$(random 700)")"
     kill -9 "$(cat "pid.$1")" 2>/dev/null
     code=0
