@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "comm/arrival.h"
 #include "comm/control.h"
 #include "comm/join.h"
 #include "comm/mpi.h"
@@ -181,6 +182,17 @@ static dt_status exchange_invitation(dt_world *w, invitation *in, int *listener)
     return status;
 }
 
+/* MPI itself would wait for ever for a rank that does not come. */
+static dt_status meet_by_mpi(dt_world *w, invitation *in, int *listener)
+{
+    dt_arrival *arrival;
+    DT_TRY(dt_arrival_begin(&w->facts, &w->options, &arrival));
+    dt_status status = start_mpi(w);
+    if (!status && w->facts.size > 1) status = exchange_invitation(w, in, listener);
+    dt_arrival_end(arrival);
+    return status;
+}
+
 static dt_status open_mpi(dt_world *w)
 {
     dt_hello self;
@@ -188,10 +200,9 @@ static dt_status open_mpi(dt_world *w)
     char where[32];
     int listener = -1;
     dt_status status;
-    DT_TRY(start_mpi(w));
-    DT_TRY(create_ranks(w));
+    DT_TRY_GOTO(meet_by_mpi(w, &in, &listener), done);
+    DT_TRY_GOTO(create_ranks(w), done);
     if (w->facts.size == 1) return DT_OK;
-    DT_TRY_GOTO(exchange_invitation(w, &in, &listener), done);
     DT_TRY_GOTO(introduce(w, in.key, &self), done);
     const dt_join_places places = {.names = in.names, .port = in.port};
     snprintf(where, sizeof where, "port %d", in.port);

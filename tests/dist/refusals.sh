@@ -22,6 +22,12 @@ ranks 3 vit.yaml data.batch=15
 [ "$code" = 2 ] && tells 'dyttrain: rank 2 on ' && has err "cannot open 'no.yaml'" && [ ! -e runs ]
 is 'a config that one rank does not find'
 
+per_rank '[ $rank = 1 ] && exec sleep 60'
+ranks 3 vit.yaml data.batch=15 parallel.start_limit=2
+[ "$code" = 1 ] && [ "$(printf '%s\n' "$err" | grep -c '^error: ')" = 1 ] &&
+    has err 'error: rank 1 of 3 on ' && has err "did not come to MPI's start within 2 s (parallel.start_limit)"
+is 'a rank that does not come to MPI, which itself would wait for ever'
+
 per_rank
 ranks 2 vit.yaml no.setting=1
 [ "$code" = 2 ] && tells 'unknown'
