@@ -161,5 +161,8 @@ dt_state *dt_store_state(const dt_store *, int index);
  * ranks read at once, each into its own `host`, which may be NULL: then only its piece is sent. */
 DT_MUST_USE dt_status dt_store_read(const dt_store *, const dt_param *, dt_buffer, dt_dtype, void *host);
 DT_MUST_USE dt_status dt_store_write(dt_store *, const dt_param *, dt_buffer, dt_dtype, const void *host);
+/* What of `host` a write takes over: elements first .. first + count - 1, all of them where this rank keeps the buffer
+ * or its working copy whole. The others need not be filled. */
+void dt_store_writes(const dt_store *, const dt_param *, dt_buffer, int64_t *first, int64_t *count);
 
 #endif

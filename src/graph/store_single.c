@@ -123,13 +123,27 @@ static dt_status upload_kept(dt_store *store, const dt_param *param, dt_buffer b
 /* `value` is what was written, of the store's type, which is float32 where there are working copies. */
 static dt_status write_working(dt_store *store, const dt_param *param, const float *value)
 {
-    size_t bytes = (size_t)param->count * sizeof(uint16_t);
+    dt_stretch kept = dt_store_kept_stretch(store, param, DT_BUFFER_WORKING, 0, param->count);
+    size_t bytes = (size_t)kept.count * sizeof(uint16_t);
+    if (!kept.count) return DT_OK;
     uint16_t *rounded = malloc(bytes);
     if (!rounded) return dt_fail_memory(bytes, param->name);
-    for (int64_t i = 0; i < param->count; i++) rounded[i] = dt_store_round_bf16(value[i]);
-    dt_status status = upload_kept(store, param, DT_BUFFER_WORKING, (const char *)rounded);
+    for (int64_t i = 0; i < kept.count; i++) rounded[i] = dt_store_round_bf16(value[kept.first + i]);
+    dt_status status = dt_device_upload(store->device, DT_STREAM_COMPUTE, kept.data, rounded, bytes);
+    if (!status) status = dt_device_sync(store->device, DT_STREAM_COMPUTE);
     free(rounded);
     return status;
+}
+
+/* Shards of a master and of its working copy are cut at the same places. */
+void dt_store_writes(const dt_store *store, const dt_param *param, dt_buffer buffer, int64_t *first, int64_t *count)
+{
+    dt_stretch kept = dt_store_kept_stretch(store, param, buffer, 0, param->count);
+    dt_stretch working = {0};
+    if (buffer == DT_BUFFER_VALUE)
+        working = dt_store_kept_stretch(store, param, DT_BUFFER_WORKING, 0, param->count);
+    *first = kept.count >= working.count ? kept.first : working.first;
+    *count = most(kept.count, working.count);
 }
 
 dt_status dt_store_write(dt_store *store, const dt_param *param, dt_buffer buffer, dt_dtype dtype, const void *host)

@@ -160,6 +160,22 @@ dt_status dt_state_file_write(const char *folder, const dt_snapshot *snapshot, i
 
 /* --- reading --- */
 
+/* What of an item this rank keeps. */
+static void wanted(const state_file *file, int index, int64_t *first, int64_t *count)
+{
+    const source *to = &file->sources[index];
+    *first = 0;
+    *count = dt_shape_count(&file->items[index].shape);
+    if (to->param) dt_store_writes(file->store, to->param, to->buffer, first, count);
+}
+
+static bool wants_any(const state_file *file)
+{
+    int64_t first, count = 0;
+    for (int i = 0; i < file->count && !count; i++) wanted(file, i, &first, &count);
+    return count > 0;
+}
+
 static dt_status write_item(const state_file *file, dt_store *store, int index, const void *host)
 {
     const source *to = &file->sources[index];
@@ -180,7 +196,9 @@ static dt_status fill_item(const dt_safetensors *tensors, const state_file *file
     if (!dt_shape_equal(&tensor->shape, &item->shape))
         return dt_fail(DT_ERR_DATA, "'%s': '%s' is %s, this run needs %s", path, item->name,
                        dt_shape_text(&tensor->shape, there), dt_shape_text(&item->shape, here));
-    DT_TRY(dt_safetensors_read(tensors, tensor, item->dtype, host));
+    int64_t first, count;
+    wanted(file, index, &first, &count);
+    DT_TRY(dt_safetensors_read_some(tensors, tensor, first, count, item->dtype, host));
     return write_item(file, store, index, host);
 }
 
@@ -236,7 +254,8 @@ static dt_status read_compressed(const char *path, const state_file *file, dt_st
     return status;
 }
 
-/* A file is there, compressed or not, exactly when this run needs it. */
+/* A file is there, compressed or not, exactly when this run needs it. One that is compressed is read as a whole, by the
+ * ranks that keep some of it. */
 static dt_status read_file(const char *folder, const json_t *manifest, state_file *file, dt_store *store)
 {
     char *path;
@@ -247,6 +266,7 @@ static dt_status read_file(const char *folder, const json_t *manifest, state_fil
     if (!listed)
         return dt_fail(DT_ERR_DATA, "'%s' has no state for '%s', which this run needs; init.from starts a new run with "
                        "its weights", folder, file->items[0].name);
+    if (!plain && file->count && !wants_any(file)) return DT_OK;
     DT_TRY(dt_path_join(folder, file->name, &path));
     dt_status status = plain ? read_plain(path, file, store) : read_compressed(path, file, store);
     free(path);

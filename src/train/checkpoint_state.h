@@ -15,7 +15,8 @@ DT_MUST_USE dt_status dt_state_file_write(const char *folder, const dt_snapshot 
                                           json_t *files);
 /* Is this parameter's moments' place in that file? States that are saved are in the last one. */
 bool dt_state_file_holds(int number, const dt_param *);
-/* Reads all of them back. A tensor that only one of the store and the checkpoint has is an error that names it. */
+/* Reads of all of them what this rank keeps. A tensor that only one of store and checkpoint has is an error that names
+ * it. */
 DT_MUST_USE dt_status dt_state_files_read(const char *folder, const json_t *manifest, dt_store *);
 
 #endif

@@ -335,15 +335,15 @@ static void convert(const type_row *type, const char *from, size_t count, dt_dty
     }
 }
 
-static dt_status read_converted(const dt_safetensors *file, const dt_safetensor *tensor, const type_row *type,
-                                dt_dtype dtype, void *host)
+/* `from` bytes into the file. */
+static dt_status read_converted(const dt_safetensors *file, uint64_t from, uint64_t bytes, const type_row *type,
+                                dt_dtype dtype, char *to)
 {
     enum { BLOCK = 16384 };
     char block[BLOCK];
-    char *to = host;
-    for (uint64_t done = 0; done < tensor->bytes;) {
-        uint64_t now = tensor->bytes - done < BLOCK ? tensor->bytes - done : BLOCK;
-        DT_TRY(read_at(file, tensor->offset + done, block, now));
+    for (uint64_t done = 0; done < bytes;) {
+        uint64_t now = bytes - done < BLOCK ? bytes - done : BLOCK;
+        DT_TRY(read_at(file, from + done, block, now));
         convert(type, block, now / type->size, dtype, to);
         to += now / type->size * dt_dtype_size(dtype);
         done += now;
@@ -351,11 +351,20 @@ static dt_status read_converted(const dt_safetensors *file, const dt_safetensor 
     return DT_OK;
 }
 
-dt_status dt_safetensors_read(const dt_safetensors *file, const dt_safetensor *tensor, dt_dtype dtype, void *host)
+dt_status dt_safetensors_read_some(const dt_safetensors *file, const dt_safetensor *tensor, int64_t first,
+                                   int64_t count, dt_dtype dtype, void *host)
 {
     const type_row *type = find_type(tensor->type);
-    if (type->native == (int)dtype) return read_at(file, tensor->offset, host, tensor->bytes);
-    if (type->decode && (dtype == DT_F32 || dtype == DT_F64)) return read_converted(file, tensor, type, dtype, host);
+    uint64_t from = tensor->offset + (uint64_t)first * type->size, bytes = (uint64_t)count * type->size;
+    char *to = (char *)host + (size_t)first * dt_dtype_size(dtype);
+    if (type->native == (int)dtype) return read_at(file, from, to, bytes);
+    if (type->decode && (dtype == DT_F32 || dtype == DT_F64))
+        return read_converted(file, from, bytes, type, dtype, to);
     return dt_fail(DT_ERR_DATA, "'%s': tensor '%s' is of type %s, which cannot be read as %s", file->path, tensor->name,
                    tensor->type, dt_dtype_name(dtype));
+}
+
+dt_status dt_safetensors_read(const dt_safetensors *file, const dt_safetensor *tensor, dt_dtype dtype, void *host)
+{
+    return dt_safetensors_read_some(file, tensor, 0, dt_shape_count(&tensor->shape), dtype, host);
 }

@@ -31,6 +31,9 @@ const dt_safetensor *dt_safetensors_find(const dt_safetensors *, const char *nam
 /* All elements, converted to `dtype` where both are floats (F16, BF16, F32, F64 to DT_F32, DT_F64); any other pair of
  * types must be the same. */
 DT_MUST_USE dt_status dt_safetensors_read(const dt_safetensors *, const dt_safetensor *, dt_dtype, void *host);
+/* Elements first .. first + count - 1 alone, to the places of `host` that they have among all. */
+DT_MUST_USE dt_status dt_safetensors_read_some(const dt_safetensors *, const dt_safetensor *, int64_t first,
+                                               int64_t count, dt_dtype, void *host);
 
 /* What is to be written. */
 typedef struct dt_safetensors_item {

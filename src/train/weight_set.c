@@ -234,7 +234,9 @@ static dt_status fill_param(const dt_weight_set *set, dt_store *store, const dt_
         dt_log_info(log, "%s keeps its initial values: it is a new head", param->name);
         return DT_OK;
     }
-    DT_TRY(dt_safetensors_read(file, tensor, dt_store_type(store), host));
+    int64_t first, count;
+    dt_store_writes(store, param, to, &first, &count);
+    DT_TRY(dt_safetensors_read_some(file, tensor, first, count, dt_store_type(store), host));
     return dt_store_write(store, param, to, dt_store_type(store), host);
 }
 

@@ -17,8 +17,8 @@ const char *dt_weight_set_file(const dt_weight_set *, int index); /* its path */
 void dt_weight_set_close(dt_weight_set *); /* NULL is allowed */
 /* Does the store hold this buffer? */
 bool dt_weight_set_has(const dt_store *, dt_buffer);
-/* Compares names and shapes with the store's parameters as dt_weights_load says, then fills buffer `to`. What stays at
- * its initial value is told to the log. */
+/* Compares names and shapes with the store's parameters as dt_weights_load says, then fills buffer `to`, and reads of
+ * the files what this rank keeps of it. What stays at its initial value is told to the log. */
 DT_MUST_USE dt_status dt_weight_set_fill(const dt_weight_set *, dt_store *, dt_buffer to, const dt_weights_options *,
                                          dt_log *);
 

@@ -238,6 +238,91 @@ static void a_language_model(void **state)
     more = NULL;
 }
 
+/* --- loading --- */
+
+typedef struct load {
+    const char *path;         /* of a checkpoint that one rank has written */
+    const char *words[8];
+    outcome out[MOST_RANKS];
+    int64_t bytes[MOST_RANKS]; /* that each rank read, beside those to verify all files */
+} load;
+
+/* What this thread has read of files. */
+static int64_t bytes_read(void)
+{
+    long long bytes = -1;
+    FILE *file = fopen("/proc/thread-self/io", "r");
+    if (file && fscanf(file, "rchar: %lld", &bytes) != 1) bytes = -1;
+    if (file) fclose(file);
+    return bytes;
+}
+
+static void load_checkpoint(void *context, dt_comm *comm)
+{
+    load *l = context;
+    int rank = dt_comm_rank(comm);
+    dt_settings *settings = tiny_settings(l->words);
+    dt_session *s = NULL;
+    dt_progress progress;
+    OK(dt_session_create(settings, &(dt_session_options){.comm = comm}, NULL, &s));
+    int64_t start = bytes_read();
+    OK(dt_checkpoint_verify(l->path, NULL));
+    int64_t verified = bytes_read();
+    OK(dt_checkpoint_load(l->path, NULL, s->store, &progress, NULL));
+    l->bytes[rank] = bytes_read() - verified - (verified - start);
+    read_all(s, &l->out[rank]);
+    dt_session_free(s);
+    dt_settings_free(settings);
+}
+
+static void free_outcome(outcome *out)
+{
+    for (int b = 0; b < BUFFERS; b++) free(out->values[b]);
+}
+
+/* What four ranks read together; all have the values that one has. */
+static int64_t load_on_four(const load *alone, const char *level)
+{
+    enum { RANKS = 4 };
+    load l = {.path = alone->path};
+    int64_t sum = 0;
+    memcpy(l.words, alone->words, sizeof l.words);
+    l.words[4] = level;
+    thread_ranks_run(RANKS, load_checkpoint, &l);
+    for (int r = 0; r < RANKS; r++) {
+        size_t bytes = (size_t)alone->out[0].count * sizeof(double);
+        for (int b = 0; b < BUFFERS; b++) assert_memory_equal(l.out[r].values[b], alone->out[0].values[b], bytes);
+        sum += l.bytes[r];
+        free_outcome(&l.out[r]);
+    }
+    return sum;
+}
+
+/* One rank's checkpoint at every level. Each rank reads what it keeps, and a header for each file: level 1 keeps the
+ * values whole, a quarter of the four buffers. Compressed files are read whole where something of them is kept. */
+static void check_loading(const char *name, const char *compress)
+{
+    load alone = {.words = {"train.ema=0.5", "model.width=64", "parallel.bucket_mib=0.02", compress}};
+    assert_int_equal(tiny_train(name, WORDS("train.steps=2", "train.ema=0.5", "model.width=64", compress), false, NULL),
+                     DT_OK);
+    alone.path = tiny_checkpoint(name, 2);
+    thread_ranks_run(1, load_checkpoint, &alone);
+    double whole = (double)alone.bytes[0];
+    double all = (double)load_on_four(&alone, "parallel.zero=0") / whole;
+    double first = (double)load_on_four(&alone, "parallel.zero=1") / whole;
+    double third = (double)load_on_four(&alone, "parallel.zero=3") / whole;
+    free_outcome(&alone.out[0]);
+    fprintf(stderr, "four ranks read %.2f, %.2f and %.2f times %.0f bytes\n", all, first, third, whole);
+    if (bytes_read() < 0 || !strcmp(compress, "checkpoint.compress=true")) return; /* the system does not count */
+    assert_true(all > 3.9 && first < 1.75 * 1.1 && third < 1.1);
+}
+
+static void ranks_read_what_they_keep(void **state)
+{
+    check_loading("plain", "checkpoint.compress=false");
+    check_loading("packed", "checkpoint.compress=true");
+}
+
 /* The plan of a rank is what it takes, at every level; and higher levels take less. */
 static void plans_hold(void *context, dt_comm *comm)
 {
@@ -275,6 +360,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(groups_share),
         cmocka_unit_test(a_language_model),
         cmocka_unit_test(memory_is_as_planned),
+        cmocka_unit_test_setup_teardown(ranks_read_what_they_keep, tiny_make_folder, tiny_remove_folder),
     };
     return cmocka_run_group_tests_name("train/share", tests, NULL, NULL);
 }
