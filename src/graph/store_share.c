@@ -3,7 +3,10 @@
 
 #include "graph/store_internal.h"
 
-enum { PIECE_ALIGN = 16 }; /* elements: where a piece begins, kernels load whole words */
+enum {
+    PIECE_ALIGN = 16,             /* elements: where a piece begins, kernels load whole words */
+    LEAST_BUCKET_BYTES = 1 << 20, /* less takes a link no less time */
+};
 
 void dt_store_share(dt_store *store, dt_share share)
 {
@@ -33,14 +36,24 @@ int64_t dt_store_kept_count(const dt_store *store, int group, dt_buffer buffer)
 
 /* --- buckets --- */
 
+/* Elements after which the bucket at `offset` of the whole ends. The gradients of the first units come last, when no
+ * work is left behind which to send them: so a bucket is about as large as what is in front of it, up to the limit. */
+static int64_t bucket_room(const dt_store *store, dt_group group, int64_t offset)
+{
+    int64_t size = (int64_t)dt_dtype_size(dt_store_buffer_type(store, (int)group, DT_BUFFER_GRADIENT));
+    int64_t least = LEAST_BUCKET_BYTES / size, most = store->share.bucket_bytes / size;
+    if (store->ranks == 1) return INT64_MAX;
+    int64_t room = offset > least ? offset : least;
+    return room < most ? room : most;
+}
+
 /* From `first` on, at `offset` of the whole; the last bucket of a group ends with the last unit. */
 static dt_bucket collect(const dt_store *store, dt_group group, int first, int64_t offset)
 {
-    int64_t size = (int64_t)dt_dtype_size(dt_store_buffer_type(store, (int)group, DT_BUFFER_GRADIENT));
-    int64_t most = store->ranks > 1 ? store->share.bucket_bytes : INT64_MAX;
+    int64_t room = bucket_room(store, group, offset);
     int64_t align = store->ranks > 1 ? (int64_t)PIECE_ALIGN * store->ranks : 1;
     dt_bucket out = {.group = group, .first_unit = first, .end_unit = first, .offset = offset};
-    while (out.end_unit < store->units.count && (out.end_unit == first || out.count < most / size))
+    while (out.end_unit < store->units.count && (out.end_unit == first || out.count < room))
         out.count += dt_store_unit_at(store, out.end_unit++)->count[group];
     out.count = (out.count + align - 1) / align * align;
     out.piece = out.count / store->ranks;

@@ -99,7 +99,8 @@ static const dt_setting_row rows[] = {
     {"parallel.grad_dtype", DT_SETTING_CHOICE, "fp32", .choices = wire_types,
      .help = "type in which gradients travel between ranks; bf16 halves what is sent and rounds every sum"},
     {"parallel.bucket_mib", DT_SETTING_REAL, "25", 0, 1e6,
-     .help = "gradients that are put together before they are sent, in MiB; 0: each block's as they come"},
+     .help = "gradients that are put together before they are sent, in MiB, less for the first blocks, whose come last; 0: "
+             "each block's as they come"},
     {"debug.direct", DT_SETTING_BOOL, "false",
      .help = "launch operations one by one and wait for each: same bits, slower; a GPU's failure names its operator"},
     {"debug.nonfinite", DT_SETTING_BOOL, "false",

@@ -77,6 +77,25 @@ static void two_buckets_are_under_way(void **state)
     assert_in_range(made - whole, BLOCK, 3 * BLOCK);
 }
 
+/* A session of two ranks, planned. */
+static dt_settings *settings;
+static dt_comm *comm;
+static dt_session *s;
+
+static void plan_two(const char *const *words)
+{
+    settings = tiny_settings(words);
+    OK(dt_comm_create_planned(2, &comm));
+    OK(dt_session_create(settings, &(dt_session_options){.plan_only = true, .comm = comm}, NULL, &s));
+}
+
+static void forget_two(void)
+{
+    dt_session_free(s);
+    dt_comm_free(comm);
+    dt_settings_free(settings);
+}
+
 /* Is there a matrix product between a collective's node and where the compute stream waits for it? */
 static bool is_hidden(const dt_node *n)
 {
@@ -88,13 +107,8 @@ static bool is_hidden(const dt_node *n)
 /* All but what the first block needs, and what the last makes. */
 static void what_travels_is_hidden(void **state)
 {
-    dt_settings *settings = tiny_settings(WORDS("model.width=256", "model.depth=6", "parallel.bucket_mib=1",
-                                                "parallel.zero=3"));
-    dt_comm *comm = NULL;
-    dt_session *s = NULL;
+    plan_two(WORDS("model.width=256", "model.depth=6", "parallel.bucket_mib=1", "parallel.zero=3"));
     int gathers = 0, reduces = 0, waited = 0;
-    OK(dt_comm_create_planned(2, &comm));
-    OK(dt_session_create(settings, &(dt_session_options){.plan_only = true, .comm = comm}, NULL, &s));
     const dt_graph *g = dt_program_graph(dt_session_program(s, "pass"));
     for (const dt_node *n = dt_graph_first(g); n; n = n->next) {
         if (n->op != &dt_op_gather && n->op != &dt_op_reduce_scatter) continue;
@@ -104,9 +118,24 @@ static void what_travels_is_hidden(void **state)
     }
     assert_true(gathers > 10 && reduces > 5);
     assert_in_range(waited, 1, 5);
-    dt_session_free(s);
-    dt_comm_free(comm);
-    dt_settings_free(settings);
+    forget_two();
+}
+
+/* Buckets of matrices: each of about what is in front of it, up to the limit. */
+static void what_is_sent_last_is_small(void **state)
+{
+    plan_two(WORDS("model.width=256", "model.depth=15", "parallel.bucket_mib=10"));
+    const dt_store *store = dt_session_store(s);
+    const int64_t block = 12 * 256 * 256, limit = 10 << 18; /* elements: 3 MiB and 10 */
+    int buckets = 0;
+    for (int i = 0; i < dt_store_buckets(store); i++) {
+        const dt_bucket *b = dt_store_bucket(store, i);
+        if (b->group != DT_GROUP_MATRIX) continue;
+        assert_true(b->count < b->offset + block + (1 << 18) && b->count < limit + block);
+        buckets++;
+    }
+    assert_int_equal(buckets, 6); /* of 1, 2, 4, 4 and 4 blocks, and of the head */
+    forget_two();
 }
 
 /* The tiny model has the matrices 16 x 16 of patches, 48 x 16, 16 x 16, 64 x 16 and 16 x 64 in each of two blocks, and
@@ -177,6 +206,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_falls_with_the_level),
         cmocka_unit_test(two_buckets_are_under_way),
         cmocka_unit_test(what_travels_is_hidden),
+        cmocka_unit_test(what_is_sent_last_is_small),
         cmocka_unit_test(what_is_sent),
         cmocka_unit_test(what_groups_send),
         cmocka_unit_test(small_buckets_are_gathered_twice),
