@@ -93,6 +93,7 @@ static dt_status read_group(const dt_settings *settings, int ranks, dt_recipe *r
         return dt_setting_fail(settings, "parallel.shard_group", "%d ranks cannot be put into groups of %lld", ranks,
                                (long long)group);
     r->sharers = (int)group;
+    if (group == 1) r->zero = 0; /* a group of one shares nothing */
     return DT_OK;
 }
 

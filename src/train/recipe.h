@@ -18,7 +18,7 @@ typedef struct dt_recipe {
     bool widened;  /* computes in float32 what was to be rounded further */
     bool direct;   /* programs are launched node by node */
     int zero;             /* what ranks share; see dt_share */
-    int sharers;          /* ranks that share with each other */
+    int sharers;          /* ranks that share with each other; 1: none do, at any level */
     int64_t bucket_bytes; /* of gradients sent together */
     dt_pass_options passes;
 } dt_recipe;

@@ -218,8 +218,8 @@ static dt_status fit_text(const dt_session *s, dt_settings *settings)
 /* Groups of neighbouring ranks share, where they are to; what is the n-th of its group are replicas of each other. */
 static dt_status share_store(dt_session *s)
 {
-    int group = s->recipe.sharers;
     int rank = dt_comm_rank(s->comm), ranks = dt_comm_size(s->comm);
+    int group = s->recipe.sharers > 1 ? s->recipe.sharers : ranks;
     if (group < ranks && s->options.plan_only) {
         DT_TRY(dt_comm_create_planned(group, &s->sharers));
         DT_TRY(dt_comm_create_planned(ranks / group, &s->replicas));

@@ -95,7 +95,7 @@ static const dt_setting_row rows[] = {
              "3 all parameters too; when not set, 1 for several ranks"},
     {"parallel.shard_group", DT_SETTING_INT, "0", 0, 65536,
      .help = "so many neighbouring ranks share with each other, and every such group holds the same: those of one host, "
-             "say; 0: all ranks share"},
+             "say; 0: all ranks share; 1: as parallel.zero=0"},
     {"parallel.grad_dtype", DT_SETTING_CHOICE, "fp32", .choices = wire_types,
      .help = "type in which gradients travel between ranks; bf16 halves what is sent and rounds every sum"},
     {"parallel.bucket_mib", DT_SETTING_REAL, "25", 0, 1e6,
@@ -107,7 +107,7 @@ static const dt_setting_row rows[] = {
      .help = "check every tensor and stop at the first operator that makes a value that is not finite; slow"},
     {"debug.check_ranks_every_steps", DT_SETTING_INT, "0", 0, 1e12,
      .help = "updates between checks that all ranks have the same weights, bit for bit, the first of them before the "
-             "first update; 0: none; with parallel.zero=3 no two ranks of a group keep the same"},
+             "first update; 0: none; with parallel.zero=3 no two ranks of a parallel.shard_group keep the same"},
 };
 
 const dt_setting_table dt_train_settings = {rows, sizeof rows / sizeof *rows};

@@ -191,6 +191,17 @@ static void what_groups_send(void **state)
                      plan_of(2, WORDS("parallel.zero=3")).memory[DT_MEMORY_OPTIMIZER]);
 }
 
+/* Each by itself shares nothing: gradients travel in buckets, as they do without sharing. */
+static void groups_of_one_are_as_level_0(void **state)
+{
+    rank_plan none = plan_of(4, WORDS("parallel.zero=0", "parallel.bucket_mib=0.005"));
+    for (int level = 0; level < LEVELS; level++) {
+        rank_plan one = plan_of(4, WORDS(levels[level], "parallel.bucket_mib=0.005", "parallel.shard_group=1"));
+        assert_memory_equal(one.memory, none.memory, sizeof one.memory);
+        assert_memory_equal(&one.sent, &none.sent, sizeof one.sent);
+    }
+}
+
 /* Where nothing is at hand still, each block is gathered for the backward pass again. */
 static void small_buckets_are_gathered_twice(void **state)
 {
@@ -209,6 +220,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_sent_last_is_small),
         cmocka_unit_test(what_is_sent),
         cmocka_unit_test(what_groups_send),
+        cmocka_unit_test(groups_of_one_are_as_level_0),
         cmocka_unit_test(small_buckets_are_gathered_twice),
     };
     return cmocka_run_group_tests_name("train/plan", tests, NULL, NULL);
