@@ -129,6 +129,13 @@ bool dt_store_keeps_whole(const dt_store *, dt_group, dt_buffer);
 int dt_store_buckets(const dt_store *);
 const dt_bucket *dt_store_bucket(const dt_store *, int index);
 const dt_bucket *dt_store_bucket_of(const dt_store *, const dt_param *);
+/* Elements first .. first + count - 1 of a parameter, and where they lie on this rank. */
+typedef struct dt_kept {
+    int64_t first, count;
+    char *data;
+} dt_kept;
+/* What this rank keeps of elements first .. first + count - 1; it has one stretch of them, or none. */
+dt_kept dt_store_kept_stretch(const dt_store *, const dt_param *, dt_buffer, int64_t first, int64_t count);
 /* Where this rank's piece of a bucket begins in the whole, and in the buffer as it is kept. */
 int64_t dt_store_piece_first(const dt_store *, const dt_bucket *);
 int64_t dt_store_piece_at(const dt_store *, const dt_bucket *, dt_buffer);

@@ -29,13 +29,6 @@ void dt_store_release_memory(dt_store *);
 dt_dtype dt_store_buffer_type(const dt_store *, int group, dt_buffer);
 int64_t dt_store_kept_count(const dt_store *, int group, dt_buffer); /* elements on this rank */
 int64_t dt_store_group_bytes(const dt_store *, int group, dt_buffer);
-/* Elements first .. first + count - 1 of a parameter, and where they lie on this rank. */
-typedef struct dt_stretch {
-    int64_t first, count;
-    char *data;
-} dt_stretch;
-/* What this rank keeps of elements first .. first + count - 1; it has one stretch of them, or none. */
-dt_stretch dt_store_kept_stretch(const dt_store *, const dt_param *, dt_buffer, int64_t first, int64_t count);
 /* To nearest, ties to even, as the GPU rounds; a NaN stays one. */
 uint16_t dt_store_round_bf16(float);
 

@@ -144,7 +144,7 @@ static void draw_some(void *arg, int64_t task, int worker)
 /* What was drawn, what of it this rank keeps into its place in one buffer; a buffer without memory is left out. */
 static dt_status place_drawn(dt_store *store, const draw_job *job, dt_buffer buffer, const void *drawn)
 {
-    dt_stretch kept = dt_store_kept_stretch(store, job->param, buffer, job->first, job->count);
+    dt_kept kept = dt_store_kept_stretch(store, job->param, buffer, job->first, job->count);
     if (!kept.count || !store->data[job->param->group][buffer]) return DT_OK;
     size_t size = dt_dtype_size(dt_store_buffer_type(store, (int)job->param->group, buffer));
     const char *from = (const char *)drawn + (size_t)(kept.first - job->first) * size;

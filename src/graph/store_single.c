@@ -17,23 +17,23 @@ static size_t size_of(const dt_store *store, const dt_param *param, dt_buffer bu
 /* --- where it lies --- */
 
 /* What of the elements lies in piece `rank`, as elements of the parameter; `data` is not set. */
-static dt_stretch in_piece(const dt_bucket *bucket, const dt_param *param, int64_t rank, int64_t first, int64_t count)
+static dt_kept in_piece(const dt_bucket *bucket, const dt_param *param, int64_t rank, int64_t first, int64_t count)
 {
     int64_t begin = bucket->offset + rank * bucket->piece - param->offset, end = begin + bucket->piece;
     int64_t from = most(first, begin), to = least(first + count, end);
-    return (dt_stretch){.first = from, .count = to > from ? to - from : 0};
+    return (dt_kept){.first = from, .count = to > from ? to - from : 0};
 }
 
-dt_stretch dt_store_kept_stretch(const dt_store *store, const dt_param *param, dt_buffer buffer, int64_t first,
+dt_kept dt_store_kept_stretch(const dt_store *store, const dt_param *param, dt_buffer buffer, int64_t first,
                                  int64_t count)
 {
     char *base = store->data[param->group][buffer];
     int64_t size = (int64_t)size_of(store, param, buffer);
-    if (!base) return (dt_stretch){0};
+    if (!base) return (dt_kept){0};
     if (dt_store_keeps_whole(store, param->group, buffer))
-        return (dt_stretch){first, count, base + (param->offset + first) * size};
+        return (dt_kept){first, count, base + (param->offset + first) * size};
     const dt_bucket *bucket = dt_store_bucket_of(store, param);
-    dt_stretch out = in_piece(bucket, param, store->rank, first, count);
+    dt_kept out = in_piece(bucket, param, store->rank, first, count);
     int64_t at = param->offset + out.first - bucket->offset - store->rank * bucket->piece;
     out.data = base + (bucket->shard_offset + at) * size;
     return out;
@@ -55,7 +55,7 @@ static dt_status download(const dt_store *store, void *host, const void *from, s
 
 /* Elements that lie in one piece, from the rank that has them to all. */
 static dt_status read_stretch(const dt_store *store, const dt_param *param, dt_buffer buffer, int owner,
-                              dt_stretch some, char *host)
+                              dt_kept some, char *host)
 {
     size_t size = size_of(store, param, buffer);
     char *memory = store->staging;
@@ -69,9 +69,9 @@ static dt_status read_pieces(const dt_store *store, const dt_param *param, dt_bu
 {
     const dt_bucket *bucket = dt_store_bucket_of(store, param);
     for (int owner = 0; owner < store->ranks; owner++) {
-        dt_stretch left = in_piece(bucket, param, owner, 0, param->count);
+        dt_kept left = in_piece(bucket, param, owner, 0, param->count);
         while (left.count > 0) {
-            dt_stretch some = {.first = left.first, .count = least(left.count, STAGING)};
+            dt_kept some = {.first = left.first, .count = least(left.count, STAGING)};
             DT_TRY(read_stretch(store, param, buffer, owner, some, host));
             left.first += some.count;
             left.count -= some.count;
@@ -84,7 +84,7 @@ static dt_status read_native(const dt_store *store, const dt_param *param, dt_bu
 {
     if (!dt_store_keeps_whole(store, param->group, buffer)) return read_pieces(store, param, buffer, host);
     if (!host) return DT_OK;
-    dt_stretch all = dt_store_kept_stretch(store, param, buffer, 0, param->count);
+    dt_kept all = dt_store_kept_stretch(store, param, buffer, 0, param->count);
     return download(store, host, all.data, (size_t)all.count * size_of(store, param, buffer));
 }
 
@@ -113,7 +113,7 @@ dt_status dt_store_read(const dt_store *store, const dt_param *param, dt_buffer 
 static dt_status upload_kept(dt_store *store, const dt_param *param, dt_buffer buffer, const char *from)
 {
     size_t size = size_of(store, param, buffer);
-    dt_stretch kept = dt_store_kept_stretch(store, param, buffer, 0, param->count);
+    dt_kept kept = dt_store_kept_stretch(store, param, buffer, 0, param->count);
     if (!kept.count) return DT_OK;
     DT_TRY(dt_device_upload(store->device, DT_STREAM_COMPUTE, kept.data, from + (size_t)kept.first * size,
                             (size_t)kept.count * size));
@@ -123,7 +123,7 @@ static dt_status upload_kept(dt_store *store, const dt_param *param, dt_buffer b
 /* `value` is what was written, of the store's type, which is float32 where there are working copies. */
 static dt_status write_working(dt_store *store, const dt_param *param, const float *value)
 {
-    dt_stretch kept = dt_store_kept_stretch(store, param, DT_BUFFER_WORKING, 0, param->count);
+    dt_kept kept = dt_store_kept_stretch(store, param, DT_BUFFER_WORKING, 0, param->count);
     size_t bytes = (size_t)kept.count * sizeof(uint16_t);
     if (!kept.count) return DT_OK;
     uint16_t *rounded = malloc(bytes);
@@ -138,8 +138,8 @@ static dt_status write_working(dt_store *store, const dt_param *param, const flo
 /* Shards of a master and of its working copy are cut at the same places. */
 void dt_store_writes(const dt_store *store, const dt_param *param, dt_buffer buffer, int64_t *first, int64_t *count)
 {
-    dt_stretch kept = dt_store_kept_stretch(store, param, buffer, 0, param->count);
-    dt_stretch working = {0};
+    dt_kept kept = dt_store_kept_stretch(store, param, buffer, 0, param->count);
+    dt_kept working = {0};
     if (buffer == DT_BUFFER_VALUE)
         working = dt_store_kept_stretch(store, param, DT_BUFFER_WORKING, 0, param->count);
     *first = kept.count >= working.count ? kept.first : working.first;

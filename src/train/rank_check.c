@@ -20,39 +20,51 @@ static dt_status hash_bytes(const dt_session *s, const char *data, size_t bytes,
     return DT_OK;
 }
 
-static dt_status hash_param(const dt_session *s, const dt_param *param, void *chunk, uint64_t *hash)
+/* What this rank keeps whole, or the pieces that it keeps of the rest. */
+static dt_status hash_param(const dt_session *s, const dt_param *param, bool pieces, void *chunk, uint64_t *hash)
 {
     static const dt_buffer buffers[] = {DT_BUFFER_VALUE, DT_BUFFER_WORKING};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
-        const char *data = dt_store_data(s->store, param->group, buffers[i]);
         size_t size = buffers[i] == DT_BUFFER_WORKING ? dt_dtype_size(DT_BF16) : dt_dtype_size(dt_store_type(s->store));
-        if (!data || !dt_store_keeps_whole(s->store, param->group, buffers[i])) continue;
-        DT_TRY(hash_bytes(s, data + (size_t)param->offset * size, (size_t)param->count * size, chunk, hash));
+        dt_kept kept = dt_store_kept_stretch(s->store, param, buffers[i], 0, param->count);
+        if (!kept.count || dt_store_keeps_whole(s->store, param->group, buffers[i]) == pieces) continue;
+        DT_TRY(hash_bytes(s, kept.data, (size_t)kept.count * size, chunk, hash));
     }
     return DT_OK;
 }
 
-static dt_status hash_all(const dt_session *s, uint64_t *hashes)
+static dt_status hash_all(const dt_session *s, bool pieces, uint64_t *hashes)
 {
     void *chunk = NULL;
     DT_TRY(dt_device_alloc_host(s->device, CHUNK_BYTES, &chunk));
     dt_status status = DT_OK;
     for (int i = 0; i < dt_store_params(s->store) && !status; i++)
-        status = hash_param(s, dt_store_param(s->store, i), chunk, &hashes[i]);
+        status = hash_param(s, dt_store_param(s->store, i), pieces, chunk, &hashes[i]);
     dt_device_free_host(s->device, chunk);
     return status;
 }
 
-/* The first rank that has what most have. */
-static int find_usual(const uint64_t *totals, int ranks)
+/* Ranks `first`, first + stride, ... are to have the same: the first of them that has what most have. */
+static int find_usual(const uint64_t *totals, int first, int ranks, int stride)
 {
-    int best = 0, best_count = 0;
-    for (int r = 0; r < ranks; r++) {
+    int best = first, best_count = 0;
+    for (int r = first; r < ranks; r += stride) {
         int count = 0;
-        for (int other = 0; other < ranks; other++) count += totals[other] == totals[r];
+        for (int other = first; other < ranks; other += stride) count += totals[other] == totals[r];
         if (count > best_count) best = r, best_count = count;
     }
     return best;
+}
+
+/* False: all have the same. */
+static bool find_odd(const uint64_t *totals, int ranks, int stride, int *usual, int *odd)
+{
+    for (int first = 0; first < stride; first++) {
+        *usual = find_usual(totals, first, ranks, stride);
+        for (*odd = first; *odd < ranks; *odd += stride)
+            if (totals[*odd] != totals[*usual]) return true;
+    }
+    return false;
 }
 
 static dt_status name_difference(const dt_session *s, int64_t step, const uint64_t *hashes, int usual, int odd)
@@ -69,27 +81,33 @@ static dt_status name_difference(const dt_session *s, int64_t step, const uint64
                    dt_store_param(s->store, first)->name);
 }
 
-static dt_status compare(const dt_session *s, int64_t step, const uint64_t *hashes)
+/* Ranks that are `stride` apart are to have the same. */
+static dt_status compare(const dt_session *s, int64_t step, const uint64_t *hashes, int stride)
 {
     void *all;
-    int ranks = dt_world_size(s->options.world), odd = 0;
+    int usual, odd;
     uint64_t total = dt_hash_bytes(hashes, (size_t)dt_store_params(s->store) * sizeof *hashes, 0);
     DT_TRY(dt_ranks_gather(s->options.world, "the hash of the weights", &total, sizeof total, &all));
-    const uint64_t *totals = all;
-    int usual = find_usual(totals, ranks);
-    while (odd < ranks && totals[odd] == totals[usual]) odd++;
+    bool differ = find_odd(all, dt_world_size(s->options.world), stride, &usual, &odd);
     free(all);
-    return odd == ranks ? DT_OK : name_difference(s, step, hashes, usual, odd);
+    return differ ? name_difference(s, step, hashes, usual, odd) : DT_OK;
 }
 
-dt_status dt_session_check_ranks(const dt_session *s, int64_t step)
+static dt_status check(const dt_session *s, int64_t step, bool pieces, int stride)
 {
     int params = dt_store_params(s->store);
     uint64_t *hashes = calloc((size_t)params, sizeof *hashes);
     dt_status status = hashes ? DT_OK : dt_fail_memory((size_t)params * sizeof *hashes, "hashes of weights");
-    if (!status) status = hash_all(s, hashes);
+    if (!status) status = hash_all(s, pieces, hashes);
     status = dt_ranks_join(s->options.world, "hashing weights", status);
-    if (!status) status = compare(s, step, hashes);
+    if (!status) status = compare(s, step, hashes, stride);
     free(hashes);
     return status;
+}
+
+/* What is kept whole is the same on all ranks, and pieces are in groups that share: on the n-th of each. */
+dt_status dt_session_check_ranks(const dt_session *s, int64_t step)
+{
+    DT_TRY(check(s, step, false, 1));
+    return s->replicas ? check(s, step, true, s->recipe.sharers) : DT_OK;
 }

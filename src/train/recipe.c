@@ -67,9 +67,9 @@ static dt_status read_batch(dt_settings *settings, bool forward, int ranks, dt_r
 
 static void warn_of_check(const dt_recipe *r, const dt_settings *settings, dt_log *log)
 {
-    if (r->zero < 3 || r->sharers == 1 || !dt_setting_int(settings, "debug.check_ranks_every_steps")) return;
+    if (r->zero < 3 || r->sharers < r->ranks || !dt_setting_int(settings, "debug.check_ranks_every_steps")) return;
     dt_log_warn(log, "debug.check_ranks_every_steps finds nothing to compare with parallel.zero=3: each rank keeps "
-                "other weights; parallel.zero=2 keeps the same on all");
+                "other weights; parallel.zero=2 keeps the same on all, parallel.shard_group on several");
 }
 
 void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, dt_log *log)

@@ -45,6 +45,11 @@ ranks 3 "$work/vit.yaml" "run.dir=$work/runs" run.name=odd init.from=start.safet
 [ "$code" = 1 ] && tells 'after step 0 the weights of rank 1 on ' && has err 'are not those of rank 0'
 is 'other weights on one rank'
 
+set -- init.from=start.safetensors data.batch=16 debug.check_ranks_every_steps=1 parallel.shard_group=2
+ranks 4 "$work/vit.yaml" "run.dir=$work/runs" run.name=pieces parallel.zero=3 "$@"
+[ "$code" = 1 ] && tells 'after step 0 the weights of rank 3 on ' && has err 'are not those of rank 1'
+is 'other weights on one rank of which each keeps pieces that another has too'
+
 rm there/start.safetensors
 ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start.safetensors
 [ "$code" != 0 ] && tells 'rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
