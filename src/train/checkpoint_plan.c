@@ -151,7 +151,6 @@ void dt_checkpoint_plan_free(dt_checkpoint_plan *plan)
 int dt_checkpoint_plan_files(const dt_checkpoint_plan *plan) { return plan->files; }
 const char *dt_checkpoint_plan_name(const dt_checkpoint_plan *plan, int file) { return plan->file[file].name; }
 int dt_checkpoint_plan_rank(const dt_checkpoint_plan *plan, int file) { return plan->file[file].rank; }
-int64_t dt_checkpoint_plan_bytes(const dt_checkpoint_plan *plan, int file) { return plan->file[file].bytes; }
 
 /* --- carrying it out --- */
 

@@ -22,8 +22,6 @@ void dt_checkpoint_plan_free(dt_checkpoint_plan *); /* NULL is allowed */
 int dt_checkpoint_plan_files(const dt_checkpoint_plan *);
 const char *dt_checkpoint_plan_name(const dt_checkpoint_plan *, int file);
 int dt_checkpoint_plan_rank(const dt_checkpoint_plan *, int file);
-/* Of its tensors. */
-int64_t dt_checkpoint_plan_bytes(const dt_checkpoint_plan *, int file);
 
 /* Host memory for what the files of options->rank are made of. */
 DT_MUST_USE dt_status dt_checkpoint_plan_snapshot(const dt_checkpoint_plan *, dt_snapshot **out);
