@@ -1,10 +1,12 @@
 /* Rank 0 on the control channel: brings collectives together, looks at heartbeats, and decides when the run is over. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "comm/control_internal.h"
 
 static const double TOLD_SECONDS = 1;    /* for a verdict to go out */
 static const double FAILED_SECONDS = 20; /* for others to come where one has failed */
+static const double BACK_SECONDS = 5;    /* behind a stop of this process, in which it finds that others have left */
 
 /* --- the verdict --- */
 
@@ -137,6 +139,16 @@ static dt_status take(dt_control *c, int rank, const dt_wire_frame *frame)
     }
 }
 
+/* Who ended while this process was stopped had given it up, and is not to blame. */
+static dt_status declare_dead(dt_control *c, int rank)
+{
+    char words[96];
+    bool absent = c->absent > 0 && c->now < c->back + BACK_SECONDS;
+    if (!absent) return declare_words(c, rank, "it ended without saying why: it was killed or crashed");
+    snprintf(words, sizeof words, "it was stopped for %.0f s, and the other ranks gave it up", c->absent);
+    return declare_words(c, 0, words);
+}
+
 static dt_status serve_rank(dt_control *c, int rank)
 {
     dt_connection *peer = &c->peers[rank];
@@ -151,8 +163,7 @@ static dt_status serve_rank(dt_control *c, int rank)
         if (status) return status;
         if (there) DT_TRY(take(c, rank, &frame));
     }
-    if (c->over || peer->fd < 0 || !peer->closed) return DT_OK;
-    return declare_words(c, rank, "it ended without saying why: it was killed or crashed");
+    return c->over || peer->fd < 0 || !peer->closed ? DT_OK : declare_dead(c, rank);
 }
 
 static dt_status hub_serve(dt_control *c)
@@ -203,7 +214,13 @@ static dt_status hub_judge(dt_control *c)
     return judge_meeting(c);
 }
 
-static void hub_forgive(dt_control *c, double seconds) { dt_watch_forgive(&c->watch, seconds); }
+static void hub_forgive(dt_control *c, double seconds)
+{
+    dt_watch_forgive(&c->watch, seconds);
+    if (seconds < c->options.lost_limit - 2) return;
+    c->absent = seconds;
+    c->back = c->now;
+}
 
 const dt_control_role dt_control_hub = {.serve = hub_serve,
                                         .post = hub_post,

@@ -42,6 +42,8 @@ struct dt_control {
     bool abort_said;
     bool over; /* leave the loop */
     dt_watch watch;        /* hub */
+    double absent;         /* hub: seconds that this process was stopped, long enough for others to give it up; */
+    double back;           /* and since when it goes on */
     dt_watched *watched;   /* hub [size] */
     dt_meeting meeting;    /* hub */
     double rank0_heard;    /* spoke */

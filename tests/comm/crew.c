@@ -96,8 +96,9 @@ static int look(crew *c)
     for (int i = 0; i < c->size; i++) {
         int how;
         if (!c->pids[i]) continue;
-        bool changed = waitpid(c->pids[i], &how, WNOHANG | WUNTRACED) == c->pids[i];
+        bool changed = waitpid(c->pids[i], &how, WNOHANG | WUNTRACED | WCONTINUED) == c->pids[i];
         if (changed && WIFSTOPPED(how)) c->stopped[i] = true;
+        else if (changed && WIFCONTINUED(how)) c->stopped[i] = false;
         else if (changed) note_end(c, i, WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how));
         left += !changed && !c->stopped[i];
     }

@@ -73,6 +73,17 @@ static void print_place(const dt_world *world)
            dt_world_peer_of(world, rank)->node, (long long)dt_world_peer_of(world, dt_world_size(world) - 1)->pid);
 }
 
+/* Stopped for so many seconds; a child brings it back. */
+static void stop_for(double seconds)
+{
+    if (fork() == 0) {
+        wait_for(seconds);
+        kill(getppid(), SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+}
+
 static dt_status act(dt_world **world, const char *word, int64_t *step)
 {
     if (!strcmp(word, "collectives")) return do_collectives(*world);
@@ -94,7 +105,8 @@ static dt_status act(dt_world **world, const char *word, int64_t *step)
     } else if (!strcmp(word, "close")) {
         dt_world_close(*world);
         *world = NULL;
-    } else if (!strncmp(word, "sleep", 5)) wait_for(strtod(word + 5, NULL));
+    } else if (!strncmp(word, "pause", 5)) stop_for(strtod(word + 5, NULL));
+    else if (!strncmp(word, "sleep", 5)) wait_for(strtod(word + 5, NULL));
     else return dt_fail(DT_ERR_USAGE, "'%s' is no action", word);
     return DT_OK;
 }

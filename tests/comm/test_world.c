@@ -97,6 +97,20 @@ static void a_stopped_rank_is_lost(void **state)
     one_failure_each("stop", " s: its host or the network to it is down, or the process is stopped", 10);
 }
 
+/* It finds the others gone, and does not blame them. */
+static void a_rank_0_that_goes_on_too_late_blames_itself(void **state)
+{
+    crew c;
+    crew_start(&c, program, RANKS, "20 20 20 3 barrier only 0 pause7 sleep20 close");
+    crew_add(&c, NULL, "/bin/sleep", "9"); /* while rank 0 is stopped nobody else is waited for */
+    crew_wait(&c, TIME);
+    assert_code(&c, 0, 9);
+    crew_assert_says(&c, 0, "verdict 1: rank 0, told 0: rank 0 on ");
+    crew_assert_says(&c, 0, " s, and the other ranks gave it up");
+    for (int r = 1; r < RANKS; r++) crew_assert_says(&c, r, "verdict 1: rank 0, told 0: rank 0 on ");
+    crew_end(&c);
+}
+
 static void a_failing_rank_is_heard(void **state) { one_failure_each("abort", own_words, 10); }
 
 /* The others wait in a collective for it. */
@@ -247,6 +261,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_killed_rank_is_known_at_once),
         cmocka_unit_test(so_is_one_that_exits_without_goodbye),
         cmocka_unit_test(a_stopped_rank_is_lost),
+        cmocka_unit_test(a_rank_0_that_goes_on_too_late_blames_itself),
         cmocka_unit_test(a_failing_rank_is_heard),
         cmocka_unit_test(death_ends_a_wait),
         cmocka_unit_test(calls_fail_behind_a_verdict),
