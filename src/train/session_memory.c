@@ -69,12 +69,13 @@ int64_t dt_session_memory(const dt_session *s, dt_memory category)
     return 0;
 }
 
+/* Each rank copies what it writes: about as much as every other, whatever of it they keep on their devices. */
 static int64_t snapshot_bytes(const dt_session *s)
 {
-    int64_t bytes = 0;
-    for (int b = 0; b < DT_BUFFERS; b++)
-        if ((DT_CHECKPOINT_BUFFERS >> b) & 1u) bytes += buffer_bytes(s, (dt_buffer)b);
-    return bytes;
+    int64_t values = 0, buffers = 0;
+    for (int group = 0; group < DT_GROUPS; group++) values += dt_store_count(s->store, (dt_group)group);
+    for (int b = 0; b < DT_BUFFERS; b++) buffers += DT_CHECKPOINT_BUFFERS & wanted_buffers(s) & 1u << b ? 1 : 0;
+    return values * buffers * (int64_t)dt_dtype_size(dt_store_type(s->store)) / dt_comm_size(s->comm);
 }
 
 dt_status dt_session_host_memory(const dt_session *s, const dt_settings *settings, dt_host_memory *out)

@@ -50,7 +50,7 @@ int64_t dt_session_memory(const dt_session *, dt_memory); /* planned bytes of on
 typedef struct dt_host_memory {
     int64_t data;     /* samples of data sets that are kept in memory */
     int64_t batches;  /* data.ahead micro-batches, of training and of evaluation */
-    int64_t snapshot; /* what a checkpoint is written from */
+    int64_t snapshot; /* what this rank's files of a checkpoint are written from */
 } dt_host_memory;
 DT_MUST_USE dt_status dt_session_host_memory(const dt_session *, const dt_settings *, dt_host_memory *out);
 /* Bytes that one rank sends in a training step, by what does it. */

@@ -40,6 +40,14 @@ is 'plan --ranks says what is sent'
 vit_l --ranks 8 --gpu-gib 4 parallel.shard_group=2
 [ "$code" = 0 ] && row 1 '4.27 GiB' 'too much' && has out 'the smallest that fits: parallel.zero=2'
 is 'groups share among themselves alone'
+# All ranks write, whatever they keep: an eighth of three arrays of 304 million and an average.
+same_copy=true
+for words in parallel.zero=0 parallel.zero=3 parallel.shard_group=2; do
+    vit_l --ranks 8 --gpu-gib 4 $words
+    echo "$out" | grep -q '^    copy to be saved  *580 MiB$' || same_copy=false
+done
+$same_copy
+is 'a rank copies what it writes of a checkpoint, whatever it keeps'
 vit_l --ranks 2 --gpu-gib 2
 [ "$code" = 0 ] && has out 'none of these fits; parallel.zero=3 does from 4 ranks on'
 is 'plan --ranks says how many are needed'
