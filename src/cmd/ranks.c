@@ -82,6 +82,7 @@ dt_status dt_party_leave(dt_party *party, dt_status status)
 {
     bool alone = dt_ranks_alone(party->world);
     if (!alone && status && party->rank == 0) fprintf(stderr, "dyttrain: %s\n", dt_error_message());
+    if (!alone && status) dt_world_tell_failure(party->world, dt_error_message());
     if (!alone) dt_signal_ignore();
     dt_world_close(party->world);
     party->world = NULL;

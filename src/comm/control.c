@@ -45,12 +45,11 @@ void dt_control_answer(dt_control *c, dt_wire_cursor payload)
     pthread_mutex_unlock(&c->mutex);
 }
 
-static void finish(dt_control *c, const char *text, bool well)
+static void finish(dt_control *c, const char *text)
 {
     pthread_mutex_lock(&c->mutex);
     snprintf(c->last_words, sizeof c->last_words, "%s", text);
     c->ended = true;
-    c->well = well;
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->mutex);
     c->over = true;
@@ -63,10 +62,10 @@ void dt_control_end(dt_control *c, const char *text, int rank, bool told)
     pthread_mutex_unlock(&c->mutex);
     if (!aborting && c->options.on_verdict)
         c->options.on_verdict(c->options.context, &(dt_verdict){.text = text, .rank = rank, .told = told});
-    finish(c, text, false);
+    finish(c, text);
 }
 
-void dt_control_part(dt_control *c, const char *text) { finish(c, text, true); }
+void dt_control_part(dt_control *c, const char *text) { finish(c, text); }
 
 dt_status dt_control_beat_frame(const dt_beat *beat, dt_text *frame)
 {
@@ -186,7 +185,7 @@ static void *run(void *arg)
     }
     if (!c->over) {
         say_goodbye(c);
-        finish(c, "this rank has left", true);
+        finish(c, "this rank has left");
     }
     return NULL;
 }
@@ -327,14 +326,20 @@ dt_status dt_control_start(const dt_world_options *options, int rank, int size, 
     return status;
 }
 
-bool dt_control_stop(dt_control *c)
+bool dt_control_is_well(dt_control *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    bool well = !c->ended && !c->aborting;
+    pthread_mutex_unlock(&c->mutex);
+    return well;
+}
+
+void dt_control_stop(dt_control *c)
 {
     pthread_mutex_lock(&c->mutex);
     c->stop = true;
     pthread_mutex_unlock(&c->mutex);
     wake(c);
     pthread_join(c->thread, NULL);
-    bool well = c->well && !c->aborting;
     release(c);
-    return well;
 }

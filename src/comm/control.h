@@ -15,8 +15,10 @@ typedef struct dt_control dt_control;
 /* Takes the connections over on success: [size] of rank 0, else the one to rank 0. The members must outlive it. */
 DT_MUST_USE dt_status dt_control_start(const dt_world_options *, int rank, int size, const dt_member *,
                                        dt_connection *peers, dt_control **out);
-/* Says goodbye and frees. Whether the run ended well: no verdict, no abort. */
-bool dt_control_stop(dt_control *);
+/* No verdict so far, no abort, and rank 0 is there. */
+bool dt_control_is_well(dt_control *);
+/* Says goodbye and frees. */
+void dt_control_stop(dt_control *);
 
 /* One collective; `out` receives `room` bytes of result, neither more nor less. */
 DT_MUST_USE dt_status dt_control_meet(dt_control *, const dt_part *, const void *data, void *out, size_t room);

@@ -31,8 +31,7 @@ struct dt_control {
     bool aborting;    /* abort_text is to be said */
     char abort_text[DT_CONTROL_LINE];
     bool ended;       /* the thread is through, */
-    bool well;        /* without verdict; */
-    char last_words[DT_CONTROL_LINE]; /* else, or when others have left, why calls fail */
+    char last_words[DT_CONTROL_LINE]; /* and why calls fail */
 
     /* of the thread */
     dt_connection *peers; /* of the hub [size], peers[0] none; of a spoke [1] */

@@ -273,11 +273,18 @@ dt_status dt_world_open(const dt_world_options *options, dt_log *log, dt_world *
     return DT_OK;
 }
 
+/* MPI waits for all ranks, without end: so all are here first, and heartbeats go on meanwhile. */
+static void end_mpi(dt_world *w)
+{
+    bool well = w->control ? dt_control_is_well(w->control) && !dt_world_barrier(w, "the end") : !w->failed;
+    if (well) w->mpi->finalize();
+}
+
 void dt_world_close(dt_world *w)
 {
     if (!w) return;
-    bool well = w->control ? dt_control_stop(w->control) : !w->failed;
-    if (well && w->mpi) w->mpi->finalize();
+    if (w->mpi) end_mpi(w);
+    if (w->control) dt_control_stop(w->control);
     release(w);
 }
 

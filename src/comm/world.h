@@ -62,8 +62,8 @@ dt_world_options dt_world_options_of(const dt_settings *);
  * after how long, a taken port, a name that does not resolve, ranks whose world sizes, versions or binaries differ, two
  * processes of one rank. The log is kept; NULL is allowed. */
 DT_MUST_USE dt_status dt_world_open(const dt_world_options *, dt_log *, dt_world **out);
-/* Says goodbye; where the run went well, behind a last barrier of all ranks. Ends MPI unless there was a verdict or an
- * abort. NULL is allowed. */
+/* Ends MPI behind a last barrier of all ranks, unless there was a verdict or an abort, and says goodbye. NULL is
+ * allowed. */
 void dt_world_close(dt_world *);
 
 dt_launch dt_world_launch(const dt_world *);

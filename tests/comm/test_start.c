@@ -307,6 +307,22 @@ static void mpi_brings_ranks_together(void **state)
     crew_end(&c);
 }
 
+/* MPI would wait for it in its end. */
+static void who_does_not_come_to_the_end_of_mpi_is_named(void **state)
+{
+    crew c;
+    start_mpi(&c, 3, fake_mpi, "20 20 20 3 barrier only 1 stop close");
+    for (int r = 0; r < 3; r++) {
+        if (r == 1) continue;
+        crew_assert_says(&c, r, "verdict 1: rank 1");
+        assert_null(strstr(c.texts[r], "MPI was ended"));
+    }
+    crew_end(&c);
+    start_mpi(&c, 3, fake_mpi, "20 1 20 10 barrier only 2 sleep30 close");
+    for (int r = 0; r < 2; r++) crew_assert_says(&c, r, "did not come to 'the end' within 1 s");
+    crew_end(&c);
+}
+
 static void mpi_without_plug_in_is_named(void **state)
 {
     crew c;
@@ -334,6 +350,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_build_is_named),
         cmocka_unit_test(strangers_do_not_disturb),
         cmocka_unit_test(mpi_brings_ranks_together),
+        cmocka_unit_test(who_does_not_come_to_the_end_of_mpi_is_named),
         cmocka_unit_test(mpi_without_plug_in_is_named),
     };
     if (argc != 3) return 2;
