@@ -53,7 +53,8 @@ static dt_status download(const dt_store *store, void *host, const void *from, s
     return dt_device_sync(store->device, DT_STREAM_COMPUTE);
 }
 
-/* Elements that lie in one piece, from the rank that has them to all. */
+/* Elements that lie in one piece, from the rank that has them to all. The stream keeps what comes next from the staging
+ * memory until this is copied from there. */
 static dt_status read_stretch(const dt_store *store, const dt_param *param, dt_buffer buffer, int owner,
                               dt_kept some, char *host)
 {
@@ -61,8 +62,9 @@ static dt_status read_stretch(const dt_store *store, const dt_param *param, dt_b
     char *memory = store->staging;
     if (owner == store->rank) memory = dt_store_kept_stretch(store, param, buffer, some.first, some.count).data;
     DT_TRY(dt_comm_broadcast(store->share.comm, DT_STREAM_COMPUTE, store->type, some.count, memory, owner));
-    if (host) return download(store, host + (size_t)some.first * size, memory, (size_t)some.count * size);
-    return dt_device_sync(store->device, DT_STREAM_COMPUTE);
+    if (!host) return DT_OK;
+    return dt_device_download(store->device, DT_STREAM_COMPUTE, host + (size_t)some.first * size, memory,
+                              (size_t)some.count * size);
 }
 
 static dt_status read_pieces(const dt_store *store, const dt_param *param, dt_buffer buffer, char *host)
@@ -77,7 +79,7 @@ static dt_status read_pieces(const dt_store *store, const dt_param *param, dt_bu
             left.count -= some.count;
         }
     }
-    return DT_OK;
+    return dt_device_sync(store->device, DT_STREAM_COMPUTE);
 }
 
 static dt_status read_native(const dt_store *store, const dt_param *param, dt_buffer buffer, void *host)
