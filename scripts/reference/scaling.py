@@ -46,7 +46,7 @@ def buckets(model, mib=25):
     """As src/graph/store_share.c puts units together."""
     out = []
     for unit in units(model):
-        if out and 4 * out[-1] < mib * 2**20:
+        if out and 4 * out[-1] < min(mib * 2**20, max(2**20, 4 * sum(out[:-1]))):
             out[-1] += unit
         else:
             out.append(unit)
