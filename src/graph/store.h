@@ -115,7 +115,8 @@ dt_tensor *dt_piece_tensor(dt_graph *, const dt_bucket *, dt_buffer);
 /* Before the layout. `comm` holds the ranks that share, `replicas` (NULL: only this one) those that have the same
  * pieces among others; both must be there as long as something is read. level is parallel.zero: 0 keeps all buffers whole, 1
  * shares moments, averages and what products do not read of the values, 2 gradients too, 3 all. A bucket is closed by
- * the unit with which it has `bucket_bytes` of gradients, or as much as all in front of it. `working`: there will be working copies. */
+ * the unit with which it has `bucket_bytes` of gradients, or as much as all in front of it. `working`: there will be
+ * working copies. */
 typedef struct dt_share {
     dt_comm *comm, *replicas;
     int level;
