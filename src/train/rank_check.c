@@ -23,7 +23,7 @@ static dt_status hash_bytes(const dt_session *s, const char *data, size_t bytes,
 /* What this rank keeps whole, or the pieces that it keeps of the rest. */
 static dt_status hash_param(const dt_session *s, const dt_param *param, bool pieces, void *chunk, uint64_t *hash)
 {
-    static const dt_buffer buffers[] = {DT_BUFFER_VALUE, DT_BUFFER_WORKING};
+    static const dt_buffer buffers[] = {DT_BUFFER_VALUE, DT_BUFFER_WORKING, DT_BUFFER_EMA};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
         size_t size = buffers[i] == DT_BUFFER_WORKING ? dt_dtype_size(DT_BF16) : dt_dtype_size(dt_store_type(s->store));
         dt_kept kept = dt_store_kept_stretch(s->store, param, buffers[i], 0, param->count);

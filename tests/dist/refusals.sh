@@ -50,6 +50,17 @@ ranks 4 "$work/vit.yaml" "run.dir=$work/runs" run.name=pieces parallel.zero=3 "$
 [ "$code" = 1 ] && tells 'after step 0 the weights of rank 3 on ' && has err 'are not those of rank 1'
 is 'other weights on one rank of which each keeps pieces that another has too'
 
+# Averages: rank 1 verifies its own, rank 0 reads those that were changed here.
+run vit.yaml train.steps=1 checkpoint.at_end=true run.name=c train.ema=0.9
+mkdir -p here/runs there/runs
+cp -r runs/c here/runs
+cp -r runs/c there/runs
+printf X | dd of=here/runs/c/checkpoints/step-00000001/ema.safetensors bs=1 seek=20000 conv=notrunc 2>/dev/null
+ranks 2 "$work/vit.yaml" run.name=c train.ema=0.9 train.steps=2 parallel.zero=0 debug.check_ranks_every_steps=1 \
+    eval.at_end=false --resume
+[ "$code" = 1 ] && tells 'after step 1 the weights of rank 1 on ' && has err 'are not those of rank 0'
+is 'other averages on one rank'
+
 rm there/start.safetensors
 ranks 2 "$work/vit.yaml" "run.dir=$work/runs" run.name=lost init.from=start.safetensors
 [ "$code" != 0 ] && tells 'rank 1 on ' && has err 'start' && [ ! -e runs/lost ]
