@@ -36,9 +36,13 @@ mpirun=
 trap '[ -z "$mpirun" ] || kill -s USR1 "$mpirun" || :; stopped=1' INT TERM USR1
 stopped=
 
+# Those of this host; mpirun may forget to ask how one ended, which leaves an entry (Z) behind.
+has_ranks() { ps -o stat= --ppid "$mpirun" | grep -qv '^Z'; }
+
 # attempt WORD...: one run from its start to its end, as $code. mpirun gets a session of its own: it would answer
 # Ctrl-C by ending the ranks within a second, but hands SIGUSR1 on. A rank is not bound to one core, since it reads and
-# decodes data in threads. Where a host is gone mpirun may wait for it for ever; by then our ranks have ended.
+# decodes data in threads. Where a host is gone mpirun may wait for it for ever, or hang behind a rank that was stopped;
+# by then our ranks have ended.
 attempt() {
     # shellcheck disable=SC2086 # words
     setsid $MPIRUN -np "$RANKS" --map-by "ppr:$RANKS_PER_HOST:node" --bind-to none $passed "$DYTTRAIN" "$@" &
@@ -46,7 +50,7 @@ attempt() {
     while kill -s 0 "$mpirun" 2>/dev/null; do
         sleep 1 &
         wait $! || : # which a signal cuts short, unlike the sleep
-        if pgrep -P "$mpirun" >/dev/null; then
+        if has_ranks; then
             began=1 gone=0
         elif [ "$began" ]; then
             gone=$((gone + 1))

@@ -105,9 +105,10 @@ static void tell(const dt_arrival *a, double waited, dt_text *out)
         dt_text_add(out, " of %d on %s did not come to MPI's start within %.0f s (parallel.start_limit): did dyttrain "
                     "start there, or does something before it hang?", a->facts.local_size, host, waited);
     } else {
-        dt_text_add(out, "MPI's start did not end within %.0f s (parallel.start_limit)%s%s: ranks of other hosts do "
-                    "not come to it, or MPI does not reach them", waited, a->seen ? ", though all ranks have come on "
-                    : "", a->seen ? host : "");
+        bool all = a->seen && a->facts.local_size == a->facts.size;
+        dt_text_add(out, "MPI's start did not end within %.0f s (parallel.start_limit)%s%s: %s", waited, a->seen
+                    ? ", though all ranks have come on " : "", a->seen ? host : "", all ? "one of them is stopped, or "
+                    "MPI hangs" : "ranks of other hosts do not come to it, or MPI does not reach them");
     }
 }
 

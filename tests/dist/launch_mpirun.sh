@@ -97,8 +97,8 @@ launch 1 failing a.b=1
     grep -q 'vit.yaml run.dir=runs run.name=failing a.b=1' started
 is 'a run that always fails is given up after MAX_RESTARTS'
 
-# It loses its ranks, and stays.
-printf '#!/bin/sh\nsleep 2\nexec sleep 60\n' >program.sh
+# It loses its ranks, does not ask how they ended, and stays.
+printf '#!/bin/sh\nsleep 2 &\nexec sleep 60\n' >program.sh
 export MPIRUN="$work/program.sh" MAX_RESTARTS=0 GONE_SECONDS=2
 launch 1 gone
 [ "$code" = 137 ]
