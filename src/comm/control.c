@@ -16,7 +16,8 @@
 #include "comm/control_internal.h"
 
 static const double BEAT_SECONDS = 1;    /* between heartbeats, where lost_limit is not short */
-static const double STALL_SECONDS = 5;   /* between two turns of the loop: this process was stopped */
+static const double STALL_SECONDS = 5;   /* between two turns of the loop: this process was stopped; half of
+                                            lost_limit, where that is short */
 static const double ABORT_SECONDS = 3;   /* for an abort to be heard */
 static const double GOODBYE_SECONDS = 2; /* for a goodbye to be heard */
 
@@ -129,10 +130,11 @@ static dt_status beat_when_due(dt_control *c)
 
 static dt_status turn(dt_control *c)
 {
+    double stall = c->options.lost_limit / 2, before = c->now;
+    if (stall > STALL_SECONDS) stall = STALL_SECONDS;
     wait_for_something(c);
-    double before = c->now;
     c->now = dt_clock();
-    if (c->now - before > STALL_SECONDS) role_of(c)->forgive(c, c->now - before);
+    if (c->now - before > stall) role_of(c)->forgive(c, c->now - before);
     for (int i = 0; i < c->peer_count; i++)
         if (c->peers[i].fd >= 0) dt_connection_flush(&c->peers[i]);
     DT_TRY(role_of(c)->serve(c));

@@ -217,7 +217,7 @@ static dt_status hub_judge(dt_control *c)
 static void hub_forgive(dt_control *c, double seconds)
 {
     dt_watch_forgive(&c->watch, seconds);
-    if (seconds < c->options.lost_limit - 2) return;
+    if (seconds < 0.8 * c->options.lost_limit) return; /* what lies between two heartbeats counts, too */
     c->absent = seconds;
     c->back = c->now;
 }

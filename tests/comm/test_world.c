@@ -101,8 +101,8 @@ static void a_stopped_rank_is_lost(void **state)
 static void a_rank_0_that_goes_on_too_late_blames_itself(void **state)
 {
     crew c;
-    crew_start(&c, program, RANKS, "20 20 20 3 barrier only 0 pause7 sleep20 close");
-    crew_add(&c, NULL, "/bin/sleep", "9"); /* while rank 0 is stopped nobody else is waited for */
+    crew_start(&c, program, RANKS, "20 20 20 3 barrier only 0 pause4.5 sleep20 close");
+    crew_add(&c, NULL, "/bin/sleep", "6"); /* while rank 0 is stopped nobody else is waited for */
     crew_wait(&c, TIME);
     assert_code(&c, 0, 9);
     crew_assert_says(&c, 0, "verdict 1: rank 0, told 0: rank 0 on ");
