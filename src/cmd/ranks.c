@@ -14,7 +14,7 @@
 
 /* --- the end by a verdict, on the heartbeat's thread --- */
 
-static const double OTHERS_SECONDS = 3; /* for rank 1 to say why rank 0 is gone, and mpirun to end all behind it */
+static const double OTHERS_SECONDS = 3; /* for another rank to say why all end, and mpirun to end all behind it */
 
 /* What ends the process where the log does not: a file system that hangs may hold it, and with it the verdict. */
 typedef struct last_resort {
@@ -67,12 +67,20 @@ static dt_status meet(dt_party *party, const dt_settings *settings)
     return DT_OK;
 }
 
+/* Why ranks cannot meet is mostly known to all of them, and rank 0's exit has mpirun end the others. */
+static void let_rank0_speak(void)
+{
+    dt_launch_facts facts;
+    if (!dt_launch_read(&facts) && facts.kind == DT_LAUNCH_MPI && facts.rank > 0) nap(OTHERS_SECONDS);
+}
+
 dt_status dt_party_meet(dt_party *party, const dt_settings *settings, dt_log *log, dt_status prepared)
 {
     char why[1024];
     *party = (dt_party){.log = log};
     snprintf(why, sizeof why, "%s", dt_error_message());
     dt_status met = meet(party, settings);
+    if (met) let_rank0_speak();
     if (prepared && (met || !dt_ranks_alone(party->world))) prepared = dt_fail(prepared, "%s", why);
     if (met) return prepared ? prepared : met;
     return dt_ranks_join(party->world, "the start", prepared);

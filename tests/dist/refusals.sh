@@ -22,6 +22,13 @@ ranks 3 vit.yaml data.batch=15
 [ "$code" = 2 ] && tells 'dyttrain: rank 2 on ' && has err "cannot open 'no.yaml'" && [ ! -e runs ]
 is 'a config that one rank does not find'
 
+cp "$program" other
+echo >>other
+per_rank '[ $rank = 2 ] && { shift; set -- ./other "$@"; }'
+ranks 3 vit.yaml data.batch=15
+[ "$code" = 2 ] && tells 'dyttrain: rank 2 on ' && has err 'runs another build of dyttrain'
+is 'another build on one rank'
+
 per_rank '[ $rank = 1 ] && exec sleep 60'
 ranks 3 vit.yaml data.batch=15 parallel.start_limit=2
 [ "$code" = 1 ] && [ "$(printf '%s\n' "$err" | grep -c '^error: ')" = 1 ] &&
