@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -58,6 +59,8 @@ dt_status dt_hello_introduce(dt_hello *hello)
     snprintf(hello->version, sizeof hello->version, "%s", DT_VERSION);
     if (gethostname(hello->host, sizeof hello->host - 1)) strcpy(hello->host, "a host without a name");
     hello->machine = hash_machine(hello->host);
+    if (getrandom(&hello->process, sizeof hello->process, 0) != sizeof hello->process)
+        hello->process = (uint64_t)hello->pid;
     return hash_program(&hello->binary);
 }
 
@@ -70,6 +73,7 @@ dt_status dt_hello_pack(const dt_hello *hello, dt_text *frame)
     dt_wire_add_number(frame, (uint64_t)hello->size);
     dt_wire_add_number(frame, hello->key);
     dt_wire_add_number(frame, hello->binary);
+    dt_wire_add_number(frame, hello->process);
     dt_wire_add_number(frame, hello->machine);
     dt_wire_add_number(frame, (uint64_t)(int64_t)hello->local_rank);
     dt_wire_add_number(frame, (uint64_t)(int64_t)hello->local_size);
@@ -87,6 +91,7 @@ dt_status dt_hello_unpack(dt_wire_cursor from, dt_hello *out)
         out->size = (int)dt_wire_take_int(&from, 2, DT_WORLD_MOST_RANKS);
         out->key = dt_wire_take_number(&from);
         out->binary = dt_wire_take_number(&from);
+        out->process = dt_wire_take_number(&from);
         out->machine = dt_wire_take_number(&from);
         out->local_rank = (int)dt_wire_take_int(&from, -1, DT_WORLD_MOST_RANKS - 1);
         out->local_size = (int)dt_wire_take_int(&from, -1, DT_WORLD_MOST_RANKS);

@@ -12,6 +12,7 @@ typedef struct dt_hello {
     int rank, size;
     uint64_t key;     /* of the run, under MPI; else 0 */
     uint64_t binary;  /* hash of the program's file */
+    uint64_t process; /* drawn by each: processes of two containers may have the same number */
     uint64_t machine; /* the same for the processes of one host; what has a network of its own is a host of its own */
     int local_rank, local_size; /* -1: the launch does not say */
     int64_t pid;

@@ -63,8 +63,8 @@ static dt_status check_program(const dt_hello *self, const dt_hello *hello, cons
 static bool comes_again(const host *h, const dt_hello *hello)
 {
     const dt_hello *before = &h->hellos[hello->rank];
-    return hello->rank > 0 && hello->rank < h->size && is_there(h, hello->rank) && before->pid == hello->pid &&
-           before->machine == hello->machine;
+    return hello->rank > 0 && hello->rank < h->size && is_there(h, hello->rank) &&
+           before->process == hello->process && before->machine == hello->machine;
 }
 
 static dt_status check_seat(const host *h, const dt_hello *hello)

@@ -196,6 +196,22 @@ static void two_of_one_rank_are_named(void **state)
     crew_end(&c);
 }
 
+/* As those of two containers on one host: each is process 1 of its own. */
+static void two_of_one_rank_and_number_are_named(void **state)
+{
+    crew c;
+    char arguments[4200];
+    if (geteuid() != 0 || system("unshare --pid --fork true") != 0) skip(); /* systems permit it to root, if at all */
+    snprintf(arguments, sizeof arguments, "--pid --fork --kill-child %s 10 20 20 10 barrier close", program);
+    crew_begin(&c, crew_port());
+    crew_add_rank(&c, program, 0, 3, "127.0.0.1", "10 20 20 10 barrier close");
+    crew_add_rank(&c, "/usr/bin/unshare", 1, 3, "127.0.0.1", arguments);
+    crew_add_rank(&c, "/usr/bin/unshare", 1, 3, "127.0.0.1", arguments);
+    crew_wait(&c, TIME);
+    assert_all(&c, 1, "error: two processes came as rank 1: process 1 on ");
+    crew_end(&c);
+}
+
 /* The same program with a byte more at its end. */
 static void another_build_is_named(void **state)
 {
@@ -347,6 +363,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_taken_port_is_named),
         cmocka_unit_test(other_world_sizes_are_named),
         cmocka_unit_test(two_of_one_rank_are_named),
+        cmocka_unit_test(two_of_one_rank_and_number_are_named),
         cmocka_unit_test(another_build_is_named),
         cmocka_unit_test(strangers_do_not_disturb),
         cmocka_unit_test(mpi_brings_ranks_together),

@@ -118,6 +118,7 @@ static void a_hello_arrives_as_it_was(void **state)
     assert_int_equal(back.size, 8);
     assert_int_equal(back.local_rank, -1);
     assert_true(back.key == hello.key && back.binary == hello.binary && back.machine == hello.machine);
+    assert_true(back.process == hello.process && hello.process != 0);
     assert_int_equal(back.pid, hello.pid);
     for (size_t cut = 1; cut < frame.length - DT_WIRE_HEAD; cut++) {
         dt_wire_cursor shorter = payload_of(&frame);
