@@ -143,14 +143,24 @@ typedef struct invitation {
     char names[4084]; /* its addresses, one a line */
 } invitation;
 
+/* Each process of a launcher that MPI does not know would be a run of its own. */
+static dt_status fail_strangers(int started, int known)
+{
+    return dt_fail(DT_ERR_USAGE, "%d ranks were started, and MPI knows of %d: what started them does not belong to the "
+                   "MPI that dyttrain was built with; take its mpirun, or srun with another --mpi, or do without MPI: "
+                   "set RANK, WORLD_SIZE, MASTER_ADDR and DYTTRAIN_LAUNCH=environment", started, known);
+}
+
 static dt_status start_mpi(dt_world *w)
 {
     char why[WHY_ROOM] = "";
+    int started = w->facts.size;
     DT_TRY(dt_mpi_load(&w->mpi));
     if (w->mpi->init(&w->facts.rank, &w->facts.size, why, sizeof why)) {
         w->mpi = NULL;
         return dt_mpi_fail("start", why);
     }
+    if (started && started != w->facts.size) return fail_strangers(started, w->facts.size);
     if (w->mpi->local(&w->facts.local_rank, &w->facts.local_size, why, sizeof why))
         return dt_mpi_fail("tell the ranks of this host", why);
     return DT_OK;

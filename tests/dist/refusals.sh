@@ -22,6 +22,13 @@ ranks 3 vit.yaml data.batch=15
 [ "$code" = 2 ] && tells 'dyttrain: rank 2 on ' && has err "cannot open 'no.yaml'" && [ ! -e runs ]
 is 'a config that one rank does not find'
 
+PMI_RANK=0 PMI_SIZE=2
+export PMI_RANK PMI_SIZE
+run vit.yaml run.name=strange
+unset PMI_RANK PMI_SIZE
+[ "$code" = 2 ] && tells '2 ranks were started, and MPI knows of 1' && [ ! -e runs/strange ]
+is 'a launcher of another MPI'
+
 cp "$program" other
 echo >>other
 per_rank '[ $rank = 2 ] && { shift; set -- ./other "$@"; }'
