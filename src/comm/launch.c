@@ -2,6 +2,7 @@
 #include "comm/launch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,12 +105,25 @@ static dt_status read_environment(dt_launch_facts *out)
 
 static bool has_environment(void) { return variable("RANK") || variable("WORLD_SIZE"); }
 
+/* What nobody has told anything is alone. But a plain srun starts many such: were they meant as the ranks of one
+ * run? */
+static dt_status check_alone(void)
+{
+    int tasks = 1;
+    if (!variable("SLURM_PROCID")) return DT_OK;
+    DT_TRY(read_number("SLURM_STEP_NUM_TASKS", 1, INT_MAX, &tasks));
+    if (tasks == 1) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "srun started %d tasks that do not know of each other: take srun --mpi=pmix, or set "
+                   "RANK, WORLD_SIZE and MASTER_ADDR for each, as scripts/launch_slurm.sh does; where each is meant as "
+                   "a run of its own, set DYTTRAIN_LAUNCH=single", tasks);
+}
+
 static dt_status choose(const mpi_names *launcher, dt_launch *out)
 {
     const char *wanted = variable("DYTTRAIN_LAUNCH");
     if (!wanted) {
         *out = launcher ? DT_LAUNCH_MPI : has_environment() ? DT_LAUNCH_ENVIRONMENT : DT_LAUNCH_SINGLE;
-        return DT_OK;
+        return *out == DT_LAUNCH_SINGLE ? check_alone() : DT_OK;
     }
     int kind = DT_LAUNCH_ENVIRONMENT;
     while (kind >= 0 && strcmp(wanted, kind_words[kind])) kind--;

@@ -3,7 +3,7 @@
  *   MPI          a launcher of MPI left its variables (Open MPI: OMPI_COMM_WORLD_*; MPICH, Intel MPI: PMI_*; Slurm with
  *                PMIx: PMIX_RANK). The last word on rank and size is MPI's own.
  *   environment  RANK and WORLD_SIZE are set, LOCAL_RANK and LOCAL_WORLD_SIZE where known, MASTER_ADDR, MASTER_PORT.
- *   single       neither, or a world of one.
+ *   single       neither, or a world of one. Several tasks of one srun that know nothing of each other are refused.
  *
  * Where both kinds of variables are there it is MPI; DYTTRAIN_LAUNCH=single|mpi|environment decides otherwise. */
 #ifndef DT_COMM_LAUNCH_H

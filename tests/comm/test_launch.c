@@ -66,6 +66,10 @@ static void worlds_of_one_are_single(void **state)
     assert_int_equal(read_facts().kind, DT_LAUNCH_SINGLE);
     SET("PMIX_RANK=0", "SLURM_STEP_NUM_TASKS=1");
     assert_int_equal(read_facts().kind, DT_LAUNCH_SINGLE);
+    SET("SLURM_PROCID=0", "SLURM_STEP_NUM_TASKS=1");
+    assert_int_equal(read_facts().kind, DT_LAUNCH_SINGLE);
+    SET("DYTTRAIN_LAUNCH=single", "SLURM_PROCID=3", "SLURM_STEP_NUM_TASKS=8");
+    assert_int_equal(read_facts().kind, DT_LAUNCH_SINGLE);
     SET("DYTTRAIN_LAUNCH=single", "RANK=1", "WORLD_SIZE=2");
     assert_int_equal(read_facts().size, 1);
 }
@@ -130,6 +134,7 @@ static void mistakes_are_named(void **state)
     assert_refused("none of single, mpi, environment", "DYTTRAIN_LAUNCH=torch");
     assert_refused("no launcher of MPI", "DYTTRAIN_LAUNCH=mpi");
     assert_refused("RANK and WORLD_SIZE are not set", "DYTTRAIN_LAUNCH=environment");
+    assert_refused("srun started 8 tasks that do not know of each other", "SLURM_PROCID=3", "SLURM_STEP_NUM_TASKS=8");
     assert_refused("OMPI_COMM_WORLD_SIZE='x'", "OMPI_COMM_WORLD_SIZE=x");
 }
 
