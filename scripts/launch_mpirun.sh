@@ -36,9 +36,6 @@ mpirun=
 trap '[ -z "$mpirun" ] || kill -s USR1 "$mpirun" || :; stopped=1' INT TERM USR1
 stopped=
 
-# Those of this host; mpirun may forget to ask how one ended, which leaves an entry (Z) behind.
-has_ranks() { ps -o stat= --ppid "$mpirun" | grep -qv '^Z'; }
-
 # attempt WORD...: one run from its start to its end, as $code. mpirun gets a session of its own: it would answer
 # Ctrl-C by ending the ranks within a second, but hands SIGUSR1 on. A rank is not bound to one core, since it reads and
 # decodes data in threads. Where a host is gone mpirun may wait for it for ever, or hang behind a rank that was stopped;
@@ -50,9 +47,10 @@ attempt() {
     while kill -s 0 "$mpirun" 2>/dev/null; do
         sleep 1 &
         wait $! || : # which a signal cuts short, unlike the sleep
-        if has_ranks; then
+        ranks=$(ps -o stat= --ppid "$mpirun") || : # of this host; Z: one that has ended, which mpirun has not asked for
+        if printf '%s\n' "$ranks" | grep -q '^[^Z]'; then
             began=1 gone=0
-        elif [ "$began" ]; then
+        elif [ "$began$ranks" ]; then
             gone=$((gone + 1))
             [ "$gone" -lt "$GONE_SECONDS" ] || kill -s KILL "$mpirun" 2>/dev/null || :
         fi
@@ -68,7 +66,7 @@ done
 restarts=0
 while :; do
     attempt "$@" $resume
-    case $code in 0 | 2 | 3) break ;; esac
+    case $code in 0 | 2 | 3 | 126 | 127) break ;; esac # the last two: what was to be started is not there
     [ -z "$stopped" ] && [ "$restarts" -lt "$MAX_RESTARTS" ] || break
     restarts=$((restarts + 1)) resume=--resume
     echo "launch_mpirun.sh: exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2

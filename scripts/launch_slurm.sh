@@ -73,7 +73,7 @@ done
 restarts=0
 while :; do
     attempt "$@" $resume
-    case $code in 0 | 2 | 3) break ;; esac
+    case $code in 0 | 2 | 3 | 126 | 127) break ;; esac # the last two: what was to be started is not there
     [ -z "$stopped$near_limit" ] && [ "$restarts" -lt "$MAX_RESTARTS" ] || break
     restarts=$((restarts + 1)) resume=--resume
     echo "launch_slurm.sh: exit code $code; restart $restarts of $MAX_RESTARTS in $RESTART_SECONDS s" >&2

@@ -96,6 +96,9 @@ launch 1 failing a.b=1
 [ "$code" = 5 ] && [ "$(restarts)" = 2 ] && [ "$(wc -l <started)" = 3 ] && [ "$(grep -c resume started)" = 2 ] &&
     grep -q 'vit.yaml run.dir=runs run.name=failing a.b=1' started
 is 'a run that always fails is given up after MAX_RESTARTS'
+MPIRUN=no-mpirun launch 1 absent
+[ "$code" = 127 ] && [ "$(restarts)" = 0 ]
+is 'an mpirun that is not there is not looked for again'
 
 # It loses its ranks, does not ask how they ended, and stays.
 printf '#!/bin/sh\nsleep 2 &\nexec sleep 60\n' >program.sh
