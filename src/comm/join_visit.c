@@ -8,7 +8,8 @@
 #include "comm/socket.h"
 
 static const double RESOLVE_SECONDS = 30; /* for a name that does not resolve yet: a service of a cluster comes late */
-static const double ANSWER_SECONDS = 10;  /* for what was reached to say that it is rank 0 */
+static const double ANSWER_SECONDS = 10;  /* for what was reached to say that it is rank 0, */
+static const double LEAST_SECONDS = 1;    /* and at the end of our time */
 static const double MARGIN_SECONDS = 15;  /* beyond rank 0's own limit, which it tells us when it is over */
 
 typedef struct visit {
@@ -58,11 +59,13 @@ static dt_status introduce(visit *v, dt_connection *c)
 {
     dt_wire_frame frame;
     dt_text hello = {0};
+    double seconds = time_left(v) < ANSWER_SECONDS ? time_left(v) : ANSWER_SECONDS;
     bool there;
+    if (seconds < LEAST_SECONDS) seconds = LEAST_SECONDS;
     DT_TRY(send_frame(c, &hello, dt_hello_pack(v->self, &hello)));
-    DT_TRY(dt_connection_await(c, ANSWER_SECONDS, &frame, &there));
+    DT_TRY(dt_connection_await(c, seconds, &frame, &there));
     if (!there && c->closed) return dt_fail(DT_ERR_IO, "what listens there is not rank 0 of this run");
-    if (!there) return dt_fail(DT_ERR_IO, "what listens there did not answer within %.0f s", ANSWER_SECONDS);
+    if (!there) return dt_fail(DT_ERR_IO, "what listens there did not answer within %.0f s", seconds);
     if (frame.kind == DT_WIRE_ACCEPTED) return DT_OK;
     v->refused = frame.kind == DT_WIRE_REFUSED;
     return v->refused ? take_refusal(frame.payload) : dt_fail(DT_ERR_DATA, "what listens there is not rank 0");
