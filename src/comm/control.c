@@ -31,7 +31,7 @@ static const dt_control_role *role_of(const dt_control *c)
 dt_beat dt_control_own_beat(dt_control *c)
 {
     int64_t batches = atomic_load(&c->batches);
-    return (dt_beat){.step = atomic_load(&c->step), .batches = batches,
+    return (dt_beat){.step = atomic_load(&c->step), .first = atomic_load(&c->first), .batches = batches,
                      .work = atomic_load(&c->work) + batches + atomic_load(&c->meetings) + atomic_load(&c->collectives),
                      .watching = atomic_load(&c->watching)};
 }
@@ -72,6 +72,7 @@ dt_status dt_control_beat_frame(const dt_beat *beat, dt_text *frame)
 {
     dt_wire_begin(frame, DT_WIRE_HEARTBEAT);
     dt_wire_add_number(frame, (uint64_t)beat->step);
+    dt_wire_add_number(frame, (uint64_t)beat->first);
     dt_wire_add_number(frame, (uint64_t)beat->batches);
     dt_wire_add_number(frame, (uint64_t)beat->work);
     dt_wire_add_number(frame, beat->watching);
@@ -236,7 +237,12 @@ void dt_control_evaluated(dt_control *c) { atomic_fetch_add(&c->batches, 1); }
 
 void dt_control_begin_collective(dt_control *c) { atomic_fetch_add(&c->collectives, 1); }
 
-dt_watching dt_control_watch(dt_control *c, dt_watching watching) { return atomic_exchange(&c->watching, watching); }
+dt_watching dt_control_watch(dt_control *c, dt_watching watching)
+{
+    bool begins = watching != DT_WATCH_NOTHING && atomic_load(&c->first) == INT64_MAX;
+    if (begins) atomic_store(&c->first, atomic_load(&c->step));
+    return atomic_exchange(&c->watching, watching);
+}
 
 void dt_control_abort(dt_control *c, const char *text)
 {
@@ -297,6 +303,7 @@ static dt_status prepare(dt_control *c)
     c->polled = calloc((size_t)(1 + c->peer_count), sizeof *c->polled);
     if (!c->watched || !c->polled) return dt_fail_memory((size_t)c->size * sizeof *c->watched, "the control channel");
     DT_TRY(dt_meeting_create(c->size, &c->meeting));
+    atomic_store(&c->first, INT64_MAX);
     const dt_watch_limits limits = {c->options.start_limit, c->options.hang_limit, c->options.lost_limit};
     c->now = c->rank0_heard = dt_clock();
     dt_watch_start(&c->watch, limits, c->size, c->watched, c->now);

@@ -109,6 +109,7 @@ static dt_status take_beat(dt_control *c, int rank, dt_wire_cursor payload)
 {
     dt_beat beat;
     beat.step = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
+    beat.first = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
     beat.batches = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
     beat.work = dt_wire_take_int(&payload, INT64_MIN, INT64_MAX);
     beat.watching = (dt_watching)dt_wire_take_int(&payload, 0, DT_WATCHINGS - 1);

@@ -18,7 +18,7 @@ struct dt_control {
     int wake; /* eventfd: the main thread wants something */
 
     /* of the main thread, for heartbeats */
-    _Atomic int64_t step, work, batches, meetings, collectives;
+    _Atomic int64_t step, first, work, batches, meetings, collectives; /* see dt_beat */
     _Atomic dt_watching watching;
 
     /* between the two threads */

@@ -161,13 +161,14 @@ static void blame(const dt_watch *w, const dt_member *members, double waited, dt
     free(behind);
 }
 
-/* Of what one rank watches. Evaluations may be over between two heartbeats, and then are not measured. */
-static double limit_of(const dt_watch *w, dt_watching watching)
+/* Of what this rank watches. Steps and evaluations may be over between two heartbeats: then they are not measured, and
+ * were no first ones all the same. */
+static double limit_of(const dt_watch *w, const dt_watched *rank)
 {
-    const dt_laps *laps = watching == DT_WATCH_EVALUATION ? &w->batches : &w->steps;
-    bool first = watching == DT_WATCH_EVALUATION ? !laps->lowest : !laps->count;
-    double limit = 5 * median(laps);
-    if (watching == DT_WATCH_SAVING) return w->limits.hang;
+    bool evaluates = rank->beat.watching == DT_WATCH_EVALUATION;
+    bool first = evaluates ? !rank->beat.batches : rank->beat.step <= rank->beat.first;
+    double limit = 5 * median(evaluates ? &w->batches : &w->steps);
+    if (rank->beat.watching == DT_WATCH_SAVING) return w->limits.hang;
     if (limit < w->limits.hang) limit = w->limits.hang;
     return first && limit < w->limits.start ? w->limits.start : limit;
 }
@@ -178,7 +179,7 @@ static bool judge_hung(const dt_watch *w, const dt_member *members, double now, 
     if (!w->all_watch) return false;
     for (int r = 0; r < w->size; r++) {
         const dt_watched *one = &w->ranks[r];
-        if (limit_of(w, one->beat.watching) > limit) limit = limit_of(w, one->beat.watching);
+        if (limit_of(w, one) > limit) limit = limit_of(w, one);
         if (now - one->moved > waited) waited = now - one->moved;
     }
     /* before, those who watched may have waited for others */

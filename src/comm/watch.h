@@ -8,6 +8,7 @@
 
 typedef struct dt_beat {
     int64_t step, work;   /* dt_world_progress; of work everything */
+    int64_t first;        /* step behind which it began to watch; INT64_MAX: it did not yet */
     int64_t batches;      /* dt_world_evaluated */
     dt_watching watching; /* dt_world_watch */
 } dt_beat;

@@ -116,6 +116,11 @@ static void the_rank_behind_hangs(void **state)
     dt_text_free(&s.line);
 }
 
+static void watch_all(scene *s, dt_watching what)
+{
+    for (int r = 0; r < RANKS; r++) s->beats[r].watching = what;
+}
+
 static void slow_steps_have_time(void **state)
 {
     scene s;
@@ -127,6 +132,14 @@ static void slow_steps_have_time(void **state)
     dt_text_free(&s.line);
     set_up(&s);
     assert_true(pass(&s, 310)); /* but not for ever */
+    dt_text_free(&s.line);
+    /* steps that are over between two heartbeats, in runs that save behind each */
+    set_up(&s);
+    watch_all(&s, DT_WATCH_NOTHING);
+    step_all(&s, 5, 2);
+    watch_all(&s, DT_WATCH_STEPS);
+    assert_false(pass(&s, 59));
+    assert_true(pass(&s, 3));
     dt_text_free(&s.line);
 }
 
@@ -144,11 +157,6 @@ static void progress_counts_where_all_watch(void **state)
     assert_false(pass(&s, 58));
     assert_true(pass(&s, 5));
     dt_text_free(&s.line);
-}
-
-static void watch_all(scene *s, dt_watching what)
-{
-    for (int r = 0; r < RANKS; r++) s->beats[r].watching = what;
 }
 
 static void evaluations_have_a_measure_of_their_own(void **state)
