@@ -85,10 +85,11 @@ void dt_recipe_warn(const dt_recipe *r, const dt_settings *settings, int ranks, 
                 (long long)fewest, (long long)(share / fewest));
 }
 
-static dt_status read_group(const dt_settings *settings, int ranks, dt_recipe *r)
+/* Evaluations are of other ranks than the run that is evaluated was of: all of them share where there are no groups. */
+static dt_status read_group(const dt_settings *settings, bool forward, int ranks, dt_recipe *r)
 {
     int64_t group = dt_setting_int(settings, "parallel.shard_group");
-    if (!group) return DT_OK;
+    if (!group || (forward && ranks % group)) return DT_OK;
     if (ranks % group)
         return dt_setting_fail(settings, "parallel.shard_group", "%d ranks cannot be put into groups of %lld", ranks,
                                (long long)group);
@@ -98,7 +99,7 @@ static dt_status read_group(const dt_settings *settings, int ranks, dt_recipe *r
 }
 
 /* A single rank shares with nobody, whatever the level. */
-static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ranks, dt_recipe *r)
+static dt_status read_sharing(dt_settings *settings, dt_backend backend, bool forward, int ranks, dt_recipe *r)
 {
     if (!dt_setting_has(settings, "parallel.zero"))
         DT_TRY(dt_setting_derive_int(settings, "parallel.zero", ranks > 1));
@@ -106,9 +107,9 @@ static dt_status read_sharing(dt_settings *settings, dt_backend backend, int ran
     r->passes.wire = r->type;
     r->sharers = ranks;
     if (ranks == 1) return DT_OK;
-    DT_TRY(read_group(settings, ranks, r));
+    DT_TRY(read_group(settings, forward, ranks, r));
     r->bucket_bytes = (int64_t)(dt_setting_real(settings, "parallel.bucket_mib") * (1 << 20));
-    if (!dt_setting_choice(settings, "parallel.grad_dtype")) return DT_OK;
+    if (forward || !dt_setting_choice(settings, "parallel.grad_dtype")) return DT_OK;
     if (backend == DT_CPU)
         return dt_setting_fail(settings, "parallel.grad_dtype", "bf16 needs GPUs: on the CPU use fp32");
     r->passes.wire = DT_BF16;
@@ -124,7 +125,7 @@ dt_status dt_recipe_read(dt_settings *settings, dt_backend backend, bool forward
                    .direct = dt_setting_bool(settings, "debug.direct") || dt_setting_bool(settings, "debug.nonfinite"),
                    .passes.recompute = (dt_recompute)dt_setting_choice(settings, "train.recompute")};
     DT_TRY(read_precision(settings, backend, forward, &r));
-    DT_TRY(read_sharing(settings, backend, ranks, &r));
+    DT_TRY(read_sharing(settings, backend, forward, ranks, &r));
     DT_TRY(read_batch(settings, forward, ranks, &r));
     *out = r;
     return DT_OK;
