@@ -7,14 +7,12 @@
 
 #include "base/text.h"
 
-enum { MESSAGE_ROOM = 4096 };
-
-static _Thread_local char kept_message[MESSAGE_ROOM];
+static _Thread_local char kept_message[DT_MESSAGE_ROOM];
 
 /* Messages quote foreign words; a control character in one must not reach a terminal. */
 static void keep(const char *message)
 {
-    char *to = kept_message, *last = kept_message + MESSAGE_ROOM - 1;
+    char *to = kept_message, *last = kept_message + DT_MESSAGE_ROOM - 1;
     while (*message && to < last) {
         int control = *message == '\n' || *message == '\t' ? 0 : dt_text_control(message);
         *to++ = control ? '?' : *message;
@@ -25,7 +23,7 @@ static void keep(const char *message)
 
 dt_status dt_fail(dt_status code, const char *format, ...)
 {
-    char message[MESSAGE_ROOM]; /* apart from the slot, as an argument may be the kept message */
+    char message[DT_MESSAGE_ROOM]; /* apart from the slot, as an argument may be the kept message */
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
@@ -37,14 +35,14 @@ dt_status dt_fail(dt_status code, const char *format, ...)
 /* What does not fit is cut off. */
 static void append(char *message, const char *text)
 {
-    size_t used = strlen(message), count = strnlen(text, MESSAGE_ROOM - 1 - used);
+    size_t used = strlen(message), count = strnlen(text, DT_MESSAGE_ROOM - 1 - used);
     memcpy(message + used, text, count);
     message[used + count] = 0;
 }
 
 dt_status dt_fail_in(dt_status code, const char *format, ...)
 {
-    char message[MESSAGE_ROOM];
+    char message[DT_MESSAGE_ROOM];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);

@@ -29,6 +29,8 @@ DT_MUST_USE DT_PRINTF(2, 3) dt_status dt_fail_in(dt_status code, const char *for
 DT_MUST_USE dt_status dt_fail_memory(unsigned long long bytes, const char *what);
 /* The kept message of this thread; "" if nothing failed. Valid until the next failure on this thread. */
 const char *dt_error_message(void);
+/* What is longer is cut off: paths may be long. Who keeps a message elsewhere has as much room for it. */
+enum { DT_MESSAGE_ROOM = 4096 };
 void dt_error_clear(void);
 
 #define DT_TRY(call)                                  \

@@ -76,7 +76,7 @@ static void let_rank0_speak(void)
 
 dt_status dt_party_meet(dt_party *party, const dt_settings *settings, dt_log *log, dt_status prepared)
 {
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     *party = (dt_party){.log = log};
     snprintf(why, sizeof why, "%s", dt_error_message());
     dt_status met = meet(party, settings);

@@ -14,7 +14,7 @@
 #include "base/threads.h"
 #include "data/fill.h"
 
-enum { PIECE_BYTES = 64 << 10, MESSAGE_ROOM = 1024 };
+enum { PIECE_BYTES = 64 << 10 };
 
 typedef enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_TAKEN } slot_state;
 
@@ -23,7 +23,7 @@ typedef struct ring_slot {
     int64_t pieces_left; /* while filling */
     dt_status status;    /* when not DT_OK: of the lowest piece that failed, with its message */
     int64_t failed_piece;
-    char message[MESSAGE_ROOM];
+    char message[DT_MESSAGE_ROOM];
 } ring_slot;
 
 typedef struct worker {
@@ -100,7 +100,7 @@ static void finish_piece(dt_loader *loader, int64_t piece, dt_status status, voi
     if (status && (!s->status || piece < s->failed_piece)) {
         s->status = status;
         s->failed_piece = piece;
-        strncpy(s->message, dt_error_message(), MESSAGE_ROOM - 1);
+        strncpy(s->message, dt_error_message(), DT_MESSAGE_ROOM - 1);
     }
     if (!--s->pieces_left) {
         if (!s->status) finish_batch(loader, batch, scratch);

@@ -11,7 +11,7 @@
 #include "data/prepare_state.h"
 #include "data/words.h"
 
-enum { PIECES_PER_THREAD = 4, MESSAGE_ROOM = 1024, SPLITS = 2, TRAIN = 0, HELD_OUT = 1 };
+enum { PIECES_PER_THREAD = 4, SPLITS = 2, TRAIN = 0, HELD_OUT = 1 };
 static const double REPORT_SECONDS = 10, REDRAW_SECONDS = 0.2;
 
 /* A group of pieces that one task encodes. */
@@ -19,7 +19,7 @@ typedef struct group {
     int64_t first, end;
     dt_tokens tokens;
     dt_status status;
-    char message[MESSAGE_ROOM];
+    char message[DT_MESSAGE_ROOM];
 } group;
 
 /* What became of a piece. */
@@ -49,7 +49,7 @@ typedef struct preparation {
     int threads;
     round rounds[2], *now, *next;
     dt_status read_status;
-    char read_message[MESSAGE_ROOM];
+    char read_message[DT_MESSAGE_ROOM];
     dt_shard_writer *writer[SPLITS];
     dt_prepare_state state;
     dt_corpus_place written; /* how far what was written goes */
@@ -150,7 +150,7 @@ static void encode_group(preparation *p, group *g, int worker)
     g->status = DT_OK;
     for (int64_t i = g->first; i < g->end && !g->status; i++)
         g->status = encode_piece(p, &p->now->pieces.piece[i], worker, &g->tokens, &p->now->result[i]);
-    if (g->status) snprintf(g->message, MESSAGE_ROOM, "%s", dt_error_message());
+    if (g->status) snprintf(g->message, DT_MESSAGE_ROOM, "%s", dt_error_message());
 }
 
 /* --- a round --- */
@@ -160,7 +160,7 @@ static void read_next(preparation *p)
     size_t bytes = (size_t)p->threads * PIECES_PER_THREAD * DT_PIECE_BYTES;
     p->read_status = dt_corpus_read(p->corpus, bytes, &p->next->pieces);
     p->next->end = dt_corpus_tell(p->corpus);
-    if (p->read_status) snprintf(p->read_message, MESSAGE_ROOM, "%s", dt_error_message());
+    if (p->read_status) snprintf(p->read_message, DT_MESSAGE_ROOM, "%s", dt_error_message());
 }
 
 /* Task 0 reads ahead, the others encode. */

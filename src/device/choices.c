@@ -258,7 +258,7 @@ static dt_status write_anew(dt_choices *c)
 /* What was wrong with the file is told once it is known what comes of it. */
 static dt_status renew_file(dt_choices *c)
 {
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     snprintf(why, sizeof why, "%s", dt_error_message());
     dt_status status = write_anew(c);
     if (status) return dt_fail_in(status, "%s; it cannot be written anew", why);

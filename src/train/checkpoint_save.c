@@ -42,7 +42,7 @@ static dt_status write_own(const dt_checkpoint_work *work, const char *folder, j
  * note, they write on, and the savers learn of it from each other. */
 static dt_status leave_failure(const dt_checkpoint_work *work, const char *folder, dt_status failed)
 {
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     snprintf(why, sizeof why, "%s", dt_error_message());
     dt_status noted = dt_note_failed(folder, work->options->rank, why);
     return dt_fail(failed, "%s%s", why, noted ? " (and there is no room to tell the other ranks)" : "");
@@ -72,7 +72,7 @@ static dt_status wait_for_others(const dt_checkpoint_work *work, const char *fol
 /* The folder is rank 0's to remove, so it waits for the others even when it has failed. */
 static dt_status fail_behind_others(const dt_checkpoint_work *work, const char *folder, dt_status failed)
 {
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     failed = leave_failure(work, folder, failed);
     snprintf(why, sizeof why, "%s", dt_error_message());
     dt_status waited = wait_for_others(work, folder);
@@ -208,7 +208,7 @@ dt_status dt_checkpoint_tidy(const dt_progress *progress, const dt_checkpoint_op
 /* Reports the failure that `status` and the kept message tell, whatever the clean-up meets. */
 static dt_status give_up(dt_status status, const dt_checkpoint_options *options, const char *temporary, int64_t step)
 {
-    char why[2048];
+    char why[DT_MESSAGE_ROOM];
     snprintf(why, sizeof why, "%s", dt_error_message());
     bool left = options->rank == 0 && dt_folder_remove(temporary);
     return dt_fail(status, "checkpoint of step %lld not saved, earlier ones are kept: %s%s%s", (long long)step, why,

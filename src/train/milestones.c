@@ -94,7 +94,7 @@ static dt_status forget_save(dt_trainer *t, int64_t step)
 /* What became of the save of `step`, as far as it is known. */
 static dt_status judge(dt_trainer *t, dt_status saved, int64_t step)
 {
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     if (!saved) return DT_OK;
     snprintf(why, sizeof why, "%s", dt_error_message());
     DT_TRY(forget_save(t, step));

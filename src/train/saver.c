@@ -32,7 +32,7 @@ struct dt_saver {
     bool running;             /* the thread was started and not joined */
     atomic_bool *silent;      /* rank 0's, for its thread: ranks that failed, perhaps without a note */
     dt_status status;         /* how it ended; this and the message are the thread's until it is joined */
-    char message[4096];
+    char message[DT_MESSAGE_ROOM];
 };
 
 dt_status dt_saver_create(const dt_store *store, const char *settings_yaml, const dt_checkpoint_options *options,

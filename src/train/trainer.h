@@ -35,7 +35,7 @@ typedef struct dt_trainer {
     dt_saver *saver;         /* NULL in a dry run, and before the loop */
     bool unreported;         /* the newest line, event or flush failed */
     dt_status told;          /* what ends the run where that is to end it, and why */
-    char why[1024];
+    char why[DT_MESSAGE_ROOM];
     bool asked[DT_ASKS];     /* of any rank, by the newest step whose numbers are read */
     bool shared;             /* the failure that ends the run is all ranks': nobody has to be told */
     bool begun;              /* the start is over: the run folder stays, whatever follows */

@@ -98,6 +98,16 @@ sh -c 'ulimit -f 2 && exec "$@"' sh "$program" tiny.yaml run.name=limited >.out 
 code=$? err=$(cat .err)
 [ "$code" = 1 ] && has err 'File too large' && [ ! -e runs/limited ]
 is 'a limit on the size of files is a failed write, and no run begins'
+# Config and log are below this one, weights above it.
+name=$(printf '%0200d' 0)
+deep=$name/$name/$name/$name/$name/$name
+for choice in stop continue; do
+    sh -c 'ulimit -f 20 && exec "$@"' sh "$program" tiny.yaml run.dir=$deep run.name=$choice train.epochs=null \
+        train.steps=2 checkpoint.every_steps=1 checkpoint.on_error=$choice >.out 2>.err
+    code=$? err=$(cat .err)
+    [ "$code" = 1 ] && has err "$choice/checkpoints/step-00000001.tmp/model.safetensors': File too large"
+    is "a weight file that cannot be written is named with the reason, however long its path: on_error=$choice"
+done
 sh -c 'ulimit -f 2 && exec "$@"' sh "$program" export runs/one one.safetensors >.out 2>.err
 code=$? err=$(cat .err)
 [ "$code" = 1 ] && has err 'File too large' && [ ! -e one.safetensors ] && [ ! -e one.safetensors.tmp ]
