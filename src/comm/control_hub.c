@@ -130,6 +130,7 @@ static dt_status take(dt_control *c, int rank, const dt_wire_frame *frame)
 {
     switch (frame->kind) {
     case DT_WIRE_HEARTBEAT: return take_beat(c, rank, frame->payload);
+    case DT_WIRE_PRESENT: return DT_OK; /* of the time before */
     case DT_WIRE_PART: return take_part(c, rank, frame->payload);
     case DT_WIRE_ABORT: return take_abort(c, rank, frame->payload);
     case DT_WIRE_GOODBYE:

@@ -13,11 +13,13 @@ static const double HELLO_SECONDS = 10; /* for a connection to say hello, */
 static const double LEAST_SECONDS = 1;  /* and where too many say nothing */
 static const double TOLD_SECONDS = 2;   /* for the reason of a failure to go out */
 static const double REPORT_SECONDS = 30; /* between lines about who is awaited */
+static const double BEAT_SECONDS = 0.5;  /* between words that rank 0 is there */
 
 typedef struct host {
     int listener, size, came; /* came: ranks that are there, the host's own included */
     const char *where;
-    double start, limit;
+    double start, turned, next_beat;
+    dt_join_limits limits;
     dt_log *log;
     dt_hello *hellos;     /* [size]; of ranks that are there */
     dt_connection *peers; /* [size] */
@@ -271,7 +273,7 @@ static dt_status fail_missing(const host *h)
     if (!status)
         status = dt_fail(DT_ERR_DEVICE, "%s of %d did not come to rank 0 on %s (%s) within %.0f s "
                          "(parallel.start_limit): did they start, and can their hosts reach that port?", missing.data,
-                         h->size, h->hellos[0].host, h->where, h->limit);
+                         h->size, h->hellos[0].host, h->where, h->limits.come);
     dt_text_free(&missing);
     return status;
 }
@@ -284,18 +286,79 @@ static void report(const host *h, double waited)
     dt_text_free(&missing);
 }
 
+/* The frame, unless making it has failed, to all who are there. */
+static dt_status send_to_all(dt_connection *peers, int size, dt_text *frame, dt_status status)
+{
+    dt_parcel *parcel;
+    if (status) {
+        dt_text_free(frame);
+        return status;
+    }
+    DT_TRY(dt_parcel_create(frame, &parcel));
+    for (int r = 1; r < size && !status; r++) status = dt_connection_send(&peers[r], parcel);
+    dt_parcel_drop(parcel);
+    return status;
+}
+
+static dt_status beat(host *h)
+{
+    dt_text frame = {0};
+    if (dt_clock() < h->next_beat) return DT_OK;
+    h->next_beat = dt_clock() + BEAT_SECONDS;
+    dt_wire_begin(&frame, DT_WIRE_PRESENT);
+    return send_to_all(h->peers, h->size, &frame, dt_wire_end(&frame));
+}
+
+static dt_status fail_lost(const host *h, int rank, double silent)
+{
+    dt_text name = {0};
+    name_of(&h->hellos[rank], &name);
+    dt_status status = dt_text_status(&name);
+    if (!status)
+        status = dt_fail(DT_ERR_DEVICE, "%s: no sign of life for %.0f s while ranks were still coming: its host or the "
+                         "network to it is down, or the process is stopped", name.data, silent);
+    dt_text_free(&name);
+    return status;
+}
+
+/* Where this process itself was stopped nobody else is to blame, and those who were there do not wait for it. */
+static dt_status notice_stop(host *h)
+{
+    double now = dt_clock(), gap = now - h->turned;
+    h->turned = now;
+    if (gap > h->limits.lost && h->came > 1)
+        return dt_fail(DT_ERR_DEVICE, "rank 0 on %s (process %lld): it was stopped for %.0f s while ranks were still "
+                       "coming, and those that were there gave it up", h->hellos[0].host,
+                       (long long)h->hellos[0].pid, gap);
+    for (int r = 1; gap > h->limits.lost / 2 && r < h->size; r++) h->peers[r].heard += gap;
+    return DT_OK;
+}
+
+static dt_status check_alive(host *h)
+{
+    for (int r = 1; r < h->size; r++) {
+        double silent = h->turned - h->peers[r].heard;
+        if (is_there(h, r) && silent > h->limits.lost) return fail_lost(h, r, silent);
+    }
+    return DT_OK;
+}
+
 static dt_status gather(host *h)
 {
     double next_report = REPORT_SECONDS;
+    h->turned = dt_clock();
     while (h->came < h->size) {
         double waited = dt_clock() - h->start;
-        if (waited > h->limit) return fail_missing(h);
+        if (waited > h->limits.come) return fail_missing(h);
         if (waited > next_report) {
             report(h, waited);
             next_report += REPORT_SECONDS;
         }
         wait_for_something(h);
+        DT_TRY(notice_stop(h));
         DT_TRY(serve_all(h));
+        DT_TRY(beat(h));
+        DT_TRY(check_alive(h));
     }
     return DT_OK;
 }
@@ -315,11 +378,11 @@ static void tell_failure(host *h, dt_status status)
     dt_text_free(&text);
 }
 
-dt_status dt_join_host(int listener, const dt_hello *self, const char *where, double limit, dt_log *log,
+dt_status dt_join_host(int listener, const dt_hello *self, const char *where, dt_join_limits limits, dt_log *log,
                        dt_hello *hellos, dt_connection *peers)
 {
-    host h = {.listener = listener, .size = self->size, .came = 1, .where = where, .start = dt_clock(), .limit = limit,
-              .log = log, .hellos = hellos, .peers = peers, .new_room = self->size - 1 + STRANGERS};
+    host h = {.listener = listener, .size = self->size, .came = 1, .where = where, .start = dt_clock(),
+              .limits = limits, .log = log, .hellos = hellos, .peers = peers, .new_room = self->size - 1 + STRANGERS};
     dt_status status = DT_OK;
     hellos[0] = *self;
     for (int r = 0; r < self->size; r++) peers[r] = (dt_connection){.fd = -1};
@@ -338,15 +401,7 @@ dt_status dt_join_host(int listener, const dt_hello *self, const char *where, do
 dt_status dt_join_welcome(const dt_member *members, int size, dt_connection *peers)
 {
     dt_text frame = {0};
-    dt_parcel *parcel;
-    dt_status status = dt_members_pack(members, size, &frame);
-    if (status) {
-        dt_text_free(&frame);
-        return status;
-    }
-    DT_TRY(dt_parcel_create(&frame, &parcel));
-    for (int r = 1; r < size && !status; r++) status = dt_connection_send(&peers[r], parcel);
-    dt_parcel_drop(parcel);
+    dt_status status = send_to_all(peers, size, &frame, dt_members_pack(members, size, &frame));
     dt_connections_flush(peers + 1, size - 1, 30);
     return status;
 }

@@ -15,7 +15,8 @@ static const double MARGIN_SECONDS = 15;  /* beyond rank 0's own limit, which it
 typedef struct visit {
     const dt_join_places *places;
     const dt_hello *self;
-    double start, limit;
+    double start;
+    dt_join_limits limits;
     double patience; /* seconds for one connection */
     bool unresolved; /* in this round a name did not resolve */
     bool refused;    /* by rank 0: there is no use in trying again */
@@ -23,7 +24,7 @@ typedef struct visit {
     dt_text reason;  /* why the last try failed */
 } visit;
 
-static double time_left(const visit *v) { return v->start + v->limit - dt_clock(); }
+static double time_left(const visit *v) { return v->start + v->limits.come - dt_clock(); }
 
 static void keep_reason(visit *v)
 {
@@ -134,7 +135,7 @@ static dt_status give_up(const visit *v)
                        places->variable, reason);
     return dt_fail(DT_ERR_DEVICE, "rank %d on %s did not reach rank 0 within %.0f s (parallel.start_limit): %s; did "
                    "rank 0 start, and is its port %d open to this host?", v->self->rank, v->self->host,
-                   v->limit, reason, places->port);
+                   v->limits.come, reason, places->port);
 }
 
 static dt_status reach(visit *v, dt_connection *out)
@@ -145,12 +146,31 @@ static dt_status reach(visit *v, dt_connection *out)
         dt_status status = try_names(v, out);
         if (!status || v->refused || status == DT_ERR_MEMORY) return status;
         double waited = dt_clock() - v->start;
-        if (waited + pause > v->limit || (v->unresolved && waited > RESOLVE_SECONDS)) return give_up(v);
+        if (waited + pause > v->limits.come || (v->unresolved && waited > RESOLVE_SECONDS)) return give_up(v);
         if (!told && waited > 2) dt_log_info(v->log, "looking for rank 0: %s", v->reason.data ? v->reason.data : "");
         told = told || waited > 2;
         nanosleep(&(struct timespec){.tv_nsec = (long)(pause * 1e9)}, NULL);
         pause = pause < 0.5 ? pause * 1.5 : 0.9;
         v->patience = v->patience < 5 ? v->patience * 2 : 10;
+    }
+}
+
+static dt_status answer(dt_connection *c)
+{
+    dt_text frame = {0};
+    dt_wire_begin(&frame, DT_WIRE_PRESENT);
+    return send_frame(c, &frame, dt_wire_end(&frame));
+}
+
+/* Rank 0's next word but that it is there, which is answered. */
+static dt_status await_word(const visit *v, dt_connection *c, dt_wire_frame *frame, bool *there)
+{
+    double end = dt_clock() + v->limits.come + MARGIN_SECONDS;
+    for (;;) {
+        double left = end - dt_clock();
+        DT_TRY(dt_connection_await(c, left < v->limits.lost ? left : v->limits.lost, frame, there));
+        if (!*there || frame->kind != DT_WIRE_PRESENT) return DT_OK;
+        DT_TRY(answer(c));
     }
 }
 
@@ -160,22 +180,23 @@ static dt_status await_welcome(const visit *v, dt_connection *c, dt_member *memb
     bool there;
     int size = v->self->size;
     c->in.limit = DT_JOIN_MESSAGE + (size_t)size * (sizeof(dt_member) + 64);
-    DT_TRY(dt_connection_await(c, v->limit + MARGIN_SECONDS, &frame, &there));
+    DT_TRY(await_word(v, c, &frame, &there));
     if (!there && c->closed)
         return dt_fail(DT_ERR_DEVICE, "rank 0 ended without saying why while ranks were still coming: it was killed or "
                        "crashed");
     if (!there)
-        return dt_fail(DT_ERR_DEVICE, "rank 0 said nothing for %.0f s while ranks were coming",
-                       v->limit + MARGIN_SECONDS);
+        return dt_fail(DT_ERR_DEVICE, "rank 0 said nothing for %.0f s while ranks were coming: its host or the network "
+                       "to it is down, or it is stopped", dt_clock() - c->heard);
     if (frame.kind == DT_WIRE_REFUSED) return take_refusal(frame.payload);
     if (frame.kind != DT_WIRE_WELCOME) return dt_fail(DT_ERR_DATA, "rank 0 does not speak as this program does");
     return dt_members_unpack(frame.payload, size, members);
 }
 
-dt_status dt_join_visit(const dt_join_places *places, const dt_hello *self, double limit, dt_log *log,
+dt_status dt_join_visit(const dt_join_places *places, const dt_hello *self, dt_join_limits limits, dt_log *log,
                         dt_member *members, dt_connection *out)
 {
-    visit v = {.places = places, .self = self, .start = dt_clock(), .limit = limit, .patience = 1, .log = log};
+    visit v = {.places = places, .self = self, .start = dt_clock(), .limits = limits, .patience = 1,
+               .log = log};
     *out = (dt_connection){.fd = -1};
     dt_status status = reach(&v, out);
     if (!status) status = await_welcome(&v, out, members);

@@ -22,6 +22,7 @@ typedef enum dt_wire_kind {
     DT_WIRE_ABORT,     /* to rank 0: a text; this rank has failed */
     DT_WIRE_VERDICT,   /* from rank 0: the run is over, and why */
     DT_WIRE_GOODBYE,   /* both ways: the sender leaves in order; nothing comes after it */
+    DT_WIRE_PRESENT,   /* both ways, while ranks come: the sender is there */
     DT_WIRE_KINDS
 } dt_wire_kind;
 

@@ -58,6 +58,11 @@ static dt_status start_control(dt_world *w, dt_connection *peers)
     return dt_control_start(&w->options, w->facts.rank, w->facts.size, w->members, peers, &w->control);
 }
 
+static dt_join_limits join_limits(const dt_world *w)
+{
+    return (dt_join_limits){.come = w->options.start_limit, .lost = w->options.lost_limit};
+}
+
 static dt_status host_others(dt_world *w, int listener, const char *where, const dt_hello *self)
 {
     int size = w->facts.size;
@@ -67,7 +72,7 @@ static dt_status host_others(dt_world *w, int listener, const char *where, const
     allow_files(size);
     if (!hellos || !peers) status = dt_fail_memory((size_t)size * sizeof *hellos, "the hellos of ranks");
     for (int r = 0; peers && r < size; r++) peers[r] = (dt_connection){.fd = -1};
-    if (!status) status = dt_join_host(listener, self, where, w->options.start_limit, w->log, hellos, peers);
+    if (!status) status = dt_join_host(listener, self, where, join_limits(w), w->log, hellos, peers);
     if (!status) {
         dt_members_number(hellos, size, w->members);
         status = dt_join_welcome(w->members, size, peers);
@@ -83,7 +88,7 @@ static dt_status visit_rank0(dt_world *w, const dt_join_places *places, const dt
 {
     dt_connection *rank0 = calloc(1, sizeof *rank0);
     if (!rank0) return dt_fail_memory(sizeof *rank0, "the connection to rank 0");
-    dt_status status = dt_join_visit(places, self, w->options.start_limit, w->log, w->members, rank0);
+    dt_status status = dt_join_visit(places, self, join_limits(w), w->log, w->members, rank0);
     if (status) {
         free(rank0);
         return status;

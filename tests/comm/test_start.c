@@ -151,6 +151,23 @@ static void who_dies_while_others_come_is_named(void **state)
 
 /* --- who comes and should not --- */
 
+static void who_is_stopped_while_others_come_is_named(void **state)
+{
+    for (int bad = 0; bad < 2; bad++) {
+        crew c;
+        crew_begin(&c, crew_port());
+        crew_add_rank(&c, program, 0, 3, "127.0.0.1", "40 20 20 3 barrier close");
+        crew_add_rank(&c, program, 1, 3, "127.0.0.1", "40 20 20 3 barrier close");
+        nap(0.9);
+        kill(c.pids[bad], SIGSTOP);
+        crew_wait(&c, TIME);
+        crew_assert_says(&c, !bad, bad ? "error: rank 1 on " : "error: rank 0 said nothing for ");
+        crew_assert_says(&c, !bad, bad ? "no sign of life for " : "it is stopped");
+        assert_true(c.ends[!bad] < 15);
+        crew_end(&c);
+    }
+}
+
 static void a_taken_port_is_named(void **state)
 {
     crew c;
@@ -367,6 +384,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_absent_rank_0_is_named),
         cmocka_unit_test(a_name_that_does_not_resolve_is_named),
         cmocka_unit_test(who_dies_while_others_come_is_named),
+        cmocka_unit_test(who_is_stopped_while_others_come_is_named),
         cmocka_unit_test(a_taken_port_is_named),
         cmocka_unit_test(other_world_sizes_are_named),
         cmocka_unit_test(two_of_one_rank_are_named),
