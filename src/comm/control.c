@@ -28,12 +28,14 @@ static const dt_control_role *role_of(const dt_control *c)
 
 /* --- on the thread --- */
 
+/* First what is watched: steps of a resumed run, which were set before, are then not taken for its first ones. */
 dt_beat dt_control_own_beat(dt_control *c)
 {
+    dt_watching watching = atomic_load(&c->watching);
     int64_t batches = atomic_load(&c->batches);
     return (dt_beat){.step = atomic_load(&c->step), .first = atomic_load(&c->first), .batches = batches,
                      .work = atomic_load(&c->work) + batches + atomic_load(&c->meetings) + atomic_load(&c->collectives),
-                     .watching = atomic_load(&c->watching)};
+                     .watching = watching};
 }
 
 void dt_control_answer(dt_control *c, dt_wire_cursor payload)
