@@ -34,8 +34,12 @@ dt_status dt_comm_split(dt_comm *comm, int colour, dt_comm **out)
 {
     void *context;
     int rank, size;
-    DT_TRY(comm->backend->split(comm->context, colour, &context, &rank, &size));
-    dt_status status = dt_comm_create(comm->backend, context, rank, size, out);
+    dt_world_begin_collective(comm->world);
+    dt_watching before = dt_world_watch(comm->world, DT_WATCH_JOINING);
+    dt_status status = comm->backend->split(comm->context, colour, &context, &rank, &size);
+    dt_world_watch(comm->world, before);
+    if (status) return status;
+    status = dt_comm_create(comm->backend, context, rank, size, out);
     if (status) comm->backend->close(context);
     else dt_comm_tell(*out, comm->world);
     return status;

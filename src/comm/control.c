@@ -241,7 +241,7 @@ void dt_control_begin_collective(dt_control *c) { atomic_fetch_add(&c->collectiv
 
 dt_watching dt_control_watch(dt_control *c, dt_watching watching)
 {
-    bool begins = watching != DT_WATCH_NOTHING && atomic_load(&c->first) == INT64_MAX;
+    bool begins = watching == DT_WATCH_STEPS && atomic_load(&c->first) == INT64_MAX;
     if (begins) atomic_store(&c->first, atomic_load(&c->step));
     return atomic_exchange(&c->watching, watching);
 }

@@ -105,7 +105,9 @@ static dt_status open_nccl(dt_world *world, dt_device *device, dt_comm **out)
 dt_status dt_comm_open(dt_world *world, dt_device *device, dt_comm **out)
 {
     if (dt_world_size(world) == 1) return dt_comm_create_single(device, out);
-    DT_TRY(dt_device_backend(device) == DT_CUDA ? open_nccl(world, device, out) : open_mpi(world, out));
-    dt_comm_tell(*out, world);
-    return DT_OK;
+    dt_watching before = dt_world_watch(world, DT_WATCH_JOINING);
+    dt_status status = dt_device_backend(device) == DT_CUDA ? open_nccl(world, device, out) : open_mpi(world, out);
+    dt_world_watch(world, before);
+    if (!status) dt_comm_tell(*out, world);
+    return status;
 }

@@ -133,7 +133,10 @@ static void find_ends(const dt_watch *w, dt_beat *last, dt_beat *first)
 
 static const char *name_of(dt_watching watching)
 {
-    return watching == DT_WATCH_EVALUATION ? " in an evaluation" : watching == DT_WATCH_SAVING ? " in saving" : "";
+    static const char *const names[DT_WATCHINGS] = {[DT_WATCH_EVALUATION] = " in an evaluation",
+                                                    [DT_WATCH_SAVING] = " in saving",
+                                                    [DT_WATCH_JOINING] = " in making a communicator"};
+    return names[watching] ? names[watching] : "";
 }
 
 static void blame(const dt_watch *w, const dt_member *members, double waited, dt_text *line, int *rank)
@@ -169,6 +172,7 @@ static double limit_of(const dt_watch *w, const dt_watched *rank)
     bool first = evaluates ? !rank->beat.batches : rank->beat.step <= rank->beat.first;
     double limit = 5 * median(evaluates ? &w->batches : &w->steps);
     if (rank->beat.watching == DT_WATCH_SAVING) return w->limits.hang;
+    if (rank->beat.watching == DT_WATCH_JOINING) return w->limits.start;
     if (limit < w->limits.hang) limit = w->limits.hang;
     return first && limit < w->limits.start ? w->limits.start : limit;
 }

@@ -8,13 +8,13 @@
 
 typedef struct dt_beat {
     int64_t step, work;   /* dt_world_progress; of work everything */
-    int64_t first;        /* step behind which it began to watch; INT64_MAX: it did not yet */
+    int64_t first;        /* step behind which it began to watch steps; INT64_MAX: it did not yet */
     int64_t batches;      /* dt_world_evaluated */
     dt_watching watching; /* dt_world_watch */
 } dt_beat;
 
 typedef struct dt_watch_limits {
-    double start; /* for the first step, the first batch of an evaluation */
+    double start; /* for the first step, the first batch of an evaluation, a communicator */
     double hang;  /* least for the others */
     double lost;
 } dt_watch_limits;

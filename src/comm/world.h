@@ -11,6 +11,7 @@
  *                                               the rank that is furthest behind hangs
  *   no first step, no first batch of an evaluation within start_limit
  *                                               the same, while the first ones compile and measure
+ *   no communicator within start_limit          the same: NCCL and MPI wait without end
  *   a collective that not all ranks come to within wait_limit, or to which they come with different things
  *   dt_world_abort                              that rank's own words
  *
@@ -43,7 +44,8 @@ typedef struct dt_verdict {
 } dt_verdict;
 
 typedef struct dt_world_options {
-    double start_limit; /* seconds that ranks wait for each other at the start, and for a run's first step; 0: 300 */
+    double start_limit; /* seconds that ranks wait for each other at the start, in making communicators, and for a run's
+                           first step; 0: 300 */
     double wait_limit;  /* seconds that ranks wait for each other in a collective of the channel; 0: 1800 */
     double hang_limit;  /* least seconds without progress that are a hang; 0: 60 */
     double lost_limit;  /* seconds without a sign of life after which a rank is lost; 0: 15 */
@@ -116,6 +118,7 @@ typedef enum dt_watching {
     DT_WATCH_STEPS,      /* max(hang_limit, 5 x the median step) */
     DT_WATCH_EVALUATION, /* max(hang_limit, 5 x the median batch) */
     DT_WATCH_SAVING,     /* hang_limit: copying what is saved, or asking each other whether it is written */
+    DT_WATCH_JOINING,    /* start_limit: making a communicator, for which NCCL and MPI wait without end */
     DT_WATCHINGS
 } dt_watching;
 /* Returns what was watched before. */

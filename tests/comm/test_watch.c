@@ -212,6 +212,18 @@ static void saving_has_the_least_limit(void **state)
     dt_text_free(&s.line);
 }
 
+/* NCCL waits without end for a rank that it does not reach. */
+static void communicators_have_the_time_of_a_start(void **state)
+{
+    scene s;
+    set_up(&s);
+    watch_all(&s, DT_WATCH_JOINING);
+    assert_false(pass(&s, 299));
+    assert_true(pass(&s, 3));
+    assert_non_null(strstr(s.line.data, "all 4 ranks hang: no progress for 301 s in making a communicator after step 0"));
+    dt_text_free(&s.line);
+}
+
 /* --- meetings --- */
 
 static dt_status join(dt_meeting *m, int rank, const dt_part *part, const void *data, dt_text *line, int *blamed)
@@ -320,6 +332,7 @@ int main(void)
         cmocka_unit_test(progress_counts_where_all_watch),
         cmocka_unit_test(evaluations_have_a_measure_of_their_own),
         cmocka_unit_test(saving_has_the_least_limit),
+        cmocka_unit_test(communicators_have_the_time_of_a_start),
         cmocka_unit_test(parts_come_in_any_order),
         cmocka_unit_test(wrong_parts_are_refused),
         cmocka_unit_test(failures_are_told),
