@@ -81,7 +81,7 @@ static dt_status compare_manifests(const char *path, dt_world *world, const json
 static dt_status verified_manifest(const char *path, dt_world *world, json_t **out)
 {
     *out = NULL;
-    dt_status status = dt_ranks_join(world, "the files of a checkpoint", read_and_check(path, world, out));
+    dt_status status = dt_ranks_join_in_time(world, "the files of a checkpoint", read_and_check(path, world, out));
     if (!status) status = compare_manifests(path, world, *out);
     if (status) json_decref(*out);
     return status;

@@ -52,18 +52,21 @@ static dt_status take_message(dt_world *world, int rank, dt_status status, const
     return status;
 }
 
-dt_status dt_ranks_join(dt_world *world, const char *what, dt_status mine)
+dt_status dt_ranks_join_in_time(dt_world *world, const char *what, dt_status mine)
 {
     char message[MESSAGE_BYTES] = "";
     int rank = -1;
     dt_status status = mine;
     if (dt_ranks_alone(world)) return mine;
-    if (mine) {
-        snprintf(message, sizeof message, "%s", dt_error_message());
-        dt_world_tell_failure(world, message);
-    }
+    if (mine) snprintf(message, sizeof message, "%s", dt_error_message());
     DT_TRY(first_failed(world, what, mine, &rank, &status));
     return rank < 0 ? DT_OK : take_message(world, rank, status, message);
+}
+
+dt_status dt_ranks_join(dt_world *world, const char *what, dt_status mine)
+{
+    if (mine) dt_world_tell_failure(world, dt_error_message());
+    return dt_ranks_join_in_time(world, what, mine);
 }
 
 dt_status dt_ranks_any(dt_world *world, const char *what, bool mine, bool *any)

@@ -16,6 +16,9 @@ bool dt_ranks_alone(const dt_world *);
 /* How all ranks fared: DT_OK where all did well, else on all ranks the failure of the first that did not, its message
  * kept and, for the others, naming it. */
 DT_MUST_USE dt_status dt_ranks_join(dt_world *, const char *what, dt_status mine);
+/* The same of a failure that need not end the run. Behind one that dt_ranks_join is given the others have 20 s to come
+ * (dt_world_tell_failure); here they have the time that they need for their part, as reading files. */
+DT_MUST_USE dt_status dt_ranks_join_in_time(dt_world *, const char *what, dt_status mine);
 /* Is it so on any rank? */
 DT_MUST_USE dt_status dt_ranks_any(dt_world *, const char *what, bool mine, bool *any);
 /* dt_world_gather into `*all`, freed with free(). */

@@ -129,7 +129,7 @@ static dt_status look_for_folder(const dt_saver *s, int64_t step)
  * must be there when it is looked for. */
 static dt_status start(dt_saver *s, const dt_progress *progress)
 {
-    DT_TRY(dt_ranks_join(s->world, "memory to save in", make_ready(s)));
+    DT_TRY(dt_ranks_join_in_time(s->world, "memory to save in", make_ready(s)));
     DT_TRY(copy_together(s, progress->step));
     DT_TRY(dt_ranks_join(s->world, "the folder to save in", look_for_folder(s, progress->step)));
     s->progress = *progress;

@@ -308,6 +308,17 @@ static void weights_go_to_all(rank *r)
     EXPECT(dt_weights_load("run/checkpoints/step-00000001", r->toy.store, &options, NULL) == DT_ERR_DATA);
 }
 
+/* A failure that is found at once, as damage in the first file that is read, waits for who reads for longer than others
+ * may take where one has failed for good. */
+static void failures_wait_for_readers(rank *r)
+{
+    if (r->number == 0) nanosleep(&(struct timespec){.tv_sec = 22}, NULL);
+    dt_status mine = r->number == 1 ? dt_fail(DT_ERR_DATA, "a file is damaged") : DT_OK;
+    EXPECT(dt_ranks_join_in_time(r->world, "the files", mine) == DT_ERR_DATA);
+    expect_words("a file is damaged");
+    wait_for_all(r);
+}
+
 /* Rank 1 copies, and does not get on. */
 static void hang_copying(rank *r)
 {
@@ -345,7 +356,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(save_and_load), TEST(fail_on_each), TEST(fail_without_a_note), TEST(fail_to_begin), TEST(be_apart),
-        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(hang_copying), TEST(hang_waiting),
+        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(failures_wait_for_readers),
+        TEST(hang_copying), TEST(hang_waiting),
     };
     return cmocka_run_group_tests_name("checkpoint/world", tests, NULL, NULL);
 }
