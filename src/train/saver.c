@@ -209,6 +209,16 @@ dt_status dt_saver_wait(dt_saver *s)
 
 dt_status dt_saver_poll(dt_saver *s) { return look_for_end(s, false); }
 
+/* The others learn the words here where they do not come, as without a save they would where all leave. */
+dt_status dt_saver_finish(dt_saver *s, dt_status failed)
+{
+    char why[sizeof s->message];
+    snprintf(why, sizeof why, "%s", dt_error_message());
+    dt_world_tell_failure(s->world, why);
+    if (dt_saver_wait(s)) dt_log_warn(s->log, "%s", dt_error_message());
+    return dt_fail(failed, "%s", why);
+}
+
 void dt_saver_free(dt_saver *s)
 {
     if (!s) return;

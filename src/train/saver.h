@@ -18,6 +18,9 @@ DT_MUST_USE dt_status dt_saver_create(const dt_store *, const char *settings_yam
                                       dt_world *, dt_log *, dt_saver **out);
 /* Waits for a save under way; a failure that nobody has asked for is told to the log. NULL is allowed. */
 void dt_saver_free(dt_saver *);
+/* Where the run has failed on all ranks, as `failed` and the kept message say, which stay: all wait for a save under
+ * way, so that none leaves while another writes. */
+DT_MUST_USE dt_status dt_saver_finish(dt_saver *, dt_status failed);
 /* Copies the store and begins to write the copy. No save may be under way, and nothing that writes the store. The
  * reference to `numerics`, which nobody else may change, is taken over, also on failure. */
 DT_MUST_USE dt_status dt_saver_start(dt_saver *, const dt_progress *, json_t *numerics);

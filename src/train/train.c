@@ -205,6 +205,7 @@ dt_status dt_train_run(dt_settings *settings, const dt_train_options *options, d
         dt_world_abort(t.world, dt_error_message());
         return status; /* nothing is released: the device may wait for what the others never send */
     }
+    if (status && t.saver) status = dt_saver_finish(t.saver, status);
     if (status && t.folder && !t.begun) status = dt_run_folder_discard(t.folder, status);
     release(&t);
     return status;

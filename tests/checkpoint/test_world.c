@@ -308,6 +308,23 @@ static void weights_go_to_all(rank *r)
     EXPECT(dt_weights_load("run/checkpoints/step-00000001", r->toy.store, &options, NULL) == DT_ERR_DATA);
 }
 
+/* The run fails while a save is under way: no rank leaves before rank 0 has put the checkpoint into its place, and what
+ * was said of the failure stays. */
+static void finish_behind_a_failure(rank *r)
+{
+    for (int step = 1; step <= 2; step++) {
+        EXPECT(!start(r, step));
+        if (step == 2 && r->number == 1) dt_fault_arm("write:1+:step-00000002");
+        EXPECT(dt_saver_finish(r->saver, dt_fail(DT_ERR_NUMERIC, "the loss is not finite")) == DT_ERR_NUMERIC);
+        EXPECT(dt_file_exists("checkpoints/step-00000001/manifest.json"));
+        expect_words("the loss is not finite");
+        dt_error_clear();
+        dt_fault_arm(NULL);
+        EXPECT(!dt_saver_wait(r->saver));
+        wait_for_all(r);
+    }
+}
+
 /* A failure that is found at once, as damage in the first file that is read, waits for who reads for longer than others
  * may take where one has failed for good. */
 static void failures_wait_for_readers(rank *r)
@@ -356,8 +373,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(save_and_load), TEST(fail_on_each), TEST(fail_without_a_note), TEST(fail_to_begin), TEST(be_apart),
-        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(failures_wait_for_readers),
-        TEST(hang_copying), TEST(hang_waiting),
+        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(finish_behind_a_failure),
+        TEST(failures_wait_for_readers), TEST(hang_copying), TEST(hang_waiting),
     };
     return cmocka_run_group_tests_name("checkpoint/world", tests, NULL, NULL);
 }
