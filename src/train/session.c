@@ -407,12 +407,12 @@ json_t *dt_session_numerics(const dt_session *s)
     const char *device = dt_backend_name(s->backend);
     const dt_cudnn *cudnn = dt_device_queue(s->device, DT_STREAM_COMPUTE)->cudnn;
     if (s->backend == DT_CUDA)
-        return json_pack("{ss ss ss ss ss so}", "dyttrain", DT_VERSION, "device", device, "gpu", s->device_info.name,
-                         "libraries", dt_backend_versions(s->backend, versions), "attention",
-                         dt_cudnn_text(cudnn, attention), "products",
+        return json_pack("{ss ss ss ss ss si so}", "dyttrain", DT_VERSION, "device", device, "gpu",
+                         s->device_info.name, "libraries", dt_backend_versions(s->backend, versions), "attention",
+                         dt_cudnn_text(cudnn, attention), "rank_count", s->recipe.ranks, "products",
                          dt_choices_record(dt_device_choices(s->device)));
-    return json_pack("{ss ss ss si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
-                     dt_kernels_of(s->backend)->name, "threads", s->device_info.threads);
+    return json_pack("{ss ss ss si si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
+                     dt_kernels_of(s->backend)->name, "threads", s->device_info.threads, "rank_count", s->recipe.ranks);
 }
 
 /* --- data --- */

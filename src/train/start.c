@@ -30,6 +30,13 @@ static bool same_machine(const json_t *a, const json_t *b)
     return true;
 }
 
+/* Does an entry of the record say another thing than then, so that bits may differ? Older ones do not tell of ranks. */
+static bool is_other(const char *key, const json_t *now, const json_t *then)
+{
+    if (!strcmp(key, "threads") || !strcmp(key, "products")) return false;
+    return !json_equal(now, then) && (then || strcmp(key, "rank_count") != 0);
+}
+
 /* Same settings and same numerics give the same bits. The algorithms of products are taken up; of the rest, what
  * differs is named. */
 static dt_status take_up_numerics(const dt_trainer *t, const json_t *before)
@@ -40,7 +47,7 @@ static dt_status take_up_numerics(const dt_trainer *t, const json_t *before)
     if (same_machine(now, before))
         status = dt_choices_recall(dt_device_choices(t->session->device), json_object_get(before, "products"));
     json_object_foreach(now, key, value)
-        if (strcmp(key, "threads") && strcmp(key, "products") && !json_equal(value, json_object_get(before, key)))
+        if (is_other(key, value, json_object_get(before, key)))
             dt_log_warn(t->log, "%s is not that of the checkpoint: the last bits may differ", key);
     json_decref(now);
     return status;
