@@ -38,6 +38,7 @@ static dt_status count_repeats(dt_session *session, dt_world *world, int *out)
     for (int i = 0; i < UNCOUNTED; i++) {
         start = dt_clock();
         DT_TRY(dt_session_run_step(session, NULL, NULL));
+        dt_world_progress(world, i + 1, 0);
     }
     int64_t count = (int64_t)(least_seconds / (dt_clock() - start)) + 1;
     count = count < LEAST_REPEATS ? LEAST_REPEATS : count > MOST_REPEATS ? MOST_REPEATS : count;
@@ -55,10 +56,21 @@ static dt_status time_steps(dt_session *session, together *t)
         double start = dt_clock();
         DT_TRY(dt_session_run_step(session, NULL, NULL));
         seconds[i] = dt_clock() - start;
+        dt_world_progress(t->world, UNCOUNTED + i + 1, 0);
     }
     double median = dt_median(seconds, count); /* sorts them */
     t->times = (dt_bench_times){median, seconds[0], seconds[count - 1], count};
     return DT_OK;
+}
+
+/* A step, and then many that are timed: here a rank may hang, as in training. */
+static dt_status step_together(dt_session *session, together *t)
+{
+    dt_world_watch(t->world, DT_WATCH_STEPS);
+    dt_status status = dt_bench_first_step(session, t->settings, &t->outcome);
+    if (!status) status = time_steps(session, t);
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
+    return status;
 }
 
 /* The allocator's high-water mark of the rank that has most. */
@@ -82,8 +94,7 @@ static dt_status run(dt_session *session, together *t)
     t->peak = dt_session_peak_flops(session);
     t->zero = (int)dt_setting_int(t->settings, "parallel.zero");
     DT_TRY(dt_session_share_choices(session));
-    DT_TRY(dt_bench_first_step(session, t->settings, &t->outcome));
-    DT_TRY(time_steps(session, t));
+    DT_TRY(step_together(session, t));
     DT_TRY(measure_memory(session, t));
     if (dt_ranks_leads(t->world)) printf("check\n");
     DT_TRY(dt_bench_check_again(session, &t->outcome, dt_ranks_leads(t->world)));

@@ -133,8 +133,10 @@ static dt_status report_speed(dt_world *world, dt_device *device, dt_comm *comm)
         return status;
     }
     print_head(&s);
+    dt_world_watch(world, DT_WATCH_STEPS); /* a link may hang, which is what this is to find */
     for (int64_t size = 1024; size <= most && !status; size *= 4) status = report_size(&s, size);
     if (!status) status = report_links(&s, most / 16);
+    dt_world_watch(world, DT_WATCH_NOTHING);
     dt_comm_free(comm);
     dt_ranks_speed_close(&s);
     return status;

@@ -275,8 +275,10 @@ dt_status dt_trainer_dry_run(dt_trainer *t)
     dt_step_numbers n;
     dt_text folder = {0};
     char count[96];
+    dt_world_watch(t->world, DT_WATCH_STEPS);
     DT_TRY(launch_step(t));
     DT_TRY(dt_outbox_receive(t->outbox, &n));
+    dt_world_watch(t->world, DT_WATCH_NOTHING);
     DT_TRY(dt_run_folder_name(t->settings, &folder));
     tell_count(t, n.count, count);
     dt_log_info(t->log, "dry run: one step of %s: loss %.4f, gradient norm %.4g; nothing was written to %s", count,

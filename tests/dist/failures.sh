@@ -82,4 +82,16 @@ wait
 took=$(($(date +%s) - $(cat stalled)))
 [ "$code" = 1 ] && tells 'rank 1 on ' && has err 's in an evaluation after step 4, where' && [ $took -lt 30 ]
 is 'a rank that does not get on in an evaluation: named, within 30 s'
+
+# Many small steps are timed; where it waits within a collective for the other, who waits for it, both hang.
+{
+    while ! grep -q . pid.1 2>/dev/null; do sleep 0.01; done
+    sleep 3
+    kill -s USR2 "$(cat pid.1)"
+} &
+rm -f pid.1
+ranks 2 bench vit.yaml data.batch=2048 parallel.start_limit=6 parallel.hang_limit=3 parallel.wait_limit=6
+wait
+[ "$code" = 1 ] && { tells 'no progress for ' || tells 'did not come to '; }
+is 'a rank that does not get on in a benchmark ends it'
 done_testing
