@@ -3,7 +3,8 @@
 
 static const dt_setting_row rows[] = {
     {"parallel.start_limit", DT_SETTING_REAL, "300", 1, 1e6,
-     .help = "seconds that ranks wait for each other at the start, for the first step and the first evaluated batch"},
+     .help = "seconds that ranks wait for each other at the start, in making communicators, for the first step and the "
+             "first evaluated batch"},
     {"parallel.wait_limit", DT_SETTING_REAL, "1800", 1, 1e6,
      .help = "seconds that ranks wait for one that opens data, makes programs, reads a checkpoint or writes files"},
     {"parallel.hang_limit", DT_SETTING_REAL, "60", 1, 1e6,
