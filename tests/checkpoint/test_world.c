@@ -313,8 +313,8 @@ static void weights_go_to_all(rank *r)
 static void finish_behind_a_failure(rank *r)
 {
     for (int step = 1; step <= 2; step++) {
-        EXPECT(!start(r, step));
         if (step == 2 && r->number == 1) dt_fault_arm("write:1+:step-00000002");
+        EXPECT(!start(r, step));
         EXPECT(dt_saver_finish(r->saver, dt_fail(DT_ERR_NUMERIC, "the loss is not finite")) == DT_ERR_NUMERIC);
         EXPECT(dt_file_exists("checkpoints/step-00000001/manifest.json"));
         expect_words("the loss is not finite");
