@@ -306,7 +306,8 @@ static dt_status prepare(dt_control *c)
     if (!c->watched || !c->polled) return dt_fail_memory((size_t)c->size * sizeof *c->watched, "the control channel");
     DT_TRY(dt_meeting_create(c->size, &c->meeting));
     atomic_store(&c->first, INT64_MAX);
-    const dt_watch_limits limits = {c->options.start_limit, c->options.hang_limit, c->options.lost_limit};
+    const dt_watch_limits limits = {.start = c->options.start_limit, .hang = c->options.hang_limit,
+                                    .wait = c->options.wait_limit, .lost = c->options.lost_limit};
     c->now = c->rank0_heard = dt_clock();
     dt_watch_start(&c->watch, limits, c->size, c->watched, c->now);
     return DT_OK;

@@ -168,19 +168,28 @@ static void blame(const dt_watch *w, const dt_member *members, double waited, dt
  * were no first ones all the same. */
 static double limit_of(const dt_watch *w, const dt_watched *rank)
 {
-    bool evaluates = rank->beat.watching == DT_WATCH_EVALUATION;
+    dt_watching watching = rank->left ? DT_WATCH_NOTHING : rank->beat.watching;
+    bool evaluates = watching == DT_WATCH_EVALUATION;
     bool first = evaluates ? !rank->beat.batches : rank->beat.step <= rank->beat.first;
     double limit = 5 * median(evaluates ? &w->batches : &w->steps);
-    if (rank->beat.watching == DT_WATCH_SAVING) return w->limits.hang;
-    if (rank->beat.watching == DT_WATCH_JOINING) return w->limits.start;
+    if (watching == DT_WATCH_NOTHING) return w->limits.wait;
+    if (watching == DT_WATCH_SAVING) return w->limits.hang;
+    if (watching == DT_WATCH_JOINING) return w->limits.start;
     if (limit < w->limits.hang) limit = w->limits.hang;
     return first && limit < w->limits.start ? w->limits.start : limit;
+}
+
+static bool any_watches(const dt_watch *w)
+{
+    int r = 0;
+    while (r < w->size && (w->ranks[r].left || w->ranks[r].beat.watching == DT_WATCH_NOTHING)) r++;
+    return r < w->size;
 }
 
 static bool judge_hung(const dt_watch *w, const dt_member *members, double now, dt_text *line, int *rank)
 {
     double limit = 0, waited = 0;
-    if (!w->all_watch) return false;
+    if (!any_watches(w)) return false;
     for (int r = 0; r < w->size; r++) {
         const dt_watched *one = &w->ranks[r];
         if (limit_of(w, one) > limit) limit = limit_of(w, one);

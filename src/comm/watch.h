@@ -16,6 +16,7 @@ typedef struct dt_beat {
 typedef struct dt_watch_limits {
     double start; /* for the first step, the first batch of an evaluation, a communicator */
     double hang;  /* least for the others */
+    double wait;  /* where a rank watches nothing that others wait for */
     double lost;
 } dt_watch_limits;
 

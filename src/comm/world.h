@@ -7,7 +7,7 @@
  *
  *   a connection closed without goodbye         the process was killed or crashed; known at once
  *   no sign of life for lost_limit (15 s)       the host or the network is gone, or the process is stopped
- *   no progress for max(hang_limit (60 s), 5 x median step or batch), all ranks watching
+ *   no progress for max(hang_limit (60 s), 5 x median step or batch) where all ranks watch, else for wait_limit
  *                                               the rank that is furthest behind hangs
  *   no first step, no first batch of an evaluation within start_limit
  *                                               the same, while the first ones compile and measure
@@ -111,10 +111,10 @@ void dt_world_evaluated(dt_world *);
  * that they wait for. A communicator of the world calls it. */
 void dt_world_begin_collective(dt_world *);
 /* What lack of progress is a hang of. Nothing at first, and while a rank waits for what has no limit of its own: while
- * data is opened, programs are made, checkpoints are loaded, files are written. A hang is declared only while all ranks
- * watch something, and within the longest of their limits. */
+ * data is opened, programs are made, checkpoints are loaded, files are written. A hang is declared while any rank
+ * watches something, behind the longest of all ranks' limits. */
 typedef enum dt_watching {
-    DT_WATCH_NOTHING,
+    DT_WATCH_NOTHING,    /* wait_limit, for those who wait for this rank */
     DT_WATCH_STEPS,      /* max(hang_limit, 5 x the median step) */
     DT_WATCH_EVALUATION, /* max(hang_limit, 5 x the median batch) */
     DT_WATCH_SAVING,     /* hang_limit: copying what is saved, or asking each other whether it is written */

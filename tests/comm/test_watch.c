@@ -33,7 +33,8 @@ static void set_up(scene *s)
         s->members[r].pid = 10 + r;
         s->beats[r].watching = DT_WATCH_STEPS;
     }
-    dt_watch_start(&s->watch, (dt_watch_limits){.start = 300, .hang = 60, .lost = 15}, RANKS, s->ranks, s->now);
+    const dt_watch_limits limits = {.start = 300, .hang = 60, .wait = 1800, .lost = 15};
+    dt_watch_start(&s->watch, limits, RANKS, s->ranks, s->now);
 }
 
 /* Seconds in which nothing changes but that heartbeats come; whether there was a verdict. */
@@ -157,6 +158,18 @@ static void progress_counts_where_all_watch(void **state)
     assert_false(pass(&s, 58));
     assert_true(pass(&s, 5));
     dt_text_free(&s.line);
+    /* but nobody waits for ever for a rank that watches nothing, unless all do that */
+    set_up(&s);
+    step_all(&s, 3, 2);
+    for (int r = 0; r < RANKS; r++) s.beats[r].work += r != 2;
+    s.beats[2].watching = DT_WATCH_NOTHING;
+    assert_false(pass(&s, 1790));
+    assert_true(pass(&s, 20));
+    assert_int_equal(s.rank, 2);
+    dt_text_free(&s.line);
+    set_up(&s);
+    watch_all(&s, DT_WATCH_NOTHING);
+    assert_false(pass(&s, 4000));
 }
 
 static void evaluations_have_a_measure_of_their_own(void **state)
