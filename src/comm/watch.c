@@ -84,12 +84,15 @@ static void measure_all(dt_watch *w, double now)
     if (watched != w->all_watch) w->all_since = now;
 }
 
+/* [size] flags, the caller's; NULL: no memory. The size is positive, which not every compiler sees. */
+static bool *make_flags(const dt_watch *w) { return w->size > 0 ? calloc((size_t)w->size, sizeof(bool)) : NULL; }
+
 /* A host or a link that is gone takes several ranks with it: those count, too, that were silent for nearly as long. */
 static void blame_silent(const dt_watch *w, const dt_member *members, double now, double longest, dt_text *line,
                          int *rank)
 {
     const double limit = w->limits.lost, least = limit - (limit < 8 ? limit / 4 : 2);
-    bool *silent = calloc((size_t)w->size, sizeof *silent);
+    bool *silent = make_flags(w);
     int count = 0;
     for (int r = 0; silent && r < w->size; r++) {
         silent[r] = !w->ranks[r].left && now - w->ranks[r].heard > least;
@@ -142,7 +145,7 @@ static const char *name_of(dt_watching watching)
 static void blame(const dt_watch *w, const dt_member *members, double waited, dt_text *line, int *rank)
 {
     dt_beat last, first;
-    bool *behind = calloc((size_t)w->size, sizeof *behind);
+    bool *behind = make_flags(w);
     int count = 0;
     find_ends(w, &last, &first);
     for (int r = 0; behind && r < w->size; r++) {
