@@ -93,7 +93,7 @@ static dt_status report_gpu(int index)
     dt_device *device;
     dt_device_info info;
     char total[32], available[32], copies[32];
-    double speed;
+    double speed = 0;
     DT_TRY(dt_device_open(DT_CUDA, index, 1, &device));
     dt_status status = dt_device_query(device, &info);
     if (!status)

@@ -79,7 +79,7 @@ dt_status dt_connection_send(dt_connection *c, dt_parcel *parcel)
 
 dt_status dt_connection_send_frame(dt_connection *c, dt_text *frame)
 {
-    dt_parcel *parcel;
+    dt_parcel *parcel = NULL;
     DT_TRY(dt_parcel_create(frame, &parcel));
     dt_status status = dt_connection_send(c, parcel);
     dt_parcel_drop(parcel);
