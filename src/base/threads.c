@@ -140,26 +140,31 @@ int dt_usable_processors(void)
     return quota_processors(count > 0 ? count : 1);
 }
 
-/* Workers take no signals: those go to the threads of the caller. */
-static dt_status start_workers(dt_pool *pool)
+int dt_thread_start(pthread_t *out, const char *name, size_t stack_bytes, void *(*run)(void *), void *arg)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    if (stack_bytes) pthread_attr_setstacksize(&attributes, stack_bytes);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(out, &attributes, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) pthread_setname_np(*out, name);
+    pthread_attr_destroy(&attributes);
+    return failed;
+}
+
+static dt_status start_workers(dt_pool *pool)
+{
     int failed = 0;
     while (pool->started < pool->threads - 1) {
         worker *next = &pool->workers[pool->started];
         *next = (worker){.pool = pool, .number = pool->started + 1};
-        failed = pthread_create(&next->thread, &attributes, work, next);
+        failed = dt_thread_start(&next->thread, "dt-compute", STACK_BYTES, work, next);
         if (failed) break;
-        pthread_setname_np(next->thread, "dt-compute");
         pool->started++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     if (!failed) return DT_OK;
     return dt_fail(DT_ERR_IO, "cannot start thread %d of %d: %s", pool->started + 2, pool->threads, strerror(failed));
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/threads.h"
 #include "comm/hello.h"
 
 /* So much later speaks a host that misses nobody, and so much again another rank than a host's first: those who know
@@ -156,17 +156,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* It takes no signals, which are for the threads of the caller. */
-static int start_thread(dt_arrival *a)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&a->thread, NULL, run, a);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
-}
-
 static void release(dt_arrival *a)
 {
     if (a->mark >= 0) close(a->mark);
@@ -191,7 +180,7 @@ dt_status dt_arrival_begin(const dt_launch_facts *facts, const dt_world_options 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&a->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    int failed = start_thread(a);
+    int failed = dt_thread_start(&a->thread, "dt-arrival", 0, run, a);
     if (!failed) {
         *out = a;
         return DT_OK;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,20 +258,10 @@ void dt_control_abort(dt_control *c, const char *text)
     pthread_mutex_unlock(&c->mutex);
 }
 
-/* It takes no signals, which are for the threads of the caller. */
 static dt_status start_thread(dt_control *c)
 {
     enum { STACK_BYTES = 2 << 20 };
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&c->thread, &attributes, run, c);
-    if (!failed) pthread_setname_np(c->thread, "dt-control");
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
+    int failed = dt_thread_start(&c->thread, "dt-control", STACK_BYTES, run, c);
     return failed ? dt_fail(DT_ERR_IO, "cannot start the thread of the control channel: %s", strerror(failed)) : DT_OK;
 }
 

@@ -7,7 +7,6 @@
  * in order. What is written depends on the piece's number alone. Sleeping threads wait on conditions; nothing spins. */
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,20 +128,15 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* The threads take no signals: those are the main thread's. */
 static dt_status start_workers(dt_loader *loader)
 {
     size_t bytes = dt_filler_scratch_bytes(&loader->filler);
-    sigset_t all, before;
-    sigfillset(&all);
     for (int w = 0; w < loader->filler.options.workers; w++) {
         worker *self = &loader->workers[w];
         self->loader = loader;
         self->scratch = malloc(bytes);
         if (!self->scratch) return dt_fail_memory(bytes, "a worker of the loader");
-        pthread_sigmask(SIG_BLOCK, &all, &before);
-        int error = pthread_create(&self->thread, NULL, work, self);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        int error = dt_thread_start(&self->thread, "dt-loader", 0, work, self);
         if (error)
             return dt_fail(DT_ERR_IO, "cannot start worker %d of data.workers=%d: %s", w + 1,
                            loader->filler.options.workers, strerror(error));

@@ -5,12 +5,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/threads.h"
 #include "train/checkpoint_save.h"
 #include "train/ranks.h"
 
@@ -66,14 +66,10 @@ static void *write_snapshot(void *arg)
     return NULL;
 }
 
-/* The thread takes no signals: those are the main thread's. Where there can be none, the save has failed. */
+/* Where there can be none, the save has failed. */
 static void start_thread(dt_saver *s)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&s->thread, NULL, write_snapshot, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = dt_thread_start(&s->thread, "dt-saver", 0, write_snapshot, s);
     s->running = !error;
     if (!error) return;
     s->status = DT_ERR_IO;
