@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks dyttrain on this machine's GPU, in less than ten minutes on 16 cores and an H200: builds, runs the suites
-# kernel, parity, resume, and with several GPUs dist-gpu, then bench with its checks (kernels, the quick start's step and
-# ViT-B's, float32 and bfloat16). Ends with a table; exit code 1 when anything failed.
+# kernel, parity, resume, and with several GPUs dist-gpu, then bench with its checks (kernels, the quick start's step
+# and ViT-B's, float32 and bfloat16). Ends with a table; exit code 1 when anything failed.
 #
 #     scripts/gpu_check.sh [-b BUILD]
 #
