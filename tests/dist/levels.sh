@@ -18,12 +18,12 @@ else
 fi
 "write_$model" "$model.yaml"
 
-# How far losses may be from those of one rank; rounded ones are held against each other alone.
+# How far losses may be from those of one rank.
 limit() {
     case $1 in
     fp64) echo 1e-12 ;;
     fp32) [ "$device" = cpu ] && echo 1e-6 || echo 1e-4 ;;
-    bf16) echo 100 ;;
+    bf16) echo 5e-2 ;;
     esac
 }
 
