@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every level of sharing with every number of micro-batches, of a model in a type: the same bits at all levels where a step is
-# one micro-batch, and else the losses of one rank. Usage: levels.sh PROGRAM ROOT cpu|cuda vit|llama TYPE
+# Every level of sharing with every number of micro-batches, of a model in a type: the same bits at all levels where a
+# step is one micro-batch, and else the losses of one rank. Usage: levels.sh PROGRAM ROOT cpu|cuda vit|llama TYPE
 . "$2/tests/cli/tap.sh"
 . "$root/tests/dist/dist.sh"
 device=$3 model=$4 type=$5
