@@ -168,5 +168,6 @@ const dt_command dt_command_bench = {
     .settings = true,
     .least_words = 0,
     .most_words = 2,
+    .meets = true,
     .run = bench,
 };

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cmd/command.h"
+#include "comm/launch.h"
 
 const dt_command *const dt_commands[] = {
     &dt_command_train,  &dt_command_eval,   &dt_command_generate, &dt_command_plan,   &dt_command_bench,
@@ -31,14 +32,40 @@ int dt_command_exit_code(dt_status status)
     }
 }
 
-static dt_status run(const dt_command *command, int count, char *const *words)
+static dt_status run(const dt_arguments *args)
+{
+    if (dt_arguments_has(args, "--help")) dt_command_print_help(args->command);
+    else if (dt_arguments_has(args, "--version")) printf("dyttrain %s\n", DT_VERSION);
+    else return args->command->run(args);
+    return DT_OK;
+}
+
+/* Of the processes that a launcher started, is this one to do the command? What is one process's work is the first
+ * one's; the others end at once, and as a success, at which no launcher ends the first. They never meet. A launch that
+ * does not tell who is first is refused, unless the command but explains. */
+static dt_status find_part(const dt_arguments *args, bool *takes_part)
+{
+    const dt_command *command = args->command;
+    bool explains = command == &dt_command_help || dt_arguments_has(args, "--help") ||
+                    dt_arguments_has(args, "--version");
+    bool other = command->but_with && dt_arguments_has(args, command->but_with);
+    dt_launch_facts facts;
+    *takes_part = true;
+    if (command->meets != other && !explains) return DT_OK;
+    dt_status status = dt_launch_read(&facts);
+    if (!status) *takes_part = facts.rank == 0;
+    if (!explains) return status;
+    dt_error_clear();
+    return DT_OK;
+}
+
+static dt_status parse_and_run(const dt_command *command, int count, char *const *words)
 {
     dt_arguments args;
+    bool takes_part;
     DT_TRY(dt_arguments_parse(command, count, words, &args));
-    dt_status status = DT_OK;
-    if (dt_arguments_has(&args, "--help")) dt_command_print_help(command);
-    else if (dt_arguments_has(&args, "--version")) printf("dyttrain %s\n", DT_VERSION);
-    else status = command->run(&args);
+    dt_status status = find_part(&args, &takes_part);
+    if (!status && takes_part) status = run(&args);
     dt_arguments_free(&args);
     return status;
 }
@@ -63,7 +90,7 @@ int dt_command_main(int count, char *const *words)
     if (!command && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0))
         command = &dt_command_help, count--, words++;
     if (!command) command = &dt_command_train;
-    dt_status status = run(command, count, words);
+    dt_status status = parse_and_run(command, count, words);
     if (!status) status = finish_output();
     if (status) fprintf(stderr, "dyttrain: %s\n", dt_error_message());
     return dt_command_exit_code(status);

@@ -90,5 +90,6 @@ const dt_command dt_command_train = {
     .settings = true,
     .least_words = 1,
     .most_words = 1,
+    .meets = true,
     .run = train,
 };

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Commands that are one process's work, started on several ranks: the first does it, and the others leave it the time.
+# Usage: alone.sh PROGRAM ROOT
+. "$2/tests/cli/tap.sh"
+. "$root/tests/dist/dist.sh"
+write_vit vit.yaml
+
+# one FILE: does it hold what one process prints, once?
+one() { [ "$code" = 0 ] && [ -s "$1" ] && cmp "$1" "$work/.out" >&2 && [ -z "$err" ]; }
+
+per_rank '[ $rank = 0 ] && sleep 0.5'
+run plan vit.yaml --graph=eval
+cp .out plan.txt
+ranks 3 plan vit.yaml --graph=eval
+one plan.txt
+is 'plan prints once'
+
+run --help
+cp .out help.txt
+ranks 3 --help
+one help.txt
+is '--help prints once'
+
+run vit.yaml train.steps=1 checkpoint.at_end=true run.name=a
+run export runs/a alone.safetensors
+ranks 3 export runs/a together.safetensors
+[ "$code" = 0 ] && cmp alone.safetensors together.safetensors >&2 && [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] &&
+    ! ls together.safetensors.* >&2 2>/dev/null
+is 'export writes once'
+ranks 3 export runs/a together.safetensors
+[ "$code" = 2 ] && [ "$(printf '%s\n' "$err" | grep -c '^dyttrain: ')" = 1 ]
+is 'what the first cannot do is told once'
+
+# Nobody meets, so any rank may be started alone.
+WORLD_SIZE=2 MASTER_ADDR=nowhere.invalid
+export RANK WORLD_SIZE MASTER_ADDR
+RANK=1
+run export runs/a second.safetensors
+[ "$code" = 0 ] && [ -z "$out$err" ] && [ ! -e second.safetensors ]
+is 'RANK and WORLD_SIZE: the second has nothing to do'
+RANK=0
+run plan vit.yaml --graph=eval
+one plan.txt
+is 'RANK and WORLD_SIZE: the first does it'
+RANK=1 DYTTRAIN_LAUNCH=single
+export DYTTRAIN_LAUNCH
+run plan vit.yaml --graph=eval
+one plan.txt
+is 'DYTTRAIN_LAUNCH=single: each does it'
+unset RANK WORLD_SIZE MASTER_ADDR DYTTRAIN_LAUNCH
+
+SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2
+export SLURM_PROCID SLURM_STEP_NUM_TASKS
+run export runs/a second.safetensors
+[ "$code" = 2 ] && has err 'srun started 2 tasks that do not know of each other' && [ ! -e second.safetensors ]
+is 'tasks that cannot be told from runs of their own are refused'
+run --help
+one help.txt
+is 'but not what they ask'
+done_testing
