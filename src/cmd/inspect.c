@@ -91,7 +91,7 @@ static dt_status print_weights(const json_t *files, const char *folder)
 
 static dt_status verify(const char *path)
 {
-    DT_TRY(dt_checkpoint_verify(path, NULL));
+    DT_TRY(dt_checkpoint_verify(path, NULL, NULL));
     printf("verified     %s: all sizes and checksums hold\n", path);
     return DT_OK;
 }
@@ -136,8 +136,7 @@ static dt_status print_checkpoint_row(const char *folder, int64_t step, bool ver
     char *path, size[32];
     json_t *manifest = NULL;
     DT_TRY(dt_step_path(folder, step, "", &path));
-    dt_status status = verifies ? dt_checkpoint_verify(path, NULL) : DT_OK;
-    if (!status) status = dt_checkpoint_manifest(path, &manifest);
+    dt_status status = verifies ? dt_checkpoint_verify(path, NULL, &manifest) : dt_checkpoint_manifest(path, &manifest);
     if (!status) status = dt_manifest_progress(manifest, path, newest);
     printf("  step-%08lld       ", (long long)step);
     if (!status)

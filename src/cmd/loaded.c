@@ -31,7 +31,7 @@ dt_status dt_find_checkpoint(const char *word, dt_log *log, char **path)
     dt_text folder = {0};
     dt_text_add(&folder, "%s/checkpoints", word);
     dt_status status = dt_text_status(&folder);
-    if (!status) status = dt_checkpoint_find(folder.data, NULL, log, path);
+    if (!status) status = dt_checkpoint_find(folder.data, NULL, log, path, NULL);
     dt_text_free(&folder);
     return status;
 }

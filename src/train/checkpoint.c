@@ -77,34 +77,25 @@ static dt_status compare_manifests(const char *path, dt_world *world, const json
     return dt_ranks_join(world, "manifests of a checkpoint", status);
 }
 
-/* The manifest of a checkpoint whose files are all as it says, as all ranks find together. */
-static dt_status verified_manifest(const char *path, dt_world *world, json_t **out)
+dt_status dt_checkpoint_verify(const char *path, dt_world *world, json_t **manifest)
 {
-    *out = NULL;
-    dt_status status = dt_ranks_join_in_time(world, "the files of a checkpoint", read_and_check(path, world, out));
-    if (!status) status = compare_manifests(path, world, *out);
-    if (status) json_decref(*out);
+    json_t *read = NULL;
+    dt_status status = dt_ranks_join_in_time(world, "the files of a checkpoint", read_and_check(path, world, &read));
+    if (!status) status = compare_manifests(path, world, read);
+    if (manifest) *manifest = status ? NULL : json_incref(read);
+    json_decref(read);
     return status;
-}
-
-dt_status dt_checkpoint_verify(const char *path, dt_world *world)
-{
-    json_t *manifest;
-    DT_TRY(verified_manifest(path, world, &manifest));
-    json_decref(manifest);
-    return DT_OK;
 }
 
 /* `*path` stays NULL when the folder of that step is damaged. A file that cannot be read just now is no damage: were it
  * passed over, the next save would remove a good checkpoint. */
-static dt_status try_step(const char *folder, int64_t step, dt_world *world, dt_log *log, char **path)
+static dt_status try_step(const char *folder, int64_t step, dt_world *world, dt_log *log, char **path,
+                          json_t **manifest)
 {
     char *candidate;
-    json_t *manifest;
     DT_TRY(dt_step_path(folder, step, "", &candidate));
-    dt_status status = verified_manifest(candidate, world, &manifest);
+    dt_status status = dt_checkpoint_verify(candidate, world, manifest);
     if (!status) {
-        json_decref(manifest);
         *path = candidate;
         return DT_OK;
     }
@@ -140,14 +131,16 @@ static dt_status share_steps(dt_world *world, int64_t **steps, int64_t *count)
     return dt_world_broadcast(world, "the list of checkpoints", *steps, bytes);
 }
 
-dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, char **path)
+dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, char **path, json_t **manifest)
 {
     int64_t *steps = NULL, count = 0;
     *path = NULL;
+    if (manifest) *manifest = NULL;
     dt_status status = dt_world_rank(world) == 0 ? list_steps(folder, &steps, &count) : DT_OK;
     status = dt_ranks_join(world, "looking for checkpoints", status);
     if (!status) status = share_steps(world, &steps, &count);
-    for (int64_t i = count; i-- > 0 && !status && !*path;) status = try_step(folder, steps[i], world, log, path);
+    for (int64_t i = count; i-- > 0 && !status && !*path;)
+        status = try_step(folder, steps[i], world, log, path, manifest);
     free(steps);
     if (status || *path) return status;
     if (count > 0)
@@ -212,13 +205,8 @@ static dt_status load(const char *path, const json_t *manifest, dt_store *store,
     return dt_manifest_progress(manifest, path, progress);
 }
 
-dt_status dt_checkpoint_load(const char *path, dt_world *world, dt_store *store, dt_progress *progress,
-                             json_t **numerics)
+dt_status dt_checkpoint_load(const char *path, const json_t *manifest, dt_world *world, dt_store *store,
+                             dt_progress *progress)
 {
-    json_t *manifest;
-    DT_TRY(verified_manifest(path, world, &manifest));
-    dt_status status = dt_ranks_join(world, "loading a checkpoint", load(path, manifest, store, progress));
-    if (!status && numerics) *numerics = json_incref(json_object_get(manifest, "numerics"));
-    json_decref(manifest);
-    return status;
+    return dt_ranks_join(world, "loading a checkpoint", load(path, manifest, store, progress));
 }

@@ -44,13 +44,15 @@ DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoin
  * verifies a share of the files; where one finds damage or cannot read, that holds for all. --- */
 
 /* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
- * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(). */
-DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_world *, dt_log *, char **path);
-/* Full verification of sizes and checksums. */
-DT_MUST_USE dt_status dt_checkpoint_verify(const char *path, dt_world *);
-/* Verifies likewise, then fills the store (layout done, buffers allocated) and *progress; what the store
- * and the checkpoint do not share is an error that names it. `*numerics` (may be NULL) is released with json_decref. */
-DT_MUST_USE dt_status dt_checkpoint_load(const char *path, dt_world *, dt_store *, dt_progress *, json_t **numerics);
+ * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(), its
+ * `*manifest` (may be NULL) released with json_decref. */
+DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_world *, dt_log *, char **path, json_t **manifest);
+/* Full verification of sizes and checksums; `*manifest` likewise. */
+DT_MUST_USE dt_status dt_checkpoint_verify(const char *path, dt_world *, json_t **manifest);
+/* Fills the store (layout done, buffers allocated) and *progress; what the store and the checkpoint do not share is an
+ * error that names it. The manifest is the one that finding or verifying gave: checksums are not looked at again. */
+DT_MUST_USE dt_status dt_checkpoint_load(const char *path, const json_t *manifest, dt_world *, dt_store *,
+                                         dt_progress *);
 
 /* --- these, any rank by itself --- */
 

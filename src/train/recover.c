@@ -18,14 +18,16 @@ static void log_bad(const dt_trainer *t, const dt_flight *bad, const dt_step_num
 static dt_status reload(dt_trainer *t)
 {
     char *path = NULL;
+    json_t *manifest;
     DT_TRY(dt_trainer_finish_saving(t));
     DT_TRY(dt_trainer_join(t, "the run folder", dt_run_folder_check(t->folder)));
-    DT_TRY(dt_trainer_find(t, &path));
+    DT_TRY(dt_trainer_find(t, &path, &manifest));
     if (!path)
         return dt_trainer_share(t, dt_fail(DT_ERR_DATA, "there is no checkpoint in '%s' to roll back to",
                                            dt_run_folder_checkpoints(t->folder)));
     dt_status status = dt_device_sync(t->session->device, DT_STREAM_COMPUTE);
-    if (!status) status = dt_trainer_load(t, path);
+    if (!status) status = dt_trainer_load(t, path, manifest);
+    json_decref(manifest);
     free(path);
     return dt_trainer_join(t, "loading a checkpoint", status);
 }

@@ -74,10 +74,11 @@ static dt_status check_tokens(const dt_trainer *t, const char *before)
                    "(data.token_hash)");
 }
 
-static dt_status load_with_changes(dt_trainer *t, const char *path, const char *before, const char *changes)
+static dt_status load_with_changes(dt_trainer *t, const char *path, const json_t *manifest, const char *before,
+                                   const char *changes)
 {
     DT_TRY(check_tokens(t, before));
-    dt_status status = dt_checkpoint_load(path, t->world, t->session->store, &t->progress, NULL);
+    dt_status status = dt_checkpoint_load(path, manifest, t->world, t->session->store, &t->progress);
     if (status == DT_ERR_DATA && changes)
         return dt_fail_in(DT_ERR_USAGE, "cannot resume with other settings than those of the checkpoint (%s)", changes);
     if (status) return status;
@@ -86,25 +87,22 @@ static dt_status load_with_changes(dt_trainer *t, const char *path, const char *
     return DT_OK;
 }
 
-dt_status dt_trainer_load(dt_trainer *t, const char *path)
+dt_status dt_trainer_load(dt_trainer *t, const char *path, const json_t *manifest)
 {
-    json_t *manifest;
     const char *before;
     dt_text changes = {0};
-    DT_TRY(dt_checkpoint_manifest(path, &manifest));
     dt_status status = dt_json_text(manifest, "settings", path, &before);
     if (!status) dt_settings_changes(before, t->yaml.data, t->settings, &changes);
     if (!status) status = dt_text_status(&changes);
-    if (!status) status = load_with_changes(t, path, before, changes.data);
+    if (!status) status = load_with_changes(t, path, manifest, before, changes.data);
     if (!status) status = take_up_numerics(t, json_object_get(manifest, "numerics"));
     dt_text_free(&changes);
-    json_decref(manifest);
     return status;
 }
 
-static dt_status load_checkpoint(dt_trainer *t, const char *path)
+static dt_status load_checkpoint(dt_trainer *t, const char *path, const json_t *manifest)
 {
-    DT_TRY(dt_trainer_load(t, path));
+    DT_TRY(dt_trainer_load(t, path, manifest));
     long long step = t->progress.step, steps = t->schedule.steps;
     if (step > steps)
         return dt_fail(DT_ERR_USAGE, "the checkpoint '%s' is of step %lld, this run is to have %lld: there is nothing "
@@ -115,9 +113,9 @@ static dt_status load_checkpoint(dt_trainer *t, const char *path)
     return DT_OK;
 }
 
-dt_status dt_trainer_find(dt_trainer *t, char **path)
+dt_status dt_trainer_find(dt_trainer *t, char **path, json_t **manifest)
 {
-    dt_status status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->world, t->log, path);
+    dt_status status = dt_checkpoint_find(dt_run_folder_checkpoints(t->folder), t->world, t->log, path, manifest);
     if (status != DT_ERR_DATA) return dt_trainer_share(t, status);
     dt_error_clear(); /* there is none */
     return DT_OK;
@@ -134,13 +132,15 @@ static void clean(const dt_trainer *t)
 static dt_status resume(dt_trainer *t)
 {
     char *path;
+    json_t *manifest;
     clean(t);
-    DT_TRY(dt_trainer_find(t, &path));
+    DT_TRY(dt_trainer_find(t, &path, &manifest));
     if (!path) {
         dt_log_info(t->log, "no checkpoint yet: starting at step 0");
         return start_new(t);
     }
-    dt_status status = load_checkpoint(t, path);
+    dt_status status = load_checkpoint(t, path, manifest);
+    json_decref(manifest);
     free(path);
     return status;
 }

@@ -62,11 +62,12 @@ DT_MUST_USE dt_status dt_trainer_share(dt_trainer *, dt_status);
 
 /* start.c: fills the store and the progress, from a checkpoint when resuming. */
 DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
-/* The newest valid checkpoint of the run, as all ranks find it, freed with free(); NULL: there is none. */
-DT_MUST_USE dt_status dt_trainer_find(dt_trainer *, char **path);
+/* The newest valid checkpoint of the run, as all ranks find it, freed with free(), and its manifest, released with
+ * json_decref; NULL both: there is none. */
+DT_MUST_USE dt_status dt_trainer_find(dt_trainer *, char **path, json_t **manifest);
 /* The store and the progress from a checkpoint. What has changed since is told to the log; where it keeps the
  * checkpoint from being loaded, the error is DT_ERR_USAGE and names it. */
-DT_MUST_USE dt_status dt_trainer_load(dt_trainer *, const char *path);
+DT_MUST_USE dt_status dt_trainer_load(dt_trainer *, const char *path, const json_t *manifest);
 
 /* loop.c: from progress.step to the end, or to a signal (DT_ERR_STOPPED, after saving). */
 DT_MUST_USE dt_status dt_trainer_loop(dt_trainer *);

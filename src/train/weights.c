@@ -42,7 +42,7 @@ static dt_status weights_of_run(const char *folder, const char *stem, dt_world *
     char *checkpoints, *newest = NULL;
     DT_TRY(existing(folder, "checkpoints", &checkpoints));
     if (!checkpoints) return DT_OK;
-    dt_status status = dt_checkpoint_find(checkpoints, world, log, &newest);
+    dt_status status = dt_checkpoint_find(checkpoints, world, log, &newest, NULL);
     if (!status) status = weights_in(newest, stem, out);
     if (!status && !*out) status = dt_fail(DT_ERR_DATA, "'%s' has no %s.safetensors", newest, stem);
     if (!status) dt_log_info(log, "the weights are those of '%s'", newest);
@@ -58,7 +58,7 @@ static dt_status path_in_folder(const char *folder, const char *stem, dt_world *
     DT_TRY(existing(folder, "manifest.json", &manifest));
     bool is_checkpoint = manifest;
     free(manifest);
-    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder, world) : DT_OK;
+    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder, world, NULL) : DT_OK;
     if (!status) status = weights_in(folder, stem, out);
     if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, world, log, out);
     if (status || *out) return status;

@@ -51,7 +51,7 @@ static void round_trip(toy_options kind, dt_checkpoint_options options)
     dt_progress progress = {.step = 7, .samples = 448, .skipped = 2, .rollbacks = 1, .best = 0.1, .best_step = 5}, back;
     toy_fill(&from, 7);
     OK(dt_checkpoint_save(from.store, &progress, "seed: 1\n", record, &options, NULL));
-    OK(dt_checkpoint_load("checkpoints/step-00000007", NULL, to.store, &back, &numerics));
+    OK(toy_load(&to, "checkpoints/step-00000007", &back, &numerics));
     assert_true(toy_holds(&to, 7));
     assert_memory_equal(&back, &progress, sizeof back);
     assert_true(json_equal(record, numerics));
@@ -93,7 +93,7 @@ static void assert_refused(toy_options kind, const char *fact)
     toy t;
     dt_progress progress;
     toy_open(&t, kind);
-    assert_int_equal(dt_checkpoint_load("checkpoints/step-00000003", NULL, t.store, &progress, NULL), DT_ERR_DATA);
+    assert_int_equal(toy_load(&t, "checkpoints/step-00000003", &progress, NULL), DT_ERR_DATA);
     if (!strstr(dt_error_message(), fact)) fail_msg("%s", dt_error_message());
     toy_close(&t);
 }
@@ -144,7 +144,7 @@ static void overwrite(const char *path, const char *bytes, size_t size)
 
 static void assert_damaged(const char *what)
 {
-    dt_status status = dt_checkpoint_verify("checkpoints/step-00000003", NULL);
+    dt_status status = dt_checkpoint_verify("checkpoints/step-00000003", NULL, NULL);
     if (status != DT_ERR_DATA && status != DT_ERR_IO) fail_msg("%s passes", what);
 }
 
@@ -167,7 +167,7 @@ static void damage_file(const char *path)
     assert_int_equal(unlink(path), 0);
     assert_damaged(path);
     overwrite(path, bytes, size);
-    OK(dt_checkpoint_verify("checkpoints/step-00000003", NULL));
+    OK(dt_checkpoint_verify("checkpoints/step-00000003", NULL, NULL));
     free(bytes);
 }
 
@@ -205,7 +205,7 @@ static void counts_out_of_range_are_refused(void **state)
 static void assert_found(const char *want)
 {
     char *path;
-    OK(dt_checkpoint_find("checkpoints", NULL, NULL, &path));
+    OK(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL));
     assert_string_equal(path, want);
     free(path);
 }
@@ -215,9 +215,9 @@ static void find_passes_damage_over(void **state)
     toy t;
     char *path;
     toy_open(&t, full);
-    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path), DT_ERR_DATA);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_DATA);
     OK(dt_folder_make("checkpoints/step-x"));
-    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path), DT_ERR_DATA);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_DATA);
     for (int64_t step = 1; step <= 3; step++) OK(save_step(&t, step, NAN, 0, &plain));
     OK(dt_folder_make("checkpoints/step-00000009.tmp"));
     assert_found("checkpoints/step-00000003");
@@ -226,7 +226,7 @@ static void find_passes_damage_over(void **state)
     overwrite("checkpoints/step-00000002/model.safetensors", "", 0);
     assert_found("checkpoints/step-00000001");
     overwrite("checkpoints/step-00000001/manifest.json", "{}", 2);
-    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path), DT_ERR_IO);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "none of the 3 checkpoints in 'checkpoints' is valid"));
     toy_close(&t);
 }
@@ -240,7 +240,7 @@ static void find_does_not_pass_over_what_it_cannot_read(void **state)
     for (int64_t step = 1; step <= 2; step++) OK(save_step(&t, step, NAN, 0, &plain));
     OK(dt_folder_remove("checkpoints/step-00000002/manifest.json"));
     assert_int_equal(symlink("manifest.json", "checkpoints/step-00000002/manifest.json"), 0); /* of itself */
-    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path), DT_ERR_IO);
+    assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "cannot tell whether the checkpoint 'checkpoints/step-00000002'"));
     assert_int_equal(unlink("checkpoints/step-00000002/manifest.json"), 0);
     assert_found("checkpoints/step-00000001");
@@ -349,7 +349,7 @@ static void a_full_disk_leaves_the_old_ones(void **state)
         assert_non_null(strstr(dt_error_message(), "step 2 not saved, earlier ones are kept: cannot write"));
         assert_steps("01");
     }
-    OK(dt_checkpoint_load("checkpoints/step-00000001", NULL, back.store, &progress, NULL));
+    OK(toy_load(&back, "checkpoints/step-00000001", &progress, NULL));
     assert_true(toy_holds(&back, 1));
     toy_close(&t);
     toy_close(&back);
@@ -394,11 +394,11 @@ static void a_kill_never_leaves_a_wrong_one(void **state)
         char *path;
         toy t;
         dt_progress progress;
-        dt_status status = dt_checkpoint_find("checkpoints", NULL, NULL, &path);
+        dt_status status = dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL);
         if (status == DT_ERR_DATA && !loaded) continue; /* killed before the first one */
         OK(status);
         toy_open(&t, full);
-        OK(dt_checkpoint_load(path, NULL, t.store, &progress, NULL));
+        OK(toy_load(&t, path, &progress, NULL));
         assert_true(toy_holds(&t, progress.step));
         toy_close(&t);
         free(path);

@@ -237,7 +237,7 @@ static void old_ones_go(void **state)
     OK(dt_folder_list("checkpoints", &names, &count));
     assert_int_equal(count, 1);
     dt_folder_list_free(names, count);
-    OK(dt_checkpoint_load("checkpoints/step-00000003", NULL, back.store, &progress, NULL));
+    OK(toy_load(&back, "checkpoints/step-00000003", &progress, NULL));
     assert_true(toy_holds(&back, 3));
     toy_close(&back);
     toy_close(&t);
@@ -254,7 +254,7 @@ static void assert_untouched(void)
     assert_int_equal(count, 1);
     assert_string_equal(names[0], "step-00000001");
     dt_folder_list_free(names, count);
-    OK(dt_checkpoint_verify("checkpoints/step-00000001", NULL));
+    OK(dt_checkpoint_verify("checkpoints/step-00000001", NULL, NULL));
 }
 
 static void assert_told(const rank_job *job, const char *what)
@@ -442,11 +442,11 @@ static void a_kill_of_any_rank_never_leaves_a_wrong_one(void **state)
         dt_progress progress;
         kill_during_saves(RANKS, i % RANKS, 5 + 4 * i);
         if (dt_file_exists("checkpoints")) OK(dt_step_clean("checkpoints"));
-        dt_status status = dt_checkpoint_find("checkpoints", NULL, NULL, &path);
+        dt_status status = dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL);
         if (status == DT_ERR_DATA && !loaded) continue; /* killed before the first one */
         OK(status);
         toy_open(&t, full);
-        OK(dt_checkpoint_load(path, NULL, t.store, &progress, NULL));
+        OK(toy_load(&t, path, &progress, NULL));
         assert_true(toy_holds(&t, progress.step));
         toy_close(&t);
         free(path);

@@ -49,7 +49,7 @@ static void assert_saved(int64_t step)
     dt_progress progress;
     toy_open(&t, full);
     snprintf(path, sizeof path, "checkpoints/step-%08lld", (long long)step);
-    OK(dt_checkpoint_load(path, NULL, t.store, &progress, NULL));
+    OK(toy_load(&t, path, &progress, NULL));
     assert_true(toy_holds(&t, step));
     assert_int_equal(progress.samples, 64 * step);
     toy_close(&t);

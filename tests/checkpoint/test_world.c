@@ -138,13 +138,15 @@ static void expect_found(rank *r, int64_t step)
 {
     char want[64], *path;
     dt_progress progress;
+    json_t *manifest;
     snprintf(want, sizeof want, "checkpoints/step-%08lld", (long long)step);
-    EXPECT(!dt_checkpoint_find("checkpoints", r->world, NULL, &path));
+    EXPECT(!dt_checkpoint_find("checkpoints", r->world, NULL, &path, &manifest));
     EXPECT(!strcmp(path, want));
     toy_fill(&r->toy, 999);
-    EXPECT(!dt_checkpoint_load(path, r->world, r->toy.store, &progress, NULL));
+    EXPECT(!dt_checkpoint_load(path, manifest, r->world, r->toy.store, &progress));
     EXPECT(toy_holds(&r->toy, step));
     EXPECT(progress.samples == 64 * step);
+    json_decref(manifest);
     free(path);
 }
 
@@ -156,7 +158,7 @@ static void wait_for_all(rank *r) { EXPECT(!dt_world_barrier(r->world, "the test
 static void save_and_load(rank *r)
 {
     char *path;
-    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path) == DT_ERR_DATA);
+    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path, NULL) == DT_ERR_DATA);
     EXPECT(!dt_saver_wait(r->saver)); /* nothing to wait for */
     for (int64_t step = 1; step <= 4; step++) {
         EXPECT(!start(r, step));
@@ -235,7 +237,7 @@ static void be_apart(rank *r)
         EXPECT(!system("sed -i 's/checksum/cheksum/' checkpoints/step-00000001/manifest.json"));
     }
     wait_for_all(r);
-    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path) == DT_ERR_IO);
+    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path, NULL) == DT_ERR_IO);
     expect_words("none of the 1 checkpoints in 'checkpoints' is valid");
 }
 
@@ -252,7 +254,7 @@ static void see_another(rank *r)
     }
     save(r, 1);
     if (r->number == 2) EXPECT(!chdir("elsewhere"));
-    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path) == DT_ERR_IO);
+    EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &path, NULL) == DT_ERR_IO);
     expect_words("'checkpoints/step-00000001' is not what rank 0 sees under this name: it must lie on a file");
 }
 
@@ -272,10 +274,10 @@ static void meet_damage(rank *r)
         if (r->number == 0) EXPECT(!truncate(path, 20));
         wait_for_all(r);
         expect_found(r, 1);
-        EXPECT(dt_checkpoint_verify("checkpoints/step-00000002", r->world) == DT_ERR_DATA);
+        EXPECT(dt_checkpoint_verify("checkpoints/step-00000002", r->world, NULL) == DT_ERR_DATA);
         if (r->number == 0) EXPECT(!unlink(path) && !symlink(some_files[i], path)); /* of itself: cannot be read */
         wait_for_all(r);
-        EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &found) == DT_ERR_IO);
+        EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &found, NULL) == DT_ERR_IO);
         expect_words("cannot tell whether the checkpoint 'checkpoints/step-00000002' is whole: ");
         expect_words(some_files[i]);
     }

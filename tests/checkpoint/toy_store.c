@@ -129,3 +129,13 @@ bool toy_holds(const toy *t, int64_t seed)
     }
     return true;
 }
+
+dt_status toy_load(toy *t, const char *path, dt_progress *progress, json_t **numerics)
+{
+    json_t *manifest;
+    DT_TRY(dt_checkpoint_verify(path, NULL, &manifest));
+    dt_status status = dt_checkpoint_load(path, manifest, NULL, t->store, progress);
+    if (!status && numerics) *numerics = json_incref(json_object_get(manifest, "numerics"));
+    json_decref(manifest);
+    return status;
+}

@@ -2,7 +2,7 @@
 #ifndef DT_TESTS_TOY_STORE_H
 #define DT_TESTS_TOY_STORE_H
 
-#include "graph/store.h"
+#include "train/checkpoint.h"
 
 typedef struct toy {
     dt_device *device;
@@ -21,6 +21,8 @@ void toy_open(toy *, toy_options);
 void toy_close(toy *);
 /* Puts numbers that depend on `seed`, the tensor and the element everywhere; the same everywhere for one seed. */
 void toy_fill(toy *, int64_t seed);
+/* Verifies the checkpoint and loads it. `*numerics` (may be NULL) is released with json_decref. */
+dt_status toy_load(toy *, const char *path, dt_progress *, json_t **numerics);
 bool toy_holds(const toy *, int64_t seed); /* all that is saved is as toy_fill(seed) left it */
 
 #define OK(call)                                       \

@@ -112,4 +112,21 @@ sh -c 'ulimit -f 2 && exec "$@"' sh "$program" export runs/one one.safetensors >
 code=$? err=$(cat .err)
 [ "$code" = 1 ] && has err 'File too large' && [ ! -e one.safetensors ] && [ ! -e one.safetensors.tmp ]
 is 'an export that fails so leaves nothing behind'
+
+# reads AT_MOST WORD...: does the program read at most so many times the checkpoint of the run that it goes on from? A
+# shell's own count takes in what it has waited for.
+count_read() { sed -n 's/^rchar: //p' /proc/$$/io; }
+reads() {
+    most=$1
+    shift
+    before=$(count_read)
+    run "$@"
+    bytes=$(($(count_read) - before))
+    [ "$code" = 0 ] && awk -v bytes="$bytes" -v size="$(cat runs/large/checkpoints/*/* | wc -c)" -v most="$most" \
+        'BEGIN { printf "read %.2f times\n", bytes / size > "/dev/stderr"; exit !(bytes <= most * size) }'
+}
+set -- tiny.yaml model.width=192 train.epochs=null train.steps=1 eval.at_end=false run.name=large
+run "$@"
+reads 2.3 "$@" --resume
+is 'a resume looks at checksums once, and loads'
 done_testing

@@ -43,10 +43,13 @@ static double samples_seen(const char *checkpoint)
     dt_settings *settings = tiny_settings(NULL);
     dt_session *session = NULL;
     dt_progress progress;
+    json_t *manifest;
     double seen = -1;
     assert_int_equal(dt_session_create(settings, &(dt_session_options){0}, NULL, &session), DT_OK);
     dt_store *store = dt_session_store(session);
-    assert_int_equal(dt_checkpoint_load(checkpoint, NULL, store, &progress, NULL), DT_OK);
+    assert_int_equal(dt_checkpoint_verify(checkpoint, NULL, &manifest), DT_OK);
+    assert_int_equal(dt_checkpoint_load(checkpoint, manifest, NULL, store, &progress), DT_OK);
+    json_decref(manifest);
     for (int i = 0; i < dt_store_states(store); i++)
         if (!strcmp(dt_store_state(store, i)->name, "samples_seen"))
             assert_int_equal(dt_device_download(dt_session_device(session), DT_STREAM_COMPUTE, &seen,

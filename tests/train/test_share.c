@@ -264,12 +264,13 @@ static void load_checkpoint(void *context, dt_comm *comm)
     dt_settings *settings = tiny_settings(l->words);
     dt_session *s = NULL;
     dt_progress progress;
+    json_t *manifest;
     OK(dt_session_create(settings, &(dt_session_options){.comm = comm}, NULL, &s));
+    OK(dt_checkpoint_verify(l->path, NULL, &manifest));
     int64_t start = bytes_read();
-    OK(dt_checkpoint_verify(l->path, NULL));
-    int64_t verified = bytes_read();
-    OK(dt_checkpoint_load(l->path, NULL, s->store, &progress, NULL));
-    l->bytes[rank] = bytes_read() - verified - (verified - start);
+    OK(dt_checkpoint_load(l->path, manifest, NULL, s->store, &progress));
+    l->bytes[rank] = bytes_read() - start;
+    json_decref(manifest);
     read_all(s, &l->out[rank]);
     dt_session_free(s);
     dt_settings_free(settings);
