@@ -18,50 +18,54 @@ static bool has(const char *folder, const char *name)
     return found;
 }
 
-dt_status dt_find_checkpoint(const char *word, dt_log *log, char **path)
+/* What `word` names: `*run` becomes the folder of a run's checkpoints, freed with free(), or stays NULL where it is a
+ * checkpoint itself. */
+static dt_status look_at(const char *word, char **run)
 {
     if (!dt_file_exists(word)) return dt_fail(DT_ERR_USAGE, "there is no run or checkpoint '%s'", word);
-    if (has(word, "manifest.json")) {
-        *path = strdup(word);
-        return *path ? DT_OK : dt_fail_memory(strlen(word) + 1, "a path");
-    }
-    if (!has(word, "checkpoints"))
-        return dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
-                                     "'manifest.json'", word);
-    dt_text folder = {0};
-    dt_text_add(&folder, "%s/checkpoints", word);
-    dt_status status = dt_text_status(&folder);
-    if (!status) status = dt_checkpoint_find(folder.data, NULL, log, path, NULL);
-    dt_text_free(&folder);
-    return status;
+    if (has(word, "manifest.json")) return DT_OK;
+    if (has(word, "checkpoints")) return dt_path_join(word, "checkpoints", run);
+    return dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "
+                   "'manifest.json'", word);
 }
 
-static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
+/* The checkpoint that it is, or the newest valid one of the run, verified once for all that follows: what a run that
+ * goes on puts in its place until its weights are read is whole, too. */
+static dt_status find(const char *word, const char *run, dt_world *world, dt_loaded *loaded, json_t **manifest)
 {
-    json_t *manifest;
+    if (run) return dt_checkpoint_find(run, world, loaded->log, &loaded->path, manifest);
+    DT_TRY(dt_checkpoint_verify(word, world, manifest));
+    loaded->path = strdup(word);
+    return loaded->path ? DT_OK : dt_fail_memory(strlen(word) + 1, "a path");
+}
+
+static dt_status load_settings(const dt_arguments *args, const json_t *manifest, dt_loaded *loaded)
+{
     const char *yaml;
     dt_text name = {0};
-    DT_TRY(dt_checkpoint_manifest(loaded->path, &manifest));
     dt_text_add(&name, "%s/manifest.json, settings", loaded->path);
     dt_status status = dt_text_status(&name);
     if (!status) status = dt_json_text(manifest, "settings", loaded->path, &yaml);
     if (!status) status = dt_manifest_progress(manifest, loaded->path, &loaded->progress);
     if (!status) status = dt_table_parse(args, yaml, name.data, &loaded->settings);
     dt_text_free(&name);
-    json_decref(manifest);
     return status;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* As the first rank finds it: a run that goes on may soon have a newer one. */
 static dt_status find_together(const dt_arguments *args, dt_world *world, dt_loaded *loaded)
 {
-    dt_status status = DT_OK;
-    if (dt_ranks_leads(world)) status = dt_find_checkpoint(args->words[0], loaded->log, &loaded->path);
-    DT_TRY(dt_ranks_join(world, "finding a checkpoint", status));
-    DT_TRY(dt_ranks_share_text(world, "the path of a checkpoint", &loaded->path));
-    return dt_ranks_join(world, "settings of a checkpoint", load_settings(args, loaded));
+    const char *word = args->words[0];
+    char *run = NULL;
+    json_t *manifest = NULL;
+    dt_status status = dt_ranks_join(world, "finding a checkpoint", look_at(word, &run));
+    if (!status) status = dt_ranks_share_text(world, "the folder of checkpoints", &run);
+    if (!status) status = find(word, run, world, loaded, &manifest);
+    if (!status) status = dt_ranks_join(world, "settings of a checkpoint", load_settings(args, manifest, loaded));
+    json_decref(manifest);
+    free(run);
+    return status;
 }
 
 /* Of options.sequences, no more are made than the settings say. */
@@ -76,7 +80,7 @@ static dt_status open_loaded(const dt_arguments *args, dt_session_options option
     options.eval_ema = loaded->averaged;
     dt_status status = dt_session_create(loaded->settings, &options, loaded->log, &loaded->session);
     DT_TRY(dt_ranks_join(options.world, "the session", status));
-    dt_weights_options weights = {.use_ema = loaded->averaged, .world = options.world};
+    dt_weights_options weights = {.use_ema = loaded->averaged, .verified = true, .world = options.world};
     status = dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
     return dt_ranks_join(options.world, "the weights", status);
 }

@@ -15,10 +15,8 @@ typedef struct dt_loaded {
     dt_session *session;   /* for forward passes only, with the weights in its value buffer */
 } dt_loaded;
 
-/* The checkpoint that `word` names: a checkpoint folder itself, or the newest valid one of a run folder. `*path` is
- * freed with free(). */
-DT_MUST_USE dt_status dt_find_checkpoint(const char *word, dt_log *, char **path);
-/* The model that the first word names, on all ranks of a world (NULL: one), with a log that stays the caller's. */
+/* The model that the first word names, a checkpoint folder or a run folder with its newest valid one, on all ranks of a
+ * world (NULL: one), with a log that stays the caller's. */
 DT_MUST_USE dt_status dt_loaded_open(const dt_arguments *, dt_world *, dt_log *, dt_loaded *out);
 /* The log, and that model to go on with texts, so many or as many as generate.batch side by side. */
 DT_MUST_USE dt_status dt_loaded_open_texts(const dt_arguments *, int64_t texts, dt_loaded *out);

@@ -52,13 +52,15 @@ static dt_status weights_of_run(const char *folder, const char *stem, dt_world *
 }
 
 /* A checkpoint must be whole; any other folder needs only its weights. */
-static dt_status path_in_folder(const char *folder, const char *stem, dt_world *world, dt_log *log, char **out)
+static dt_status path_in_folder(const char *folder, const dt_weights_options *options, dt_log *log, char **out)
 {
+    const char *stem = options->use_ema ? "ema" : "model";
+    dt_world *world = options->world;
     char *manifest;
     DT_TRY(existing(folder, "manifest.json", &manifest));
     bool is_checkpoint = manifest;
     free(manifest);
-    dt_status status = is_checkpoint ? dt_checkpoint_verify(folder, world, NULL) : DT_OK;
+    dt_status status = is_checkpoint && !options->verified ? dt_checkpoint_verify(folder, world, NULL) : DT_OK;
     if (!status) status = weights_in(folder, stem, out);
     if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, world, log, out);
     if (status || *out) return status;
@@ -70,7 +72,7 @@ static dt_status path_in_folder(const char *folder, const char *stem, dt_world *
 
 static dt_status find_path(const char *path, const dt_weights_options *options, dt_log *log, char **out)
 {
-    if (is_folder(path)) return path_in_folder(path, options->use_ema ? "ema" : "model", options->world, log, out);
+    if (is_folder(path)) return path_in_folder(path, options, log, out);
     if (options->use_ema)
         return dt_fail(DT_ERR_DATA, "'%s' is not a checkpoint folder, so has no average of its weights", path);
     *out = strdup(path);

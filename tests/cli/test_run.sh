@@ -129,4 +129,8 @@ set -- tiny.yaml model.width=192 train.epochs=null train.steps=1 eval.at_end=fal
 run "$@"
 reads 2.3 "$@" --resume
 is 'a resume looks at checksums once, and loads'
+for word in runs/large runs/large/checkpoints/*; do
+    reads 1.6 eval "$word"
+    is "and so does eval $word, and loads a third of the bytes"
+done
 done_testing
