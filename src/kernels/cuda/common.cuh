@@ -121,6 +121,25 @@ static inline dt_status check(cudaError_t error, const char *what) { return dt_c
 /* Behind a launch. */
 static inline dt_status launched(void) { return check(cudaGetLastError(), "launch a kernel"); }
 
+/* What the processor at hand has of something. */
+static inline dt_status tell_limit(cudaDeviceAttr of, int *out)
+{
+    int device = 0;
+    DT_TRY(check(cudaGetDevice(&device), "name its device"));
+    return check(cudaDeviceGetAttribute(out, of, device), "tell its limits");
+}
+
+/* Before a launch with so much dynamic shared memory: as many blocks as possible are to fit, beyond the usual 48 KiB
+ * too. */
+template <typename... A> static dt_status allow_shared(void (*kernel)(A...), int64_t bytes)
+{
+    DT_TRY(check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
+                 "give a kernel its shared memory"));
+    return check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                      cudaSharedmemCarveoutMaxShared),
+                 "give a kernel its shared memory");
+}
+
 static inline dt_status no_type(dt_dtype t)
 {
     return dt_fail(DT_ERR_USAGE, "CUDA does not compute in %s", dt_dtype_name(t));

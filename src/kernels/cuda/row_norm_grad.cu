@@ -284,11 +284,7 @@ template <typename T, typename S, int TEAM, int K, bool DSUM>
 dt_status launch_grad(const dt_queue *q, const norm_grad_job<T, S> &p, const row_plan &plan, int64_t bytes)
 {
     const auto kernel = row_norm_grad<T, S, TEAM, K, DSUM>;
-    DT_TRY(check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
-                 "give a kernel its shared memory"));
-    DT_TRY(check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                      cudaSharedmemCarveoutMaxShared),
-                 "give a kernel its shared memory")); /* so that as many blocks fit as have the registers */
+    DT_TRY(allow_shared(kernel, bytes));
     kernel<<<(unsigned)plan.slices, (unsigned)plan.threads, (size_t)bytes, stream_of(q)>>>(p);
     return launched();
 }
@@ -386,21 +382,13 @@ template <typename S> int64_t most_slices(int64_t rows, int64_t channels)
     return slices;
 }
 
-dt_status shared_limit(int *bytes)
-{
-    int device = 0;
-    DT_TRY(check(cudaGetDevice(&device), "name its device"));
-    return check(cudaDeviceGetAttribute(bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-                 "tell its shared memory");
-}
-
 /* *slices gets how many partial rows of dgamma and dbeta there are. */
 template <typename T, typename S>
 dt_status launch_norm_grad(const dt_queue *q, const norm_grad_job<T, S> &p, int64_t *slices)
 {
     int limit = 0;
     bool done = false;
-    dt_status status = shared_limit(&limit);
+    dt_status status = tell_limit(cudaDevAttrMaxSharedMemoryPerBlockOptin, &limit);
     if (status) return status;
     if (in_packs<S>(p.channels))
         by_row(p.rows, p.channels / pack<S>::size, [&](auto team, auto k, const row_plan &plan) {
