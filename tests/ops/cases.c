@@ -158,6 +158,7 @@ const op_case op_cases[] = {
     {&dt_op_rope, "three of four heads", build_rope, ref_rope, {2, 5, 4, 6}},
     {&dt_op_rope, "heads of 16", build_rope, ref_rope, {2, 300, 2, 16}},
     {&dt_op_rope, "scaled", build_rope, ref_rope, {1, 19, 3, 32}, 0, 100},
+    {&dt_op_rope, "more heads than a block turns at once", build_rope, ref_rope, {1, 3, 70, 128}},
     {&dt_op_embedding, "few tokens", build_embedding, ref_embedding, {2, 5, 3, 7}},
     {&dt_op_embedding, "many tokens", build_embedding, ref_embedding, {3, 201, 40, 11}},
     {&dt_op_embedding, "more channels than a block takes", build_embedding, ref_embedding, {1, 70, 1048, 9}},
