@@ -166,6 +166,7 @@ const op_case op_cases[] = {
     {&dt_op_token_loss, "padded rows", build_token_loss, ref_token_loss, {13, 16, 11}},
     {&dt_op_token_loss, "long padded rows", build_token_loss, ref_token_loss, {5, 1024, 1001}},
     {&dt_op_token_loss, "long odd rows", build_token_loss, ref_token_loss, {5, 517, 517}},
+    {&dt_op_token_loss, "rows that no block keeps", build_token_loss, ref_token_loss, {2, 65536, 65529}},
     {&dt_op_token_loss, "loss and count", build_token_loss, ref_token_loss, {300, 11, 11}, 0, 1},
 
     {&dt_op_normalize, "3 channels", build_normalize, ref_normalize, {2, 3, 5, 7}},

@@ -1,11 +1,13 @@
 /* Cross-entropy with one target a row: loss = sum over rows of log(sum(exp(x))) - x[target], and at once its gradient
  * softmax(x) - target, which may overwrite the scores. Of a row of `width` scores the first `classes` count.
  *
- * Bytes: each score is read once from memory and written once; the second read of a row comes from the second-level
- * cache. A warp takes a row of up to 256 scores, a block of 512 threads a longer one. A thread keeps its sum relative
- * to the largest score that it has seen and rescales it when that grows (Milakov and Gimelshein, 2018). Losses and
- * numbers of targets are added in float64, one partial sum per piece of rows and the pieces in order. */
+ * Bytes: each score is read once from memory and written once. A warp takes a row of up to 256 scores, a block of 512
+ * threads a longer one, and keeps it in shared memory for the second reading where two such blocks fit a multiprocessor
+ * (one loads while the other writes); else that comes from the second-level cache. A thread keeps its sum relative to
+ * the largest score that it has seen and rescales it when that grows (Milakov and Gimelshein, 2018). Losses and numbers
+ * of targets are added in float64, one partial sum per piece of rows and the pieces in order. */
 #include <cfloat>
+#include <cuda_pipeline.h>
 #include <type_traits>
 
 #include "kernels/cuda/reduce.cuh"
@@ -79,21 +81,33 @@ __device__ __forceinline__ void write_slopes(int64_t width, int64_t classes, con
     }
 }
 
-template <typename T, int TEAM, int N>
+/* A row into shared memory. A thread gets what it will read itself, so no barrier follows. */
+template <typename T, int TEAM, int N> __device__ __forceinline__ void fetch(int64_t width, const T *x, T *to)
+{
+    for (int64_t j = lane_of_team<TEAM>() * N; j < width; j += TEAM * N)
+        __pipeline_memcpy_async(to + j, x + j, N * sizeof(T));
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+}
+
+/* KEPT: the block's dynamic shared memory has room for a row. */
+template <typename T, int TEAM, int N, bool KEPT>
 __global__ void __launch_bounds__(block_threads<TEAM>, RESIDENT) lose(const problem<T> p)
 {
+    extern __shared__ uint4 shared[];
     __shared__ float room[block_threads<TEAM> / WARP];
     const int64_t piece = (int64_t)blockIdx.x * (block_threads<TEAM> / TEAM) + threadIdx.x / TEAM;
     if (piece >= p.split.count) return;
     const int64_t end = min((piece + 1) * p.split.size, p.split.items);
     double loss = 0, count = 0;
     for (int64_t row = piece * p.split.size; row < end; row++) {
-        const T *x = p.logits + row * p.width;
+        const T *from = p.logits + row * p.width, *x = KEPT ? reinterpret_cast<const T *>(shared) : from;
         const int32_t target = p.targets[row];
         row_sum total = {};
         if (target >= 0) {
-            const float hit = widen(x[target]);
+            const float hit = widen(from[target]);
             __syncwarp(); /* with the barriers of a larger team: all have read it before one overwrites it */
+            if constexpr (KEPT) fetch<T, TEAM, N>(p.width, from, reinterpret_cast<T *>(shared));
             total = sum_exponentials<T, TEAM, N>(p.classes, x, room);
             loss += (double)(total.rest / LOG2_E) + ((double)total.top - (double)hit);
             count++;
@@ -105,6 +119,7 @@ __global__ void __launch_bounds__(block_threads<TEAM>, RESIDENT) lose(const prob
 
 template <int I> using constant = std::integral_constant<int, I>;
 
+/* Calls f(T(), size of a team, elements at a time) for rows of that width. */
 template <typename F> dt_status by_width(dt_dtype t, int64_t width, F f)
 {
     return by_type(t, [&](auto zero) {
@@ -116,6 +131,35 @@ template <typename F> dt_status by_width(dt_dtype t, int64_t width, F f)
     });
 }
 
+/* Do RESIDENT blocks that keep a row of so many bytes fit a multiprocessor? */
+dt_status can_keep(int64_t row, bool *out)
+{
+    int limit = 0, spare = 0;
+    DT_TRY(tell_limit(cudaDevAttrMaxSharedMemoryPerMultiprocessor, &limit));
+    DT_TRY(tell_limit(cudaDevAttrReservedSharedMemoryPerBlock, &spare));
+    *out = RESIDENT * (row + spare + 1024) <= limit; /* 1024: what the kernel has besides, and to spare */
+    return DT_OK;
+}
+
+template <typename T, int TEAM, int N> dt_status launch(const dt_queue *q, const problem<T> &p)
+{
+    constexpr int THREADS = block_threads<TEAM>;
+    const unsigned blocks = (unsigned)ceil_div<int64_t>(p.split.count, THREADS / TEAM);
+    if constexpr (TEAM > WARP && N == pack<T>::size) {
+        const int64_t row = p.width * (int64_t)sizeof(T);
+        bool keep = false;
+        DT_TRY(can_keep(row, &keep));
+        if (keep) {
+            const auto kernel = lose<T, TEAM, N, true>;
+            DT_TRY(allow_shared(kernel, row));
+            kernel<<<blocks, THREADS, (size_t)row, stream_of(q)>>>(p);
+            return launched();
+        }
+    }
+    lose<T, TEAM, N, false><<<blocks, THREADS, 0, stream_of(q)>>>(p);
+    return launched();
+}
+
 }
 
 dt_status dt_cuda_token_loss(const dt_queue *q, dt_dtype t, const dt_token_loss_args *a)
@@ -125,12 +169,9 @@ dt_status dt_cuda_token_loss(const dt_queue *q, dt_dtype t, const dt_token_loss_
     if (split.count)
         DT_TRY(by_width(t, a->width, [&](auto zero, auto team, auto size) {
             typedef decltype(zero) T;
-            constexpr int TEAM = team(), N = size(), THREADS = block_threads<TEAM>;
             const problem<T> p = {split, a->width, a->classes, (const T *)a->logits, (T *)a->dlogits, a->targets,
                                   loss, count};
-            const int64_t blocks = ceil_div<int64_t>(split.count, THREADS / TEAM);
-            lose<T, TEAM, N><<<(unsigned)blocks, THREADS, 0, stream_of(q)>>>(p);
-            return launched();
+            return launch<T, team(), size()>(q, p);
         }));
     DT_TRY(finish_pieces(q, split.count, loss, (float *)a->loss, false));
     return finish_pieces(q, split.count, count, (float *)a->count, false);
