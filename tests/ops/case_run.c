@@ -140,7 +140,9 @@ dt_status case_step(case_run *run, bool accumulate)
     for (int group = 0; group < DT_GROUPS && !accumulate; group++)
         DT_TRY(poison(t->device, dt_store_data(t->store, (dt_group)group, DT_BUFFER_GRADIENT),
                       (size_t)dt_store_count(t->store, (dt_group)group) * dt_dtype_size(dt_store_type(t->store))));
-    return trial_run(t, fill_feed, run, accumulate);
+    dt_status status = trial_run(t, run->fed ? NULL : fill_feed, run, accumulate);
+    run->fed = true;
+    return status;
 }
 
 void case_close(case_run *run)

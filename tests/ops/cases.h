@@ -61,6 +61,7 @@ extern const dt_segment_span case_spans[CASE_SPANS];
 typedef struct case_run {
     const op_case *about;
     dt_segment_span *spans; /* in device memory */
+    bool fed;               /* what is fed stays for all steps: some of it takes long to make */
     trial trial;
 } case_run;
 
