@@ -32,6 +32,11 @@ int dt_command_exit_code(dt_status status)
     }
 }
 
+static bool explains(const dt_arguments *args)
+{
+    return dt_arguments_has(args, "--help") || dt_arguments_has(args, "--version");
+}
+
 static dt_status run(const dt_arguments *args)
 {
     if (dt_arguments_has(args, "--help")) dt_command_print_help(args->command);
@@ -40,22 +45,28 @@ static dt_status run(const dt_arguments *args)
     return DT_OK;
 }
 
+/* Nothing of it is told to the others that mpirun started; RANK and WORLD_SIZE may be there for other programs. */
+static void tell_left(const dt_command *command, const dt_launch_facts *facts)
+{
+    if (facts->kind != DT_LAUNCH_ENVIRONMENT) return;
+    fprintf(stderr, "dyttrain: '%s' is one process's work and left to rank 0, as the environment has RANK=%d and "
+            "WORLD_SIZE=%d; with DYTTRAIN_LAUNCH=single this process does it\n", command->name, facts->rank,
+            facts->size);
+}
+
 /* Of the processes that a launcher started, is this one to do the command? What is one process's work is the first
- * one's; the others end at once, and as a success, at which no launcher ends the first. They never meet. A launch that
- * does not tell who is first is refused, unless the command but explains. */
+ * one's; the others end at once, and as a success, at which no launcher ends the first. They never meet. Tasks that do
+ * not tell who is first are refused. What explains itself does so anywhere. */
 static dt_status find_part(const dt_arguments *args, bool *takes_part)
 {
     const dt_command *command = args->command;
-    bool explains = command == &dt_command_help || dt_arguments_has(args, "--help") ||
-                    dt_arguments_has(args, "--version");
     bool other = command->but_with && dt_arguments_has(args, command->but_with);
     dt_launch_facts facts;
     *takes_part = true;
-    if (command->meets != other && !explains) return DT_OK;
-    dt_status status = dt_launch_read(&facts);
-    if (!status) *takes_part = facts.rank == 0;
-    if (!explains) return status;
-    dt_error_clear();
+    if (command->meets != other || command == &dt_command_help || explains(args)) return DT_OK;
+    DT_TRY(dt_launch_read_rank(&facts));
+    *takes_part = facts.rank == 0 || facts.size == 1;
+    if (!*takes_part) tell_left(command, &facts);
     return DT_OK;
 }
 

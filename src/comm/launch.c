@@ -140,12 +140,27 @@ static dt_status choose(const mpi_names *launcher, dt_launch *out)
     return DT_OK;
 }
 
+static const dt_launch_facts alone = {.kind = DT_LAUNCH_SINGLE, .size = 1, .local_size = 1};
+
 dt_status dt_launch_read(dt_launch_facts *out)
 {
     const mpi_names *launcher = find_launcher();
     dt_launch kind;
-    *out = (dt_launch_facts){.kind = DT_LAUNCH_SINGLE, .size = 1, .local_size = 1};
+    *out = alone;
     DT_TRY(choose(launcher, &kind));
     if (kind == DT_LAUNCH_MPI) return read_mpi(launcher, out);
     return kind == DT_LAUNCH_ENVIRONMENT ? read_environment(out) : DT_OK;
+}
+
+dt_status dt_launch_read_rank(dt_launch_facts *out)
+{
+    const mpi_names *launcher = find_launcher();
+    dt_launch kind;
+    *out = alone;
+    DT_TRY(choose(launcher, &kind));
+    if (kind == DT_LAUNCH_MPI) return read_mpi(launcher, out);
+    if (kind == DT_LAUNCH_SINGLE || !variable("RANK") || !variable("WORLD_SIZE")) return DT_OK;
+    out->kind = kind;
+    DT_TRY(read_number("RANK", 0, DT_WORLD_MOST_RANKS - 1, &out->rank));
+    return read_number("WORLD_SIZE", 1, DT_WORLD_MOST_RANKS, &out->size);
 }
