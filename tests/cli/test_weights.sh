@@ -161,6 +161,9 @@ is 'inspect --verify finds a changed byte'
 run eval $checkpoint
 [ "$code" = 1 ] && has err 'model.safetensors'
 is 'eval refuses the damaged checkpoint'
+run tiny.yaml run.name=from-damaged init.from=$checkpoint train.steps=1
+[ "$code" = 1 ] && has err 'init.from' && has err 'model.safetensors' && has err 'is damaged'
+is 'and so does init.from'
 
 run tiny.yaml run.name=wild train.steps=1 optim.lr=1e30 schedule.kind=constant
 [ "$code" = 0 ] && has err 'eval: loss nan'

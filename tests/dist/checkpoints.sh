@@ -64,6 +64,14 @@ done
 
 ranks 2 vit.yaml run.name=damaged
 truncate -s 100 "$(folder damaged 4)/state-0002.safetensors"
+for n in 1 2 4; do
+    ranks $n eval runs/damaged
+    [ "$code" = 0 ] && has err 'step-00000004'"'"' is passed over' && has out 'step-00000003 (step 3)'
+    is "eval by $n ranks takes the checkpoint before a damaged one"
+done
+ranks 2 eval "$(folder damaged 4)"
+[ "$code" = 1 ] && has err 'state-0002.safetensors' && [ -z "$out" ]
+is 'and refuses the damaged one where it is named'
 ranks 2 vit.yaml run.name=damaged --resume
 [ "$code" = 0 ] && has err 'is passed over' && has err 'step 3 of 4' &&
     same_files "$(folder whole 4)" "$(folder damaged 4)"
