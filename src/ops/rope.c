@@ -30,7 +30,8 @@ static bool rope_shape(dt_graph *graph, dt_node *node, unsigned wanted)
                       (long long)attr->size, (int)DT_ROPE_MOST);
         return false;
     }
-    if (dt_shape_last(&x->shape) % attr->size || attr->heads * attr->size > dt_shape_last(&x->shape)) {
+    if (dt_shape_last(&x->shape) % attr->size || attr->heads < 1 ||
+        attr->heads * attr->size > dt_shape_last(&x->shape)) {
         dt_graph_fail(graph, "rope: %lld heads of size %lld do not fit the shape %s", (long long)attr->heads,
                       (long long)attr->size, dt_shape_text(&x->shape, text));
         return false;

@@ -225,6 +225,11 @@ static dt_tensor *starts_without_order(dt_graph *g)
     return dt_attention(g, floats(g, DT_SHAPE(2, 17, 576)), starts, (dt_attention_attr){.heads = 6});
 }
 
+static dt_tensor *no_heads_to_rotate(dt_graph *g)
+{
+    return dt_rope(g, floats(g, DT_SHAPE(2, 17, 576)), NULL, (dt_rope_attr){.heads = 0, .size = 64, .theta = 100});
+}
+
 static dt_tensor *bad_patch(dt_graph *g)
 {
     return dt_patchify(g, floats(g, DT_SHAPE(2, 3, 28, 30)), 7);
@@ -265,6 +270,7 @@ static void messages_name_scope_and_shapes(void **state)
                        "input of shape [2, 17, 576]");
     refuse(starts_of_floats, "blocks.3.attn: attention: where documents begin is of type f32, not i32");
     refuse(starts_without_order, "blocks.3.attn: attention: where documents begin is for causal attention alone");
+    refuse(no_heads_to_rotate, "blocks.3.attn: rope: 0 heads of size 64 do not fit the shape [2, 17, 576]");
     refuse(bad_patch, "blocks.3.attn: patchify: images of 28 by 30 pixels cannot be cut into patches of 7 by 7");
     refuse(bad_gamma, "blocks.3.attn: point_norm: gamma has shape [10], but [12] would fit the input of shape "
                       "[2, 5, 12]");
