@@ -1,9 +1,11 @@
-/* The loss of scores at the limits on CUDA: far apart, and minus infinity, which has probability 0. */
+/* The loss of scores at the limits on CUDA: far apart, minus infinity, which has probability 0, and several rows to a
+ * block. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -87,12 +89,85 @@ static void token_scores_far_apart_have_a_loss(void **state)
     assert_true(a.loss == 1e32f && a.prob[0] == 1 && a.prob[1] == -1 && a.prob[2] == 0);
 }
 
+/* --- a block that takes several rows --- */
+
+enum { ROWS = 8200, WIDTH = 264, COUNTING = 257 }; /* three rows to a block of 512 threads, the last one has one */
+
+typedef struct table {
+    float *x; /* [ROWS, WIDTH], where the gradient comes to stand */
+    int32_t *target;
+    float loss, count;
+} table;
+
+/* A row differs from the one before: what a block kept of that would show. */
+static table make_table(void)
+{
+    table t = {malloc(sizeof(float) * ROWS * WIDTH), malloc(sizeof(int32_t) * ROWS), NAN, NAN};
+    assert_true(t.x && t.target);
+    for (int row = 0; row < ROWS; row++) {
+        t.target[row] = row % 5 ? row * 7 % COUNTING : -1;
+        for (int j = 0; j < WIDTH; j++) t.x[row * WIDTH + j] = 4 * sinf((float)(row % 997 * 1.3 + j * (1 + row % 7)));
+    }
+    return t;
+}
+
+static void *upload(dt_device *device, const void *from, size_t bytes)
+{
+    void *to;
+    assert_int_equal(dt_device_alloc(device, DT_MEMORY_ARENA, bytes, &to), DT_OK);
+    if (from) assert_int_equal(dt_device_upload(device, DT_STREAM_COMPUTE, to, from, bytes), DT_OK);
+    return to;
+}
+
+static void download(dt_device *device, void *to, void *from, size_t bytes)
+{
+    assert_int_equal(dt_device_download(device, DT_STREAM_COMPUTE, to, from, bytes), DT_OK);
+    assert_int_equal(dt_device_sync(device, DT_STREAM_COMPUTE), DT_OK);
+    dt_device_free(device, DT_MEMORY_ARENA, from, bytes);
+}
+
+static void lose(dt_backend backend, table *t)
+{
+    const dt_kernels *kernels = dt_kernels_of(backend);
+    dt_device *device;
+    dt_device_info info;
+    assert_int_equal(dt_device_open(backend, 0, 1, &device), DT_OK);
+    assert_int_equal(dt_device_query(device, &info), DT_OK);
+    const size_t scores = sizeof(float) * ROWS * WIDTH, room = 2 * (size_t)kernels->reduce_scratch(&info, ROWS);
+    void *x = upload(device, t->x, scores), *target = upload(device, t->target, sizeof(int32_t) * ROWS);
+    void *loss = upload(device, NULL, sizeof(float)), *count = upload(device, NULL, sizeof(float));
+    void *scratch = upload(device, NULL, room);
+    dt_token_loss_args args = {.rows = ROWS, .width = WIDTH, .classes = COUNTING, .logits = x, .targets = target,
+                               .dlogits = x, .loss = loss, .count = count, .scratch = scratch};
+    assert_int_equal(kernels->token_loss(dt_device_queue(device, DT_STREAM_COMPUTE), DT_F32, &args), DT_OK);
+    download(device, t->x, x, scores);
+    download(device, &t->loss, loss, sizeof(float));
+    download(device, &t->count, count, sizeof(float));
+    dt_device_free(device, DT_MEMORY_ARENA, target, sizeof(int32_t) * ROWS);
+    dt_device_free(device, DT_MEMORY_ARENA, scratch, room);
+    dt_device_close(device);
+}
+
+static void rows_of_one_block_are_apart(void **state)
+{
+    table cpu = make_table(), cuda = make_table();
+    int wrong = 0;
+    lose(DT_CPU, &cpu);
+    lose(DT_CUDA, &cuda);
+    for (int i = 0; i < ROWS * WIDTH; i++) wrong += !(fabsf(cuda.x[i] - cpu.x[i]) < 1e-5f);
+    assert_int_equal(wrong, 0);
+    assert_true(fabsf(cuda.loss - cpu.loss) < 1e-5f * cpu.loss && cuda.count == ROWS - ROWS / 5);
+    free(cpu.x), free(cpu.target);
+    free(cuda.x), free(cuda.target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(scores_far_apart_have_a_loss),
                                        cmocka_unit_test(a_masked_score_has_no_probability),
                                        cmocka_unit_test(large_scores_keep_their_differences),
-                                       cmocka_unit_test(token_scores_far_apart_have_a_loss)};
+                                       cmocka_unit_test(token_scores_far_apart_have_a_loss),
+                                       cmocka_unit_test(rows_of_one_block_are_apart)};
     if (dt_backend_check(DT_CUDA, 0)) return printf("1..0 # SKIP %s\n", dt_error_message()) < 0;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
