@@ -55,8 +55,8 @@ static void tell_left(const dt_command *command, const dt_launch_facts *facts)
 }
 
 /* Of the processes that a launcher started, is this one to do the command? What is one process's work is the first
- * one's; the others end at once, and as a success, at which no launcher ends the first. They never meet. Tasks that do
- * not tell who is first are refused. What explains itself does so anywhere. */
+ * one's; the others end at once, and as a success, at which no launcher ends the first but a srun --wait that is too
+ * short. They never meet. Tasks that do not tell who is first are refused. What explains itself does so anywhere. */
 static dt_status find_part(const dt_arguments *args, bool *takes_part)
 {
     const dt_command *command = args->command;
