@@ -31,22 +31,22 @@ static dt_status look_at(const char *word, char **run)
 
 /* The checkpoint that it is, or the newest valid one of the run, verified once for all that follows: what a run that
  * goes on puts in its place until its weights are read is whole, too. */
-static dt_status find(const char *word, const char *run, dt_world *world, dt_loaded *loaded, json_t **manifest)
+static dt_status find(const char *word, const char *run, dt_world *world, dt_loaded *loaded)
 {
-    if (run) return dt_checkpoint_find(run, world, loaded->log, &loaded->path, manifest);
-    DT_TRY(dt_checkpoint_verify(word, world, manifest));
+    if (run) return dt_checkpoint_find(run, world, loaded->log, &loaded->path, &loaded->manifest);
+    DT_TRY(dt_checkpoint_verify(word, world, &loaded->manifest));
     loaded->path = strdup(word);
     return loaded->path ? DT_OK : dt_fail_memory(strlen(word) + 1, "a path");
 }
 
-static dt_status load_settings(const dt_arguments *args, const json_t *manifest, dt_loaded *loaded)
+static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
 {
     const char *yaml;
     dt_text name = {0};
     dt_text_add(&name, "%s/manifest.json, settings", loaded->path);
     dt_status status = dt_text_status(&name);
-    if (!status) status = dt_json_text(manifest, "settings", loaded->path, &yaml);
-    if (!status) status = dt_manifest_progress(manifest, loaded->path, &loaded->progress);
+    if (!status) status = dt_json_text(loaded->manifest, "settings", loaded->path, &yaml);
+    if (!status) status = dt_manifest_progress(loaded->manifest, loaded->path, &loaded->progress);
     if (!status) status = dt_table_parse(args, yaml, name.data, &loaded->settings);
     dt_text_free(&name);
     return status;
@@ -58,12 +58,10 @@ static dt_status find_together(const dt_arguments *args, dt_world *world, dt_loa
 {
     const char *word = args->words[0];
     char *run = NULL;
-    json_t *manifest = NULL;
     dt_status status = dt_ranks_join(world, "finding a checkpoint", look_at(word, &run));
     if (!status) status = dt_ranks_share_text(world, "the folder of checkpoints", &run);
-    if (!status) status = find(word, run, world, loaded, &manifest);
-    if (!status) status = dt_ranks_join(world, "settings of a checkpoint", load_settings(args, manifest, loaded));
-    json_decref(manifest);
+    if (!status) status = find(word, run, world, loaded);
+    if (!status) status = dt_ranks_join(world, "settings of a checkpoint", load_settings(args, loaded));
     free(run);
     return status;
 }
@@ -80,7 +78,7 @@ static dt_status open_loaded(const dt_arguments *args, dt_session_options option
     options.eval_ema = loaded->averaged;
     dt_status status = dt_session_create(loaded->settings, &options, loaded->log, &loaded->session);
     DT_TRY(dt_ranks_join(options.world, "the session", status));
-    dt_weights_options weights = {.use_ema = loaded->averaged, .verified = true, .world = options.world};
+    dt_weights_options weights = {.use_ema = loaded->averaged, .manifest = loaded->manifest, .world = options.world};
     status = dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
     return dt_ranks_join(options.world, "the weights", status);
 }
@@ -118,6 +116,7 @@ void dt_loaded_close(dt_loaded *loaded)
     dt_session_free(loaded->session);
     dt_settings_free(loaded->settings);
     if (!loaded->lent) dt_log_free(loaded->log);
+    json_decref(loaded->manifest);
     free(loaded->path);
     *loaded = (dt_loaded){0};
 }

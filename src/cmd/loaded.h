@@ -2,6 +2,7 @@
 #ifndef DT_CMD_LOADED_H
 #define DT_CMD_LOADED_H
 
+#include "base/json.h"
 #include "cmd/arguments.h"
 #include "train/train.h"
 
@@ -12,6 +13,7 @@ typedef struct dt_loaded {
     char *path;            /* of the checkpoint */
     dt_progress progress;  /* when it was saved */
     dt_settings *settings; /* as the manifest keeps them, under the command line's path=value words */
+    json_t *manifest;      /* of the checkpoint, which was found whole */
     dt_session *session;   /* for forward passes only, with the weights in its value buffer */
 } dt_loaded;
 

@@ -151,16 +151,6 @@ dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, c
 
 /* --- loading --- */
 
-/* The path of <stem>.safetensors or of its index; NULL when the manifest lists neither. */
-static dt_status weights_path(const char *folder, const json_t *manifest, const char *stem, char **out)
-{
-    char name[64];
-    *out = NULL;
-    snprintf(name, sizeof name, "%s.safetensors", stem);
-    if (!dt_manifest_lists(manifest, name)) snprintf(name, sizeof name, "%s.safetensors.index.json", stem);
-    return dt_manifest_lists(manifest, name) ? dt_path_join(folder, name, out) : DT_OK;
-}
-
 static dt_status fill_from(const char *path, dt_store *store, dt_buffer to, const dt_weights_options *options,
                            dt_log *log)
 {
@@ -177,7 +167,7 @@ static dt_status load_weights(const char *folder, const json_t *manifest, const 
 {
     static const dt_weights_options all = {0};
     char *path;
-    DT_TRY(weights_path(folder, manifest, stem, &path));
+    DT_TRY(dt_manifest_weights(manifest, folder, stem, &path));
     dt_status status = DT_OK;
     if (!path && wanted) status = dt_fail(DT_ERR_DATA, "'%s' has no %s weights, which this run needs", folder, stem);
     else if (path && !wanted)

@@ -65,7 +65,7 @@ DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
  * one. */
 typedef struct dt_weights_options {
     bool use_ema, new_head;
-    bool verified;             /* the path is of a checkpoint that finding or verifying found whole */
+    const json_t *manifest;    /* of the checkpoint at that path, as finding or verifying gave it, or NULL */
     const char *head_prefix;
     dt_world *world;           /* whose ranks all load them; NULL: one rank alone */
     const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */

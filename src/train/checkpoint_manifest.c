@@ -143,6 +143,15 @@ bool dt_manifest_lists(const json_t *manifest, const char *name)
     return json_object_get(json_object_get(manifest, "files"), name) != NULL;
 }
 
+dt_status dt_manifest_weights(const json_t *manifest, const char *folder, const char *stem, char **out)
+{
+    char name[64];
+    *out = NULL;
+    snprintf(name, sizeof name, "%s.safetensors", stem);
+    if (!dt_manifest_lists(manifest, name)) snprintf(name, sizeof name, "%s.safetensors.index.json", stem);
+    return dt_manifest_lists(manifest, name) ? dt_path_join(folder, name, out) : DT_OK;
+}
+
 static dt_status check_file(const json_t *entry, const char *path)
 {
     int64_t bytes;

@@ -13,6 +13,9 @@ DT_MUST_USE dt_status dt_manifest_add(json_t *files, const char *name, const dt_
 DT_MUST_USE dt_status dt_manifest_check_entries(json_t *files, const char *where);
 /* Was `name` listed? What is not, was not verified and must not be read. */
 bool dt_manifest_lists(const json_t *manifest, const char *name);
+/* The path of <stem>.safetensors in the checkpoint's folder, or of its index; NULL when neither is listed. Freed with
+ * free(). */
+DT_MUST_USE dt_status dt_manifest_weights(const json_t *manifest, const char *folder, const char *stem, char **out);
 
 /* Writes <folder>/manifest.json, synced. Takes over the reference to `files`, also on failure. `type`: the store's. */
 DT_MUST_USE dt_status dt_manifest_write(const char *folder, json_t *files, dt_dtype type, const dt_progress *,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "train/checkpoint_manifest.h"
 #include "train/ranks.h"
 #include "train/weight_set.h"
 
@@ -36,35 +37,49 @@ static dt_status weights_in(const char *folder, const char *stem, char **out)
     return existing(folder, name, out);
 }
 
+static const char *stem_of(const dt_weights_options *options) { return options->use_ema ? "ema" : "model"; }
+
 /* Those of the newest valid checkpoint of a run, otherwise NULL. */
-static dt_status weights_of_run(const char *folder, const char *stem, dt_world *world, dt_log *log, char **out)
+static dt_status weights_of_run(const char *folder, const dt_weights_options *options, dt_log *log, char **out)
 {
+    const char *stem = stem_of(options);
     char *checkpoints, *newest = NULL;
+    json_t *manifest = NULL;
     DT_TRY(existing(folder, "checkpoints", &checkpoints));
     if (!checkpoints) return DT_OK;
-    dt_status status = dt_checkpoint_find(checkpoints, world, log, &newest, NULL);
-    if (!status) status = weights_in(newest, stem, out);
+    dt_status status = dt_checkpoint_find(checkpoints, options->world, log, &newest, &manifest);
+    if (!status) status = dt_manifest_weights(manifest, newest, stem, out);
     if (!status && !*out) status = dt_fail(DT_ERR_DATA, "'%s' has no %s.safetensors", newest, stem);
     if (!status) dt_log_info(log, "the weights are those of '%s'", newest);
+    json_decref(manifest);
     free(newest);
     free(checkpoints);
     return status;
 }
 
-/* A checkpoint must be whole; any other folder needs only its weights. */
+/* Those of a checkpoint, which must be whole, otherwise NULL. A file that its manifest does not list is none of it. */
+static dt_status weights_of_checkpoint(const char *folder, const dt_weights_options *options, char **out)
+{
+    json_t *verified = NULL;
+    if (!options->manifest) DT_TRY(dt_checkpoint_verify(folder, options->world, &verified));
+    const json_t *manifest = verified ? verified : options->manifest;
+    dt_status status = dt_manifest_weights(manifest, folder, stem_of(options), out);
+    json_decref(verified);
+    return status;
+}
+
+/* Any other folder than a checkpoint needs only its weights. */
 static dt_status path_in_folder(const char *folder, const dt_weights_options *options, dt_log *log, char **out)
 {
-    const char *stem = options->use_ema ? "ema" : "model";
-    dt_world *world = options->world;
+    const char *stem = stem_of(options);
     char *manifest;
     DT_TRY(existing(folder, "manifest.json", &manifest));
-    bool is_checkpoint = manifest;
+    bool is_checkpoint = manifest || options->manifest;
     free(manifest);
-    dt_status status = is_checkpoint && !options->verified ? dt_checkpoint_verify(folder, world, NULL) : DT_OK;
-    if (!status) status = weights_in(folder, stem, out);
-    if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, stem, world, log, out);
+    dt_status status = is_checkpoint ? weights_of_checkpoint(folder, options, out) : weights_in(folder, stem, out);
+    if (!status && !*out && !is_checkpoint) status = weights_of_run(folder, options, log, out);
     if (status || *out) return status;
-    if (is_checkpoint && !strcmp(stem, "ema"))
+    if (is_checkpoint && options->use_ema)
         return dt_fail(DT_ERR_DATA, "the checkpoint '%s' has no averaged weights: its run had no train.ema", folder);
     return dt_fail(DT_ERR_DATA, "'%s' has neither %s.safetensors nor %s.safetensors.index.json, nor the 'checkpoints' "
                    "of a run", folder, stem, stem);

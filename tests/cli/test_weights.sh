@@ -154,6 +154,20 @@ head -c 1000 weights.safetensors >short.safetensors
 run inspect short.safetensors
 [ "$code" = 1 ] && has err 'short.safetensors'
 is 'a truncated file is named'
+
+split=runs/split/checkpoints/step-00000001
+cp $split/model-00001-of-*.safetensors $split/model.safetensors
+run eval $split
+[ "$code" = 0 ] && ls $split/model.safetensors $split/model.safetensors.index.json >&2
+is 'eval reads no file that the manifest does not list'
+run tiny.yaml run.name=from-split model.width=160 init.from=runs/split train.steps=1
+[ "$code" = 0 ]
+is 'nor does init.from'
+cp $split/model.safetensors $split/ema.safetensors
+run eval $split --ema
+[ "$code" = 1 ] && has err 'has no averaged weights'
+is 'nor does eval --ema'
+
 printf 'x' | dd of=$checkpoint/model.safetensors bs=1 seek=4000 conv=notrunc 2>.err
 run inspect runs/tiny --verify
 [ "$code" = 1 ] && has out 'not valid' && has err 'model.safetensors'
