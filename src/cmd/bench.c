@@ -119,8 +119,6 @@ static dt_status bench_together(const dt_arguments *args, const subject *of, dt_
 static dt_status run(const dt_arguments *args, const subject *of, dt_settings *settings, const dt_party *party)
 {
     dt_bench_step_options step = step_options(args);
-    if (dt_arguments_has(args, "--print-config"))
-        return party->rank ? DT_OK : dt_table_print_config(settings, party->log);
     if (dt_world_size(party->world) > 1) return bench_together(args, of, settings, party);
     if (of->norms) return bench_norms(settings, of->config != NULL, step.narrow_gradients, party->log);
     if (of->kernels) return bench_kernels(settings, of->config != NULL, party->log);
@@ -136,9 +134,13 @@ static dt_status bench(const dt_arguments *args)
     subject of = {0};
     DT_TRY(dt_arguments_log(args, &log));
     dt_status status = load(args, &of, &settings);
-    status = dt_party_meet(&party, settings, log, status);
-    if (!status) status = run(args, &of, settings, &party);
-    status = dt_party_leave(&party, status);
+    if (dt_arguments_has(args, "--print-config")) {
+        if (!status) status = dt_table_print_config(settings, log);
+    } else {
+        status = dt_party_meet(&party, settings, log, status);
+        if (!status) status = run(args, &of, settings, &party);
+        status = dt_party_leave(&party, status);
+    }
     dt_settings_free(settings);
     dt_log_free(log);
     return status;
@@ -168,6 +170,7 @@ const dt_command dt_command_bench = {
     .settings = true,
     .least_words = 0,
     .most_words = 2,
-    .meets = true,
+    .every = true,
+    .but_with = "--print-config",
     .run = bench,
 };

@@ -45,25 +45,25 @@ static dt_status run(const dt_arguments *args)
     return DT_OK;
 }
 
-/* Nothing of it is told to the others that mpirun started; RANK and WORLD_SIZE may be there for other programs. */
+/* mpirun's other ranks need not say it. But whoever sits at a terminal, or has RANK and WORLD_SIZE for another program,
+ * takes itself for the only one. */
 static void tell_left(const dt_command *command, const dt_launch_facts *facts)
 {
-    if (facts->kind != DT_LAUNCH_ENVIRONMENT) return;
-    fprintf(stderr, "dyttrain: '%s' is one process's work and left to rank 0, as the environment has RANK=%d and "
-            "WORLD_SIZE=%d; with DYTTRAIN_LAUNCH=single this process does it\n", command->name, facts->rank,
-            facts->size);
+    if (facts->kind != DT_LAUNCH_ENVIRONMENT && !isatty(STDERR_FILENO)) return;
+    fprintf(stderr, "dyttrain: '%s' is one process's work and left to rank 0, and by the environment (%s) this is rank "
+            "%d; with DYTTRAIN_LAUNCH=single it does it\n", command->name, dt_launch_name(facts->kind), facts->rank);
 }
 
 /* Of the processes that a launcher started, is this one to do the command? What is one process's work is the first
  * one's; the others end at once, and as a success, at which no launcher ends the first but a srun --wait that is too
- * short. They never meet. Tasks that do not tell who is first are refused. What explains itself does so anywhere. */
+ * short. They never meet. What explains itself does so anywhere. */
 static dt_status find_part(const dt_arguments *args, bool *takes_part)
 {
     const dt_command *command = args->command;
     bool other = command->but_with && dt_arguments_has(args, command->but_with);
     dt_launch_facts facts;
     *takes_part = true;
-    if (command->meets != other || command == &dt_command_help || explains(args)) return DT_OK;
+    if (command->every != other || command == &dt_command_help || explains(args)) return DT_OK;
     DT_TRY(dt_launch_read_rank(&facts));
     *takes_part = facts.rank == 0 || facts.size == 1;
     if (!*takes_part) tell_left(command, &facts);

@@ -219,6 +219,6 @@ const dt_command dt_command_doctor = {
     .usage = "doctor [--ranks]",
     .summary = "say what this machine has and what it lacks, or how fast ranks talk to each other",
     .options = options,
-    .but_with = "--ranks",
+    .every = true,
     .run = doctor,
 };

@@ -106,7 +106,7 @@ const dt_command dt_command_eval = {
     .settings = true,
     .least_words = 1,
     .most_words = 1 << 20,
-    .meets = true,
+    .every = true,
     .but_with = "--tasks",
     .run = evaluate,
 };

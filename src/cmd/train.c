@@ -47,8 +47,6 @@ static dt_status load(const dt_arguments *args, dt_settings **settings)
 
 static dt_status run(const dt_arguments *args, dt_settings *settings, const dt_party *party)
 {
-    if (dt_arguments_has(args, "--print-config"))
-        return party->rank ? DT_OK : dt_table_print_config(settings, party->log);
     dt_train_options options = {.world = party->world,
                                 .resume = dt_arguments_has(args, "--resume"),
                                 .dry_run = dt_arguments_has(args, "--dry-run"),
@@ -63,9 +61,13 @@ static dt_status train(const dt_arguments *args)
     dt_party party;
     DT_TRY(dt_arguments_log(args, &log));
     dt_status status = load(args, &settings);
-    status = dt_party_meet(&party, settings, log, status);
-    if (!status) status = run(args, settings, &party);
-    status = dt_party_leave(&party, status);
+    if (dt_arguments_has(args, "--print-config")) {
+        if (!status) status = dt_table_print_config(settings, log);
+    } else {
+        status = dt_party_meet(&party, settings, log, status);
+        if (!status) status = run(args, settings, &party);
+        status = dt_party_leave(&party, status);
+    }
     dt_settings_free(settings);
     dt_log_free(log);
     return status;
@@ -90,6 +92,7 @@ const dt_command dt_command_train = {
     .settings = true,
     .least_words = 1,
     .most_words = 1,
-    .meets = true,
+    .every = true,
+    .but_with = "--print-config",
     .run = train,
 };

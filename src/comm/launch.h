@@ -26,8 +26,8 @@ typedef struct dt_launch_facts {
 
 /* DT_ERR_USAGE names the variable that is missing or malformed. */
 DT_MUST_USE dt_status dt_launch_read(dt_launch_facts *out);
-/* Kind, rank and size alone, for who will not meet the others. Of RANK and WORLD_SIZE one without the other counts as
- * neither: scripts set one for all that they start. */
+/* Kind, rank and size alone, for who will not meet the others. What does not tell a rank counts as nothing, as scripts
+ * set such for all that they start: one of RANK and WORLD_SIZE, DYTTRAIN_LAUNCH without them, an srun's numbers. */
 DT_MUST_USE dt_status dt_launch_read_rank(dt_launch_facts *out);
 
 #endif

@@ -50,13 +50,26 @@ run plan vit.yaml --graph=eval
 one plan.txt
 is 'WORLD_SIZE alone, as scripts set it for what they start, changes nothing'
 unset WORLD_SIZE
+DYTTRAIN_LAUNCH=environment
+export DYTTRAIN_LAUNCH
+run plan vit.yaml --graph=eval
+one plan.txt
+is 'nor does DYTTRAIN_LAUNCH alone'
+unset DYTTRAIN_LAUNCH
 
 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2
 export SLURM_PROCID SLURM_STEP_NUM_TASKS
-run export runs/a second.safetensors
-[ "$code" = 2 ] && has err 'srun started 2 tasks that do not know of each other' && [ ! -e second.safetensors ]
-is 'tasks that cannot be told from runs of their own are refused'
-run --help
-[ "$code" = 0 ] && [ -n "$out" ]
-is 'but not what they ask'
+run plan vit.yaml --graph=eval
+one plan.txt
+is 'tasks that cannot be told from runs of their own do it each'
+unset SLURM_PROCID SLURM_STEP_NUM_TASKS
+
+run vit.yaml --print-config
+cp .out config.txt
+ranks 2 vit.yaml --print-config
+one config.txt
+is '--print-config of a training prints once, and meets nobody'
+ranks 2 doctor
+[ "$code" = 0 ] && [ "$(printf '%s\n' "$out" | grep -c '^dyttrain')" = 2 ]
+is 'doctor is of each host'
 done_testing
