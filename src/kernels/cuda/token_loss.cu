@@ -148,7 +148,7 @@ template <typename T, int TEAM, int N> dt_status launch(const dt_queue *q, const
     if constexpr (TEAM > WARP && N == pack<T>::size) {
         const int64_t row = p.width * (int64_t)sizeof(T);
         bool keep = false;
-        DT_TRY(can_keep(row, &keep));
+        if (p.dlogits) DT_TRY(can_keep(row, &keep)); /* a loss by itself reads a row once */
         if (keep) {
             const auto kernel = lose<T, TEAM, N, true>;
             DT_TRY(allow_shared(kernel, row));
