@@ -8,7 +8,10 @@
  * last key leave at once.
  *
  * Bytes: for one new token the keys and values in the cache once, which is nearly all there is. Several new tokens read
- * them again for each, from the second-level cache. */
+ * them again for each, from the second-level cache.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): 52 to 68 % of the bandwidth of a copy of as many bytes, 21 % where
+ * four heads share keys and little is left to read. */
 #include "kernels/cuda/wide.cuh"
 
 namespace {

@@ -22,7 +22,10 @@
  *
  * Where a sample has several documents, tiles do it: those in which no row sees a key are passed over.
  *
- * Everything else, and float32: attention_plain.cu. */
+ * Everything else, and float32: attention_plain.cu.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): of what a large matrix product reaches 26 % at 197 tokens and
+ * heads of 64, 17 % at 4096 causal ones and heads of 128, where cuDNN is taken if it is there. */
 #include "kernels/cuda/attention.cuh"
 
 namespace {

@@ -7,7 +7,10 @@
  *
  * One kernel for all: a thread takes N consecutive elements, as many as fill 16 bytes of the widest array, so that all
  * accesses of a warp are contiguous; one group per thread, as in copy.cu. The last thread takes what is left. Outputs
- * may be inputs, since a thread loads what it needs before it stores. */
+ * may be inputs, since a thread loads what it needs before it stores.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): adding and both passes of GELU 99 to 102 % of the bandwidth of a
+ * copy of as many bytes. */
 #include <algorithm>
 
 #include "kernels/cuda/gelu.cuh"

@@ -8,7 +8,10 @@
  * holds of a run that reaches into another goes to scratch: `heads` of the run that began in an earlier chunk, `tails`
  * of one that goes on. The block of a second kernel whose chunk holds a run's beginning adds its pieces in order, eight
  * at a time and these in order, so that a token that stands everywhere does not serialise. The order of all additions
- * follows from the tokens alone. */
+ * follows from the tokens alone.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): forward 97 % of the bandwidth of a copy of as many bytes; backward
+ * 60 %, of an array that the second-level cache holds. */
 #include "kernels/cuda/wide.cuh"
 
 namespace {

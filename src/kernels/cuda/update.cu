@@ -10,7 +10,10 @@
  * One pass: a thread updates the 4 elements whose 16 bytes it loads at once. While a block's loads are under way its
  * second warp looks for the span that the block starts in and its first thread makes the scalars that hold for all
  * spans, in float64; what a span adds to them each thread makes for itself. Four elements that are not all of one span
- * are updated one by one. */
+ * are updated one by one.
+ *
+ * Reached on an H200 in bfloat16 (`bench kernels`): AdamW with the bfloat16 copy 98 % of the bandwidth of a copy of as
+ * many bytes. */
 #include "kernels/cuda/common.cuh"
 
 namespace {
