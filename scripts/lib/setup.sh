@@ -66,3 +66,7 @@ build_in() { # build_in FOLDER [MESON OPTION...]; CUDA is built in where nvcc is
     [ -f "$1/build.ninja" ] || meson setup "$@" </dev/null || return
     meson compile -C "$1" </dev/null
 }
+
+built_with_cuda() { # built_with_cuda FOLDER: has the program in it, once built, the CUDA back end?
+    case $("$1/src/dyttrain" doctor) in *'not in this binary'*) return 1 ;; esac
+}

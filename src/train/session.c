@@ -130,6 +130,16 @@ static bool plans_absent_gpu(const dt_session *s, const dt_settings *settings)
     return s->options.plan_only && meant && dt_backend_built(DT_CUDA) && !dt_backend_count(DT_CUDA, NULL);
 }
 
+/* But only by a program that has these kernels. */
+static dt_status check_built(const dt_session *s, const dt_settings *settings)
+{
+    bool meant = !strcmp(dt_setting_text(settings, "device"), "auto") && dt_recipe_needs_gpu(settings);
+    if (!meant || !s->options.plan_only || s->options.eval_only || dt_backend_built(DT_CUDA)) return DT_OK;
+    return dt_setting_fail(settings, "precision.mode", "%s is planned for a GPU, and this program was built without "
+                           "CUDA: build it where nvcc is (a plan needs no GPU), or take precision.mode=fp32 for what a "
+                           "run on the CPU takes", dt_setting_text(settings, "precision.mode"));
+}
+
 /* The back end, the same on all ranks. */
 static dt_status choose_backend(dt_session *s, const dt_settings *settings, dt_log *log)
 {
@@ -321,6 +331,7 @@ static dt_status leave_out_update(dt_session *s, const dt_settings *settings)
 
 static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
 {
+    DT_TRY(check_built(s, settings));
     DT_TRY(open_device(s, settings, log));
     keep_choices(s, settings);
     DT_TRY(take_cudnn(s, settings));

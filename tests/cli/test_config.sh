@@ -45,8 +45,12 @@ case $out in
 esac
 run plan tiny.yaml device=auto precision.mode=bf16
 if [ $built = yes ]; then [ "$code" = 0 ] && has out '4 x bf16' && has out 'CUDA context'
-else [ "$code" = 2 ] && has err 'bf16 needs a GPU'; fi
+else [ "$code" = 2 ] && has err 'built without CUDA: build it where nvcc is (a plan needs no GPU)' &&
+    has err 'precision.mode=fp32'; fi
 is 'plan for the GPU that the precision needs, wherever CUDA is built in'
+run plan tiny.yaml device=cpu precision.mode=bf16
+[ "$code" = 2 ] && has err 'bf16 needs a GPU: on the CPU use fp32 or fp64'
+is 'a plan for the CPU has no bfloat16'
 for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
     run plan tiny.yaml norm.kind=$norm
     [ "$code" = 0 ] && has out 'parameters'

@@ -72,6 +72,28 @@ case $out in
     ;;
 esac
 
+# What quickstart.sh advises at its end, in a tree whose build is there and from which nothing is installed.
+mkdir -p tree/build/src bin
+touch tree/build/build.ninja
+ln -s "$program" tree/build/src/dyttrain
+cp -r "$root/scripts" tree
+ln -s "$root/configs" tree/configs
+for tool in cc pkg-config meson ninja; do
+    printf '#!/bin/sh\n' >bin/$tool
+    chmod +x bin/$tool
+done
+easy_text 40 >text.txt
+if [ -e /usr/share/dictd/gcide.dict.dz ] && command -v gnuplot >/dev/null; then
+    PATH=$work/bin:$PATH tree/scripts/quickstart.sh llama device=cpu data.kind=text data.path="$work/text.txt" \
+        data.held_out=0.3 train.steps=1 >quickstart.txt 2>&1 </dev/null
+    advised=$(sed -n 's/.*build.src.dyttrain plan //p' quickstart.txt)
+    cd tree || exit 1
+    # shellcheck disable=SC2086 # several words
+    [ -n "$advised" ] && run plan $advised && [ "$code" = 0 ] && has out '(6738415682)'
+    is 'the plan that quickstart.sh llama advises is one that its build makes'
+    cd .. || exit 1
+fi
+
 run plan tiny.yaml --ranks 2 --graph
 [ "$code" = 0 ] && has out 'u8[10, 1, 8, 8] = input()' && has out 'reduce_scatter(matrices' && ! has out 'ranks'
 is 'plan --ranks --graph prints the pass of a rank'
