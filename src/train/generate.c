@@ -135,7 +135,7 @@ static dt_status check_prompt(const dt_session *session, const dt_tokens *prompt
 
 static dt_status prepare(generation *g, dt_session *session)
 {
-    int64_t classes = dt_model_dims_of(dt_session_model(session)).classes, vocabulary = g->options->vocabulary;
+    DT_TRY(dt_session_check_vocabulary(session, g->options->vocabulary));
     for (int64_t i = 0; i < g->count; i++) DT_TRY(check_prompt(session, &g->prompts[i], i + 1));
     g->sequence = calloc((size_t)g->sequences, sizeof *g->sequence);
     g->pending = calloc((size_t)g->sequences, sizeof *g->pending);
@@ -143,7 +143,7 @@ static dt_status prepare(generation *g, dt_session *session)
     if (!g->sequence || !g->pending || !g->pending_count)
         return dt_fail_memory((size_t)g->sequences * sizeof *g->sequence, "the texts");
     for (int64_t i = 0; i < g->sequences; i++) g->sequence[i].text = -1;
-    DT_TRY(dt_sampler_create(&g->options->sampling, vocabulary < classes ? vocabulary : classes, &g->sampler));
+    DT_TRY(dt_sampler_create(&g->options->sampling, g->options->vocabulary, &g->sampler));
     return dt_generator_create(session, &g->generator);
 }
 

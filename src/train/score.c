@@ -26,14 +26,6 @@ struct dt_scorer {
     dt_tokens context, whole;
 };
 
-static dt_status check(const dt_session *s, const dt_tokenizer *tokenizer)
-{
-    int64_t known = dt_model_dims_of(s->model).classes, vocabulary = dt_tokenizer_vocabulary(tokenizer);
-    if (vocabulary <= known) return DT_OK;
-    return dt_fail(DT_ERR_USAGE, "the tokenizer has %lld tokens and the model %lld: it was trained with another one",
-                   (long long)vocabulary, (long long)known);
-}
-
 static dt_status open_lanes(dt_scorer *s)
 {
     for (int i = 0; i < DT_SCORE_LENGTHS && s->session->program[DT_PROGRAM_SCORE + i]; i++) {
@@ -50,7 +42,7 @@ static dt_status open_lanes(dt_scorer *s)
 
 dt_status dt_scorer_create(dt_session *session, const dt_tokenizer *tokenizer, dt_scorer **out)
 {
-    DT_TRY(check(session, tokenizer));
+    DT_TRY(dt_session_check_vocabulary(session, dt_tokenizer_vocabulary(tokenizer)));
     dt_scorer *s = calloc(1, sizeof *s);
     if (!s) return dt_fail_memory(sizeof *s, "the scorer");
     *s = (dt_scorer){.session = session, .tokenizer = tokenizer};

@@ -86,6 +86,14 @@ static dt_status check_text(const dt_session *s, const char *what)
     return dt_fail(DT_ERR_USAGE, "%s is not a language model: there is no text to %s", dt_model_arch(s->model), what);
 }
 
+dt_status dt_session_check_vocabulary(const dt_session *s, int64_t tokens)
+{
+    int64_t known = dt_model_dims_of(s->model).classes;
+    if (tokens <= known) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "the tokenizer has %lld tokens and the model %lld: it was trained with another one",
+                   (long long)tokens, (long long)known);
+}
+
 static dt_status make_scores(dt_session *s)
 {
     dt_build build = build_of(s);

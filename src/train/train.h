@@ -42,6 +42,8 @@ dt_store *dt_session_store(const dt_session *);
 dt_device *dt_session_device(const dt_session *);
 dt_backend dt_session_backend(const dt_session *); /* what the programs are for */
 const dt_model *dt_session_model(const dt_session *);
+/* DT_ERR_USAGE where a tokenizer has more tokens than the model. Fewer go: vocabularies are padded. */
+DT_MUST_USE dt_status dt_session_check_vocabulary(const dt_session *, int64_t tokens);
 /* "pass", "update", "eval", "prefill", "decode", "score.TOKENS"; NULL when the session does not have it. */
 dt_program *dt_session_program(const dt_session *, const char *name);
 int64_t dt_session_micro_batch(const dt_session *); /* samples of one pass on this rank */

@@ -69,6 +69,14 @@ is 'a temperature below 0 is refused'
 run generate runs/text --prompt x --tokenizer nowhere
 [ "$code" = 1 ] && has err "cannot find the tokenizer 'nowhere'"
 is 'a tokenizer that is not there is named'
+gpt2=$root/tests/data/tokenizers/gpt2
+run generate runs/text --prompt x --tokenizer "$gpt2"
+[ "$code" = 2 ] && has err 'the tokenizer has 360 tokens and the model 256' && [ -z "$out" ]
+is 'a tokenizer with more tokens than the model is refused'
+run text.yaml run.name=padded model.vocabulary=384 train.steps=1 train.ema=0
+run generate runs/padded --prompt x --tokens 3 --tokenizer "$gpt2"
+[ "$code" = 0 ] && has out x
+is 'a padded vocabulary takes one with fewer'
 echo '{"text": "x"}' >bad.jsonl
 run generate runs/text --prompts bad.jsonl
 [ "$code" = 1 ] && has err 'bad.jsonl:1' && has err 'prompt'
