@@ -214,7 +214,7 @@ static dt_status generate(const dt_arguments *args)
 
 static const dt_option options[] = {
     {"--prompt", "TEXT", "what the text begins with"},
-    {"--prompts", "FILE", "many of them: one a line, or in .jsonl the member \"prompt\" of each line"},
+    {"--prompts", "FILE", "many of them: one a line (- for standard input), or in .jsonl the member \"prompt\""},
     {"--tokens", "N", "tokens that follow, at most (256)", .setting = "generate.tokens"},
     {"--temperature", "X", "0: always the most likely token (0.8)", .setting = "generate.temperature"},
     {"--top-k", "N", "draw from the N most likely tokens; 0: all (0)", .setting = "generate.top_k"},

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/json.h"
-
-enum { MOST_BYTES = 1 << 30 };
+#include "data/corpus_files.h"
+#include "data/unpack.h"
 
 dt_status dt_prompts_add(dt_prompts *p, const char *text, size_t bytes)
 {
@@ -56,11 +55,13 @@ dt_status dt_prompts_parse(dt_prompts *p, const char *name, bool json, const cha
 
 dt_status dt_prompts_read(dt_prompts *p, const char *path)
 {
-    char *bytes;
-    size_t size;
-    bool json = dt_text_ends_in(path, ".jsonl");
-    DT_TRY(dt_file_read(path, MOST_BYTES, &bytes, &size));
-    dt_status status = dt_prompts_parse(p, path, json, bytes, size);
+    dt_unpack *file;
+    uint8_t *bytes = NULL;
+    int64_t size = 0;
+    DT_TRY(dt_unpack_open(path, &file));
+    dt_status status = dt_unpack_append(file, &bytes, &size);
+    if (!status) status = dt_prompts_parse(p, path, dt_path_is_json(path), (const char *)bytes, (size_t)size);
+    dt_unpack_close(file);
     free(bytes);
     return status;
 }

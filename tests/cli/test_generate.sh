@@ -53,6 +53,16 @@ run generate runs/text --prompts prompts.jsonl --tokens 50 --json
 [ "$code" = 0 ] && [ "$(wc -l <.out)" = 2 ] && has out '{"prompt":"line 7","text":"' && has out '"prompt":"café"' &&
     has out '"tokens":50,"stop":"length"'
 is 'JSON lines in, JSON lines out'
+"$program" generate runs/text --prompts - --tokens 50 --batch 2 <prompts.txt >piped.txt 2>.err
+[ "$(cat piped.txt)" = "$texts" ]
+is 'prompts of standard input'
+gzip -c prompts.jsonl >packed.jsonl.gz
+run generate runs/text --prompts packed.jsonl.gz --tokens 5 --json
+[ "$code" = 0 ] && [ "$(wc -l <.out)" = 2 ] && has out '"prompt":"café"'
+is 'a packed file of JSON lines'
+run generate runs/text --prompts - --tokens 5
+[ "$code" = 1 ] && has err "'-' holds no prompts"
+is 'standard input without prompts'
 run generate runs/text --prompt x --print-config
 [ "$code" = 0 ] && has out 'top_p: 0.95'
 is 'generate --print-config'
