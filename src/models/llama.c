@@ -222,7 +222,7 @@ static void llama_describe(const dt_model *model, dt_text *out)
 
 /* DyT of embeddings of deviation 0.02 is nearly linear in a tiny number: without the factor training stalls. The
  * paper's RMSNorm runs have none. */
-static void llama_warn(const dt_model *model, dt_log *log)
+static void llama_warn(const dt_model *model, bool drawn, dt_log *log)
 {
     const llama *m = (const llama *)model;
     const dt_norm_site *site = &model->nn.site[ATTENTION];
@@ -234,7 +234,7 @@ static void llama_warn(const dt_model *model, dt_log *log)
         dt_log_warn(log, "model.embedding_scale goes with point-wise norms; the published runs of row norms have none");
     if (point && site->bias)
         dt_log_warn(log, "norm.bias is true at site '%s': LLaMA's norms have none; norm.bias=false", site->name);
-    if (point && model->nn.paper_init && m->width < 384)
+    if (point && drawn && model->nn.paper_init && m->width < 384)
         dt_log_warn(log, "norm.kind is point-wise at site '%s', and with model.init=paper that is known to fail at "
                     "small widths (here %lld): model.init=fan_in goes with it", site->name, (long long)m->width);
 }

@@ -91,7 +91,7 @@ dt_tensor *dt_model_build(const dt_model *model, dt_graph *graph, const dt_model
     return model->entry->build(model, &ng, feed);
 }
 
-void dt_model_warn(const dt_model *model, dt_log *log) { model->entry->warn(model, log); }
+void dt_model_warn(const dt_model *model, bool drawn, dt_log *log) { model->entry->warn(model, drawn, log); }
 dt_model_dims dt_model_dims_of(const dt_model *model) { return model->entry->dims(model); }
 const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
 bool dt_model_reads_tokens(const dt_model *model) { return model->entry->reads_tokens; }

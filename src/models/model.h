@@ -35,8 +35,9 @@ typedef struct dt_model_feed {
 } dt_model_feed;
 dt_tensor *dt_model_build(const dt_model *, dt_graph *, const dt_model_feed *);
 
-/* Warns where a choice of norm needs another setting that was left as it is: each coupling is named with its remedy. */
-void dt_model_warn(const dt_model *, dt_log *);
+/* Warns where a choice of norm needs another setting that was left as it is: each coupling is named with its remedy.
+ * `drawn`: some weights begin as model.init says, and not all with those of another run. */
+void dt_model_warn(const dt_model *, bool drawn, dt_log *);
 /* Per sample, or of one block: what rates and benchmarks are told in. 0 where the network has no such thing. */
 typedef struct dt_model_dims {
     int64_t tokens, width, heads, hidden; /* hidden: of a block's MLP */
@@ -58,7 +59,7 @@ typedef struct dt_model_entry {
     /* Returns a zeroed model that begins with a dt_model, whose `entry` and `nn` the caller fills in. */
     dt_status (*create)(dt_settings *, const dt_model_input *, dt_model **out);
     dt_tensor *(*build)(const dt_model *, dt_nn_graph *, const dt_model_feed *);
-    void (*warn)(const dt_model *, dt_log *);
+    void (*warn)(const dt_model *, bool drawn, dt_log *);
     dt_model_dims (*dims)(const dt_model *);
     void (*describe)(const dt_model *, dt_text *out);
     const struct dt_hf_form *hf; /* its form in transformers (models/hf.h), NULL: none */

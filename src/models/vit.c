@@ -211,12 +211,12 @@ static const dt_norm_site *point_site(const dt_nn *nn)
 
 /* Width 384 is the smallest of the paper. Measured at 128 (docs/init.md): with N(0, 0.02) DyT loses 3 to 5 points.
  * Figure 10: ViT-L, of width 1024, diverges above 0.6 at the learning rate of 4e-3. */
-static void vit_warn(const dt_model *model, dt_log *log)
+static void vit_warn(const dt_model *model, bool drawn, dt_log *log)
 {
     const vit *m = (const vit *)model;
     const dt_norm_site *site = point_site(&model->nn);
     if (!site) return;
-    if (model->nn.paper_init && m->width < 384)
+    if (drawn && model->nn.paper_init && m->width < 384)
         dt_log_warn(log, "norm.kind is point-wise at site '%s', and with model.init=paper that is known to fail at "
                     "small widths (here %lld): model.init=fan_in goes with it", site->name, (long long)m->width);
     if (m->width >= 1024 && site->alpha0 > 0.6)

@@ -7,6 +7,11 @@
 #include "train/checkpoint_folder.h"
 #include "train/trainer.h"
 
+bool dt_trainer_draws(const dt_trainer *t)
+{
+    return !dt_setting_has(t->settings, "init.from") || dt_setting_bool(t->settings, "init.new_head");
+}
+
 static dt_status start_new(dt_trainer *t)
 {
     dt_store *store = t->session->store;

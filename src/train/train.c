@@ -83,7 +83,7 @@ static void log_start(const dt_trainer *t)
         dt_log_warn(t->log, "the warmup of %lld steps is longer than the run of %lld: the learning rate ends at %.3g",
                     (long long)t->schedule.warmup, (long long)t->schedule.steps,
                     dt_schedule_lr(&t->schedule, t->schedule.steps - 1));
-    dt_model_warn(s->model, t->log);
+    dt_model_warn(s->model, dt_trainer_draws(t), t->log);
     dt_text_free(&model);
 }
 

@@ -62,6 +62,8 @@ DT_MUST_USE dt_status dt_trainer_share(dt_trainer *, dt_status);
 
 /* start.c: fills the store and the progress, from a checkpoint when resuming. */
 DT_MUST_USE dt_status dt_trainer_start(dt_trainer *);
+/* Does a new run draw weights, as model.init says, or does init.from have all of them? */
+bool dt_trainer_draws(const dt_trainer *);
 /* The newest valid checkpoint of the run, as all ranks find it, freed with free(), and its manifest, released with
  * json_decref; NULL both: there is none. */
 DT_MUST_USE dt_status dt_trainer_find(dt_trainer *, char **path, json_t **manifest);

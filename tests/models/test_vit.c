@@ -288,14 +288,14 @@ static void hidden_widths_are_whole_but_for_rounding(void **state)
 
 /* --- couplings --- */
 
-static void assert_warns(const char *const *words, const char *part)
+static void assert_tells(bool drawn, const char *const *words, const char *part)
 {
     char line[512] = "";
     FILE *stream = tmpfile();
     dt_log *log;
     built b = build(words, &imagenet, false);
     OK(dt_log_create(stream, DT_LOG_WARN, &log));
-    dt_model_warn(b.model, log);
+    dt_model_warn(b.model, drawn, log);
     rewind(stream);
     bool spoke = fgets(line, sizeof line, stream) != NULL;
     assert_int_equal(spoke, part != NULL);
@@ -305,8 +305,11 @@ static void assert_warns(const char *const *words, const char *part)
     release(&b);
 }
 
+static void assert_warns(const char *const *words, const char *part) { assert_tells(true, words, part); }
+
 static void couplings_are_named(void **state)
 {
+    assert_tells(false, WORDS("model.size=S", "model.depth=1", "model.width=192", "norm.kind=dyt"), NULL);
     assert_warns(WORDS("model.size=S", "model.depth=1", "norm.kind=dyt"), NULL);
     assert_warns(WORDS("model.size=S", "model.depth=1", "model.width=192"), NULL);
     assert_warns(WORDS("model.size=S", "model.depth=1", "model.width=192", "norm.kind=dyt"), "model.init=fan_in");
