@@ -16,6 +16,9 @@ dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_
     *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
     if (*out) return DT_OK;
     if (json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
+    if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
+        return dt_fail(DT_ERR_DATA, "%s:%d:%d: a text has the NUL character (\\u0000), which is not taken", where,
+                       error.line, error.column);
     return dt_fail(DT_ERR_DATA, "%s:%d:%d: not valid JSON: %s", where, error.line, error.column, error.text);
 }
 

@@ -9,7 +9,8 @@
 
 #include "base/text.h"
 
-/* Parses `size` bytes; `where` names the source in messages. Duplicate keys are errors. Release with json_decref. */
+/* Parses `size` bytes; `where` names the source in messages. Duplicate keys and texts with the NUL
+ * character are errors. Release with json_decref. */
 DT_MUST_USE dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out);
 /* Adds the value as text; `flags` are jansson's. To be used instead of json_dumps, which writes on without a key when

@@ -50,6 +50,8 @@ static void damage_is_named_with_its_place(void **state)
     assert_memory_equal(dt_error_message(), "m.json:2:", 9);
     assert_int_equal(parse("{\"a\": 1, \"a\": 2}", &root), DT_ERR_DATA);
     assert_non_null(strstr(dt_error_message(), "duplicate"));
+    assert_message(parse("{\n\"a\": \"b\\u0000c\"}", &root),
+                   "m.json:2:15: a text has the NUL character (\\u0000), which is not taken");
     assert_int_equal(parse("", &root), DT_ERR_DATA);
     assert_int_equal(parse("{} x", &root), DT_ERR_DATA);
     enum { DEEP = 100000 };

@@ -91,6 +91,10 @@ echo '{"text": "x"}' >bad.jsonl
 run generate runs/text --prompts bad.jsonl
 [ "$code" = 1 ] && has err 'bad.jsonl:1' && has err 'prompt'
 is 'a line without a prompt is named'
+printf '{"prompt": "x"}\n{"prompt": "a\\u0000b"}\n' >bad.jsonl
+run generate runs/text --prompts bad.jsonl
+[ "$code" = 1 ] && has err 'bad.jsonl:2:' && has err 'has the NUL character (\u0000), which is not taken'
+is 'so is one with a NUL character'
 run generate runs/text --prompts text.yaml.txt
 [ "$code" = 1 ] && has err 'text.yaml.txt'
 is 'a missing file of prompts is named'
