@@ -19,6 +19,16 @@ struct dt_evaluator {
     dt_feed *feed;
 };
 
+/* Windows with gaps between them would leave tokens out. */
+static void warn_of_stride(const dt_session *s, const dt_settings *settings, dt_log *log)
+{
+    if (s->info.form != DT_FORM_TOKENS || !dt_setting_has(settings, "data.eval_stride")) return;
+    int64_t stride = dt_setting_int(settings, "data.eval_stride"), context = dt_setting_int(settings, "data.context");
+    if (stride > context)
+        dt_log_warn(log, "data.eval_stride=%lld is above data.context=%lld, which is taken instead: every token is a "
+                    "target", (long long)stride, (long long)context);
+}
+
 dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, volatile const int *signal, dt_log *log,
                               dt_evaluator **out)
 {
@@ -26,9 +36,13 @@ dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, 
     if (!e) return dt_fail_memory(sizeof *e, "the evaluation");
     *e = (dt_evaluator){.session = session, .settings = settings, .signal = signal, .log = log};
     dt_status status = dt_session_open_data(session, settings, DT_SPLIT_EVAL, &e->data);
-    if (status) dt_evaluator_free(e);
-    else *out = e;
-    return status;
+    if (status) {
+        dt_evaluator_free(e);
+        return status;
+    }
+    warn_of_stride(session, settings, log);
+    *out = e;
+    return DT_OK;
 }
 
 void dt_evaluator_free(dt_evaluator *e)

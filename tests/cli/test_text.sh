@@ -65,6 +65,12 @@ masked=$(member loss)
 run eval runs/masked --json data.eval_stride=8 data.held_out=0.9 model.mask_documents=false
 [ "$code" = 0 ] && [ -n "$masked" ] && [ "$(member loss)" != "$masked" ]
 is 'evaluation keeps to documents too, also where windows overlap'
+run eval runs/masked --json data.held_out=0.9
+whole=$(member loss)
+! has err 'eval_stride' && run eval runs/masked --json data.held_out=0.9 data.eval_stride=100
+[ "$code" = 0 ] && [ -n "$whole" ] && [ "$(member loss)" = "$whole" ] &&
+    has err 'data.eval_stride=100 is above data.context=32, which is taken instead'
+is 'windows do not leave tokens out, and eval says so'
 echo '{"context": "the", "choices": [" cat", " dog"], "answer": 0}' >tasks.jsonl
 run eval runs/masked --tasks tasks.jsonl
 [ "$code" = 0 ] && run generate runs/masked --prompt the --tokens 5
