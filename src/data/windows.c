@@ -91,12 +91,13 @@ static int64_t count_windows(const dt_windows *w, const dt_token_row *row)
 
 static dt_status check_length(const dt_windows *w, const dt_token_row *row)
 {
-    int64_t tokens = row->end - row->begin, needed = w->split == DT_SPLIT_TRAIN ? w->context + 1 : 2;
+    bool train = w->split == DT_SPLIT_TRAIN;
+    int64_t tokens = row->end - row->begin, needed = train ? w->context + 1 : 2;
     if (tokens >= needed) return DT_OK;
-    return dt_fail(DT_ERR_DATA, "'%s'%s: the %s split has %lld tokens, but a sample takes %lld; lower data.context, or "
-                   "give more text", row->shards ? row->shard[0]->path : "data.path",
-                   row->shards > 1 ? " and the other files" : "", w->split == DT_SPLIT_TRAIN ? "training" : "held-out",
-                   (long long)tokens, (long long)needed);
+    return dt_fail(DT_ERR_DATA, "'%s'%s: the %s split has %lld tokens, but a sample takes %lld; %s, or give more text",
+                   row->shards ? row->shard[0]->path : "data.path", row->shards > 1 ? " and the other files" : "",
+                   train ? "training" : "held-out", (long long)tokens, (long long)needed,
+                   train ? "lower data.context" : "raise data.held_out");
 }
 
 static dt_status check_shards(const dt_windows *w, const dt_token_row *row, int64_t vocabulary)

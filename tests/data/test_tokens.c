@@ -227,7 +227,7 @@ static void what_cannot_be_sampled_is_refused(void **state)
     assert_refused(SETTINGS("data.kind=text", "data.path=a.txt", "data.context=950"), DT_SPLIT_TRAIN, DT_ERR_DATA,
                    "the training split has 950 tokens, but a sample takes 951; lower data.context");
     assert_refused(SETTINGS("data.kind=text", "data.path=a.txt", "data.held_out=0"), DT_SPLIT_EVAL, DT_ERR_DATA,
-                   "the held-out split has 0 tokens");
+                   "the held-out split has 0 tokens, but a sample takes 2; raise data.held_out, or give more text");
     assert_refused(SETTINGS("data.kind=text", "data.path=empty.txt"), DT_SPLIT_TRAIN, DT_ERR_DATA,
                    "'empty.txt' is empty");
     assert_refused(SETTINGS("data.kind=text", "data.path=hollow"), DT_SPLIT_TRAIN, DT_ERR_DATA,
