@@ -28,8 +28,8 @@ typedef struct dt_data_info {
     bool documents;        /* it tells where documents begin (DT_FIELD_STARTS); false before opening */
     const char *tokenizer; /* what text is made into them by, as dt_tokenizer_open takes it; NULL: not known */
     uint64_t token_hash;   /* of the tokenizer that they were made with; 0: not known, or not before opening */
-    int64_t tokens, bytes; /* targets of the split, each counted once, and the bytes of text they stand for; 0 before
-                              opening, bytes also where the files do not tell */
+    int64_t tokens;        /* targets of the split, each counted once; 0 before opening */
+    int64_t bytes;         /* of text that they stand for; 0: not known, before opening, or of the training split */
 } dt_data_info;
 
 typedef struct dt_dataset dt_dataset;

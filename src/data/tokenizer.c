@@ -152,6 +152,13 @@ const char *dt_tokenizer_token(const dt_tokenizer *t, int32_t token, size_t *byt
     return *bytes ? bpe->bytes.data + bpe->at[token] : NULL;
 }
 
+int64_t dt_tokenizer_text_bytes(const dt_tokenizer *t, int32_t token, bool first)
+{
+    size_t bytes;
+    const char *text = dt_tokenizer_token(t, token, &bytes);
+    return (int64_t)bytes - (text && first && t->bpe.prefix_space && *text == ' ');
+}
+
 dt_status dt_tokenizer_decode(const dt_tokenizer *t, const int32_t *tokens, int64_t count, dt_text *out)
 {
     size_t before = out->length;

@@ -124,32 +124,11 @@ static bool tells_documents(const dt_windows *w)
     return true;
 }
 
-/* The bytes of text behind the split's targets: of a shard that is cut, in proportion; -1 where some do not tell. */
-static double count_bytes(const dt_token_row *row)
+static dt_status count_text(const dt_windows *w, dt_data_info *info)
 {
-    double bytes = 0;
-    for (int64_t s = 0; s < row->shards; s++) {
-        const dt_shard *shard = row->shard[s];
-        int64_t from = row->first[s] < row->begin + 1 ? row->begin + 1 : row->first[s];
-        int64_t to = row->first[s + 1] > row->end ? row->end : row->first[s + 1];
-        if (to <= from) continue;
-        if (shard->bytes < 0) return -1;
-        bytes += (double)shard->bytes * (double)(to - from) / (double)shard->tokens;
-    }
-    return bytes;
-}
-
-static void count_text(const dt_windows *w, dt_data_info *info)
-{
-    double bytes = 0;
     info->tokens = 0;
-    for (int r = 0; r < w->rows; r++) {
-        const dt_token_row *row = &w->row[r];
-        double more = count_bytes(row);
-        info->tokens += row->end - row->begin - 1;
-        bytes = more < 0 || bytes < 0 ? -1 : bytes + more;
-    }
-    info->bytes = bytes < 0 ? 0 : (int64_t)(bytes + 0.5);
+    for (int r = 0; r < w->rows; r++) info->tokens += w->row[r].end - w->row[r].begin - 1;
+    return w->split == DT_SPLIT_EVAL ? dt_windows_count_bytes(w, info->tokenizer, &info->bytes) : DT_OK;
 }
 
 /* Each row's share of an epoch that has as many samples as all rows together. */
@@ -180,8 +159,7 @@ dt_status dt_windows_count(dt_windows *w, const double *weights, dt_data_info *i
     for (int r = 0; r < w->rows; r++) info->count += w->row[r].share;
     w->vocabulary = info->vocabulary;
     info->documents = tells_documents(w);
-    count_text(w, info);
-    return DT_OK;
+    return count_text(w, info);
 }
 
 /* --- reading --- */

@@ -38,9 +38,13 @@ DT_MUST_USE dt_status dt_windows_add_one(dt_windows *, dt_shard *); /* a row of 
 /* Leaves of the last row tokens begin .. end-1. */
 void dt_windows_cut(dt_windows *, int64_t begin, int64_t end);
 /* Counts samples once all rows are there: `weights` [rows] are the rows' shares of an epoch, of any sum; NULL: as many
- * as each has. Fills count, vocabulary, tokens, bytes and documents of the info. DT_ERR_DATA where a row is too short
- * for one sample, or holds tokens that info->vocabulary (0: not set) does not have. */
+ * as each has. Fills count, vocabulary, tokens, documents and, of the eval split, bytes of the info. DT_ERR_DATA where
+ * a row is too short for one sample, or holds tokens that info->vocabulary (0: not set) does not have. */
 DT_MUST_USE dt_status dt_windows_count(dt_windows *, const double *weights, dt_data_info *info);
+/* The bytes of text that the targets of the eval split stand for, each counted once; 0 where they cannot be known.
+ * `named`: the tokenizer, as dt_tokenizer_open takes it; NULL: bytes, or that in a folder `tokenizer` beside shards,
+ * where they were made with it. */
+DT_MUST_USE dt_status dt_windows_count_bytes(const dt_windows *, const char *named, int64_t *out);
 /* Holds all tokens of shards that do not tell their vocabulary against that of the windows, once they are counted. */
 DT_MUST_USE dt_status dt_windows_check(const dt_windows *);
 void dt_windows_free(dt_windows *); /* what it holds */
