@@ -28,6 +28,9 @@ static dt_status parse_json(const char *line, size_t bytes, const char *where, j
     *out = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out) return DT_OK;
     if (json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(bytes, where);
+    if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
+        return dt_fail(DT_ERR_DATA, "%s: column %d: a text has the NUL character (\\u0000), which is not taken", where,
+                       error.column);
     return dt_fail(DT_ERR_DATA, "%s: not valid JSON at column %d: %s", where, error.column, error.text);
 }
 

@@ -55,7 +55,7 @@ static void test_refuses(void **state)
 {
     refuse("{\"context\": \"a\", \"choices\": [\"b\"", "not valid JSON at column");
     refuse("{\"context\": \"\xFF\", \"choices\": [\"b\", \"c\"], \"answer\": 0}", "0xff");
-    refuse("{\"context\": \"a\\u0000\", \"choices\": [\"b\", \"c\"], \"answer\": 0}", "not valid JSON");
+    refuse("{\"context\": \"a\\u0000\", \"choices\": [\"b\", \"c\"], \"answer\": 0}", "NUL character");
     refuse("[1]", "'context'");
     refuse("{\"choices\": [\"b\", \"c\"], \"answer\": 0}", "'context' is missing");
     refuse("{\"context\": 1, \"choices\": [\"b\", \"c\"], \"answer\": 0}", "'context' must be a string");
