@@ -87,10 +87,16 @@ dt_status dt_checkpoint_verify(const char *path, dt_world *world, json_t **manif
     return status;
 }
 
-/* `*path` stays NULL when the folder of that step is damaged. A file that cannot be read just now is no damage: were it
- * passed over, the next save would remove a good checkpoint. */
+dt_status dt_checkpoint_gone(const char *path, dt_world *world, bool *gone)
+{
+    *gone = dt_path_missing(path);
+    return dt_world_broadcast(world, "whether a checkpoint is still there", gone, sizeof *gone);
+}
+
+/* `*path` stays NULL when the folder of that step is damaged, or `*gone`. A file that cannot be read just now is no
+ * damage: were it passed over, the next save would remove a good checkpoint. */
 static dt_status try_step(const char *folder, int64_t step, dt_world *world, dt_log *log, char **path,
-                          json_t **manifest)
+                          json_t **manifest, bool *gone)
 {
     char *candidate;
     DT_TRY(dt_step_path(folder, step, "", &candidate));
@@ -99,7 +105,10 @@ static dt_status try_step(const char *folder, int64_t step, dt_world *world, dt_
         *path = candidate;
         return DT_OK;
     }
-    if (status == DT_ERR_DATA) {
+    dt_status looked = dt_checkpoint_gone(candidate, world, gone);
+    if (looked || *gone) {
+        status = looked;
+    } else if (status == DT_ERR_DATA) {
         dt_log_warn(log, "the checkpoint '%s' is passed over: %s", candidate, dt_error_message());
         status = DT_OK;
     } else {
@@ -131,22 +140,37 @@ static dt_status share_steps(dt_world *world, int64_t **steps, int64_t *count)
     return dt_world_broadcast(world, "the list of checkpoints", *steps, bytes);
 }
 
-dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, char **path, json_t **manifest)
+/* `*gone` where a checkpoint went while the list was worked through: there is a newer one by now. */
+static dt_status find_once(const char *folder, dt_world *world, dt_log *log, char **path, json_t **manifest, bool *gone)
 {
     int64_t *steps = NULL, count = 0;
-    *path = NULL;
-    if (manifest) *manifest = NULL;
+    *gone = false;
     dt_status status = dt_world_rank(world) == 0 ? list_steps(folder, &steps, &count) : DT_OK;
     status = dt_ranks_join(world, "looking for checkpoints", status);
     if (!status) status = share_steps(world, &steps, &count);
-    for (int64_t i = count; i-- > 0 && !status && !*path;)
-        status = try_step(folder, steps[i], world, log, path, manifest);
+    for (int64_t i = count; i-- > 0 && !status && !*path && !*gone;)
+        status = try_step(folder, steps[i], world, log, path, manifest, gone);
     free(steps);
-    if (status || *path) return status;
+    if (status || *path || *gone) return status;
     if (count > 0)
         return dt_fail(DT_ERR_IO, "none of the %lld checkpoints in '%s' is valid", (long long)count, folder);
     if (count < 0) return dt_fail(DT_ERR_DATA, "there is no checkpoint: '%s' does not exist", folder);
     return dt_fail(DT_ERR_DATA, "there is no checkpoint in '%s'", folder);
+}
+
+dt_status dt_checkpoint_find(const char *folder, dt_world *world, dt_log *log, char **path, json_t **manifest)
+{
+    enum { LISTS = 10 };
+    bool gone = true;
+    dt_status status = DT_OK;
+    *path = NULL;
+    if (manifest) *manifest = NULL;
+    for (int i = 0; i < LISTS && gone && !status; i++)
+        status = find_once(folder, world, log, path, manifest, &gone);
+    if (!status && gone)
+        status = dt_fail(DT_ERR_IO, "the checkpoints in '%s' go before they are read: the run that trains is to keep "
+                         "more of them (checkpoint.keep), or save less often", folder);
+    return status;
 }
 
 /* --- loading --- */

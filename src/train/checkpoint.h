@@ -43,10 +43,13 @@ DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoin
 /* --- what follows all ranks of the world call together (NULL: a rank alone), and each gets the same answer. Each
  * verifies a share of the files; where one finds damage or cannot read, that holds for all. --- */
 
-/* The newest valid one below `folder` (damaged ones are reported to the log and passed over); DT_ERR_DATA when there
- * is none, DT_ERR_IO when there are some but none is valid, or one cannot be read. `*path` is freed with free(), its
- * `*manifest` (may be NULL) released with json_decref. */
+/* The newest valid one below `folder` (damaged ones are reported to the log and passed over; where a run that trains
+ * removes one meanwhile, they are listed anew); DT_ERR_DATA when there is none, DT_ERR_IO when there are some but none
+ * is valid, or one cannot be read. `*path` is freed with free(), its `*manifest` (may be NULL) released with
+ * json_decref. */
 DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_world *, dt_log *, char **path, json_t **manifest);
+/* Has the checkpoint, which was there, been removed since? As rank 0 sees it. */
+DT_MUST_USE dt_status dt_checkpoint_gone(const char *path, dt_world *, bool *gone);
 /* Full verification of sizes and checksums; `*manifest` likewise. */
 DT_MUST_USE dt_status dt_checkpoint_verify(const char *path, dt_world *, json_t **manifest);
 /* Fills the store (layout done, buffers allocated) and *progress; what the store and the checkpoint do not share is an

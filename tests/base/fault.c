@@ -2,7 +2,9 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +16,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-typedef enum kind { NONE, ALLOC, WRITE, SYNC, RENAME } kind;
+typedef enum kind { NONE, ALLOC, WRITE, SYNC, RENAME, GONE } kind;
 
 static kind armed;
 static long fatal_call;
@@ -24,12 +26,13 @@ static _Atomic long calls, live;
 
 EXPORT void dt_fault_arm(const char *fault)
 {
-    static const char *const names[] = {[ALLOC] = "alloc:", [WRITE] = "write:", [SYNC] = "sync:", [RENAME] = "rename:"};
+    static const char *const names[] = {[ALLOC] = "alloc:", [WRITE] = "write:", [SYNC] = "sync:", [RENAME] = "rename:",
+                                        [GONE] = "gone:"};
     armed = NONE;
     atomic_store(&calls, 0);
     atomic_store(&live, 0);
     part[0] = '\0';
-    for (int k = ALLOC; fault && k <= RENAME; k++) {
+    for (int k = ALLOC; fault && k <= GONE; k++) {
         if (strncmp(fault, names[k], strlen(names[k])) != 0) continue;
         char *end;
         fatal_call = strtol(fault + strlen(names[k]), &end, 10);
@@ -94,6 +97,27 @@ EXPORT int rename(const char *from, const char *to)
     if (!strikes_path(RENAME, to)) return (int)syscall(SYS_rename, from, to);
     errno = EIO;
     return -1;
+}
+
+static void rename_folder_of(const char *path)
+{
+    char folder[4096], aside[4096 + 4];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash) return;
+    *slash = '\0';
+    snprintf(aside, sizeof aside, "%s.tmp", folder);
+    syscall(SYS_rename, folder, aside);
+}
+
+EXPORT int open(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    int mode = flags & O_CREAT ? va_arg(more, int) : 0;
+    va_end(more);
+    if (strikes_path(GONE, path)) rename_folder_of(path);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 /* glibc's allocator under the names that it keeps for libraries like this one. */

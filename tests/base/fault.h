@@ -2,9 +2,10 @@
  * allocation, write, sync or rename fail, so that the program itself needs nothing for it.
  *
  * A fault reads KIND:N[+][:PART]. KIND is alloc, write, sync or rename; the N-th call from now on fails, with + all
- * that follow too (a full disk stays full); with PART only calls on paths that contain it count. The fault `stall`
- * makes SIGUSR2 stop the thread that takes it for good, which of a program is the main one: the process lives on and
- * does not get on.
+ * that follow too (a full disk stays full); with PART only calls on paths that contain it count. KIND gone fails no
+ * call: before the N-th opening of a file the folder that holds it is renamed from X to X.tmp, as a saver begins to
+ * remove an old checkpoint. The fault `stall` makes SIGUSR2 stop the thread that takes it for good, which of a program
+ * is the main one: the process lives on and does not get on.
  *
  * A program that is not a test takes its fault from the environment:
  * LD_PRELOAD=libdt-fault.so DT_FAULT=write:3+:checkpoints dyttrain ... */

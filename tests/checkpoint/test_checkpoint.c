@@ -247,6 +247,31 @@ static void find_does_not_pass_over_what_it_cannot_read(void **state)
     toy_close(&t);
 }
 
+/* A run that trains removes its old ones: what went behind the list of names is not damaged, nor is it missed. */
+static void find_lists_anew_what_went_meanwhile(void **state)
+{
+    enum { MANY = 15 };
+    toy t;
+    char *path;
+    toy_open(&t, full);
+    OK(save_step(&t, 1, NAN, 0, &plain));
+    dt_fault_arm("gone:1:step-00000001/manifest.json");
+    dt_status status = dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL);
+    dt_fault_arm(NULL);
+    assert_int_equal(status, DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "there is no checkpoint in 'checkpoints'"));
+    for (int64_t step = 1; step <= MANY; step++) OK(save_step(&t, step, NAN, 0, &plain));
+    dt_fault_arm("gone:2:step-00000015/model.safetensors"); /* between a look at its size and reading it */
+    assert_found("checkpoints/step-00000014");
+    dt_fault_arm("gone:1+:manifest.json");
+    status = dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL);
+    dt_fault_arm(NULL);
+    assert_int_equal(status, DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "the checkpoints in 'checkpoints' go before they are read"));
+    assert_found("checkpoints/step-00000004");
+    toy_close(&t);
+}
+
 /* --- keeping --- */
 
 static void assert_steps(const char *want)
@@ -482,7 +507,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
         TEST(counts_out_of_range_are_refused), TEST(find_passes_damage_over),
-        TEST(find_does_not_pass_over_what_it_cannot_read), TEST(tidies_up_behind_a_kill),
+        TEST(find_does_not_pass_over_what_it_cannot_read), TEST(find_lists_anew_what_went_meanwhile),
+        TEST(tidies_up_behind_a_kill),
         TEST(keeps_the_newest_and_the_best), TEST(a_removal_that_fails_is_no_failed_save),
         TEST(one_that_stepped_aside_comes_back),
         TEST(a_full_disk_leaves_the_old_ones),

@@ -283,6 +283,21 @@ static void meet_damage(rank *r)
     }
 }
 
+/* Whichever rank sees that one was removed behind the list of names, all list anew. */
+static void meet_removals(rank *r)
+{
+    char *found;
+    for (int who = 0; who < RANKS; who++) {
+        save(r, 1);
+        save(r, 2);
+        if (r->number == who) dt_fault_arm("gone:1+:/manifest.json");
+        EXPECT(dt_checkpoint_find("checkpoints", r->world, NULL, &found, NULL) == DT_ERR_DATA);
+        expect_words("there is no checkpoint in 'checkpoints'");
+        dt_fault_arm(NULL);
+        wait_for_all(r);
+    }
+}
+
 static void weights_go_to_all(rank *r)
 {
     save(r, 1);
@@ -375,8 +390,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(save_and_load), TEST(fail_on_each), TEST(fail_without_a_note), TEST(fail_to_begin), TEST(be_apart),
-        TEST(see_another), TEST(meet_damage), TEST(weights_go_to_all), TEST(finish_behind_a_failure),
-        TEST(failures_wait_for_readers), TEST(hang_copying), TEST(hang_waiting),
+        TEST(see_another), TEST(meet_damage), TEST(meet_removals), TEST(weights_go_to_all),
+        TEST(finish_behind_a_failure), TEST(failures_wait_for_readers), TEST(hang_copying), TEST(hang_waiting),
     };
     return cmocka_run_group_tests_name("checkpoint/world", tests, NULL, NULL);
 }
