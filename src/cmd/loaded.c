@@ -8,6 +8,7 @@
 #include "cmd/table.h"
 #include "train/checkpoint_manifest.h"
 #include "train/ranks.h"
+#include "train/weight_set.h"
 
 static bool has(const char *folder, const char *name)
 {
@@ -34,9 +35,55 @@ static dt_status look_at(const char *word, char **run)
 static dt_status find(const char *word, const char *run, dt_world *world, dt_loaded *loaded)
 {
     if (run) return dt_checkpoint_find(run, world, loaded->log, &loaded->path, &loaded->manifest);
-    DT_TRY(dt_checkpoint_verify(word, world, &loaded->manifest));
     loaded->path = strdup(word);
-    return loaded->path ? DT_OK : dt_fail_memory(strlen(word) + 1, "a path");
+    if (!loaded->path) return dt_fail_memory(strlen(word) + 1, "a path");
+    return dt_checkpoint_verify(word, world, &loaded->manifest);
+}
+
+static dt_weights_options weights_options(const dt_loaded *loaded, dt_world *world)
+{
+    return (dt_weights_options){.use_ema = loaded->averaged, .manifest = loaded->manifest, .world = world};
+}
+
+/* Finds it and opens its weights: what is open can be read, though a run that trains may remove it from now on. `*gone`
+ * where it did so on the way. */
+static dt_status find_and_open(const char *word, const char *run, dt_world *world, dt_loaded *loaded, bool *gone)
+{
+    *gone = false;
+    dt_status status = find(word, run, world, loaded);
+    const dt_weights_options options = weights_options(loaded, world);
+    if (!status) {
+        status = dt_weights_open(loaded->path, &options, loaded->log, &loaded->files);
+        status = dt_ranks_join(world, "opening weights", status);
+    }
+    if (!status || !loaded->path) return status;
+    DT_TRY(dt_checkpoint_gone(loaded->path, world, gone));
+    if (!*gone) return status;
+    return dt_fail_in(status, "the checkpoint '%s' was removed while it was read, as a run that trains does unless it "
+                      "keeps more (checkpoint.keep)", loaded->path);
+}
+
+static void forget_checkpoint(dt_loaded *loaded)
+{
+    dt_weight_set_close(loaded->files);
+    json_decref(loaded->manifest);
+    free(loaded->path);
+    loaded->files = NULL;
+    loaded->manifest = NULL;
+    loaded->path = NULL;
+}
+
+/* A run that has removed one has a newer one. */
+static dt_status find_until_open(const char *word, const char *run, dt_world *world, dt_loaded *loaded)
+{
+    enum { TRIES = 10 };
+    bool gone;
+    dt_status status = find_and_open(word, run, world, loaded, &gone);
+    for (int i = 1; i < TRIES && run && gone; i++) {
+        forget_checkpoint(loaded);
+        status = find_and_open(word, run, world, loaded, &gone);
+    }
+    return status;
 }
 
 static dt_status load_settings(const dt_arguments *args, dt_loaded *loaded)
@@ -60,7 +107,7 @@ static dt_status find_together(const dt_arguments *args, dt_world *world, dt_loa
     char *run = NULL;
     dt_status status = dt_ranks_join(world, "finding a checkpoint", look_at(word, &run));
     if (!status) status = dt_ranks_share_text(world, "the folder of checkpoints", &run);
-    if (!status) status = find(word, run, world, loaded);
+    if (!status) status = find_until_open(word, run, world, loaded);
     if (!status) status = dt_ranks_join(world, "settings of a checkpoint", load_settings(args, loaded));
     free(run);
     return status;
@@ -78,8 +125,10 @@ static dt_status open_loaded(const dt_arguments *args, dt_session_options option
     options.eval_ema = loaded->averaged;
     dt_status status = dt_session_create(loaded->settings, &options, loaded->log, &loaded->session);
     DT_TRY(dt_ranks_join(options.world, "the session", status));
-    dt_weights_options weights = {.use_ema = loaded->averaged, .manifest = loaded->manifest, .world = options.world};
-    status = dt_weights_load(loaded->path, dt_session_store(loaded->session), &weights, loaded->log);
+    const dt_weights_options weights = weights_options(loaded, options.world);
+    status = dt_weights_fill(loaded->files, dt_session_store(loaded->session), &weights, loaded->log);
+    dt_weight_set_close(loaded->files);
+    loaded->files = NULL;
     return dt_ranks_join(options.world, "the weights", status);
 }
 
@@ -116,7 +165,6 @@ void dt_loaded_close(dt_loaded *loaded)
     dt_session_free(loaded->session);
     dt_settings_free(loaded->settings);
     if (!loaded->lent) dt_log_free(loaded->log);
-    json_decref(loaded->manifest);
-    free(loaded->path);
+    forget_checkpoint(loaded);
     *loaded = (dt_loaded){0};
 }

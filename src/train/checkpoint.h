@@ -74,6 +74,10 @@ typedef struct dt_weights_options {
     const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
+/* The same in two steps: what is open can be read when its name is gone. The set is closed by dt_weight_set_close. */
+typedef struct dt_weight_set dt_weight_set;
+DT_MUST_USE dt_status dt_weights_open(const char *path, const dt_weights_options *, dt_log *, dt_weight_set **out);
+DT_MUST_USE dt_status dt_weights_fill(const dt_weight_set *, dt_store *, const dt_weights_options *, dt_log *);
 /* One safetensors file (the store's type, published names and shapes) from a buffer of the store, with __metadata__ of
  * these key-value pairs (NULL-terminated, may be NULL). An existing file is replaced durably. */
 DT_MUST_USE dt_status dt_weights_save(const char *path, const dt_store *, dt_buffer, const char *const *metadata);

@@ -8,8 +8,6 @@
 #include "train/safetensors.h"
 #include "train/snapshot.h"
 
-typedef struct dt_weight_set dt_weight_set;
-
 /* A path that ends in .json is an index; its files lie beside it. */
 DT_MUST_USE dt_status dt_weight_set_open(const char *path, dt_weight_set **out);
 int dt_weight_set_files(const dt_weight_set *);

@@ -103,18 +103,28 @@ static dt_status look_for(const char *path, dt_world *world)
     return dt_ranks_join(world, "weights to load", status);
 }
 
-dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_options *options, dt_log *log)
+dt_status dt_weights_open(const char *path, const dt_weights_options *options, dt_log *log, dt_weight_set **out)
 {
     char *found;
-    dt_weight_set *set;
     DT_TRY(look_for(path, options->world));
     DT_TRY(find_path(path, options, log, &found));
-    dt_status status = dt_weight_set_open(found, &set);
+    dt_status status = dt_weight_set_open(found, out);
     free(found);
-    if (status) return status;
-    status = dt_weight_set_fill(set, store, DT_BUFFER_VALUE, options, log);
-    if (!status && dt_weight_set_has(store, DT_BUFFER_EMA))
-        status = dt_weight_set_fill(set, store, DT_BUFFER_EMA, options, NULL);
+    return status;
+}
+
+dt_status dt_weights_fill(const dt_weight_set *set, dt_store *store, const dt_weights_options *options, dt_log *log)
+{
+    DT_TRY(dt_weight_set_fill(set, store, DT_BUFFER_VALUE, options, log));
+    if (!dt_weight_set_has(store, DT_BUFFER_EMA)) return DT_OK;
+    return dt_weight_set_fill(set, store, DT_BUFFER_EMA, options, NULL);
+}
+
+dt_status dt_weights_load(const char *path, dt_store *store, const dt_weights_options *options, dt_log *log)
+{
+    dt_weight_set *set;
+    DT_TRY(dt_weights_open(path, options, log, &set));
+    dt_status status = dt_weights_fill(set, store, options, log);
     dt_weight_set_close(set);
     return status;
 }

@@ -77,6 +77,33 @@ ranks 2 vit.yaml run.name=damaged --resume
     same_files "$(folder whole 4)" "$(folder damaged 4)"
 is 'ranks pass a damaged checkpoint over, whichever of them meets the damage'
 
+# --- a checkpoint that a run which trains removes ---
+
+# faulty RANK FAULT
+faulty() { per_rank "[ \$rank != $1 ] || export LD_PRELOAD=$fault DT_FAULT=$2"; }
+
+# gone RANKS RANK N: before that rank opens a file of weights for the N-th time; alone it does so three times to verify
+# it
+gone() {
+    [ -e "$(folder whole 4)" ] || mv "$(folder whole 4).tmp" "$(folder whole 4)"
+    faulty "$2" "gone:$3:step-00000004/model"
+    ranks "$1" eval runs/whole
+    [ "$code" = 0 ] && ! has err step-00000004 && has out 'step-00000003 (step 3)' && [ ! -e "$(folder whole 4)" ]
+}
+gone 1 0 1
+is 'eval takes the newest that is left when one goes before it is verified'
+gone 1 0 4
+is 'and when it goes before its weights are read'
+gone 2 0 1 && gone 2 1 1
+is 'and so do two ranks, whichever of them finds it gone'
+mv "$(folder whole 4).tmp" "$(folder whole 4)"
+faulty 0 gone:4:step-00000004/model
+ranks 1 eval "$(folder whole 4)"
+[ "$code" = 1 ] && has err 'was removed while it was read' && has err 'checkpoint.keep'
+is 'where it was named, its removal is told'
+mv "$(folder whole 4).tmp" "$(folder whole 4)"
+per_rank
+
 # --- a folder that is not everybody's ---
 
 per_rank 'if [ $rank = 1 ]; then mkdir -p apart; cp vit.yaml apart; cd apart; fi'
@@ -89,9 +116,6 @@ ranks 2 vit.yaml run.name=apart checkpoint.every_steps=0 checkpoint.at_end=false
 is 'unless nothing is to be saved'
 
 # --- a rank that cannot write ---
-
-# faulty RANK FAULT
-faulty() { per_rank "[ \$rank != $1 ] || export LD_PRELOAD=$fault DT_FAULT=$2"; }
 
 for rank in 0 1; do
     faulty $rank write:1:step-00000003.tmp
