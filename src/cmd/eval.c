@@ -48,6 +48,7 @@ static dt_status evaluate_loaded(const dt_loaded *loaded, bool leads, bool as_js
     dt_eval_report report;
     DT_TRY(dt_evaluate(loaded->session, loaded->settings, loaded->log, &report));
     if (!leads) return DT_OK;
+    (void)dt_world_options_of(loaded->settings); /* what words say of them was read when the ranks met */
     dt_inactive_log(loaded->settings, &(dt_inactive_options){.words_only = true}, "evaluation", loaded->log);
     report.step = loaded->progress.step;
     report.set = loaded->averaged ? "ema" : "eval";
@@ -70,18 +71,27 @@ static dt_status run(const dt_arguments *args, const dt_party *party)
     return status;
 }
 
-static dt_status evaluate(const dt_arguments *args)
+/* The checkpoint's settings are read together: the limits of the meeting are those that words give. */
+static dt_status meet_and_run(const dt_arguments *args, dt_log *log)
 {
     dt_party party;
+    dt_settings *words = NULL;
+    dt_status status = dt_table_load(args, NULL, &words);
+    status = dt_party_meet(&party, words, log, status);
+    dt_settings_free(words);
+    if (!status) status = run(args, &party);
+    return dt_party_leave(&party, status);
+}
+
+static dt_status evaluate(const dt_arguments *args)
+{
     dt_log *log;
     if (dt_arguments_has(args, "--tasks")) return dt_tasks_run(args);
     if (args->word_count > 1)
         return dt_fail(DT_ERR_USAGE, "one word too many: '%s'; files of questions need --tasks", args->words[1]);
     if (dt_arguments_has(args, "--tokenizer")) return dt_fail(DT_ERR_USAGE, "--tokenizer goes with --tasks");
     DT_TRY(dt_arguments_log(args, &log));
-    dt_status status = dt_party_meet(&party, NULL, log, DT_OK);
-    if (!status) status = run(args, &party);
-    status = dt_party_leave(&party, status);
+    dt_status status = meet_and_run(args, log);
     dt_log_free(log);
     return status;
 }

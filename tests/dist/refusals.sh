@@ -47,8 +47,17 @@ ranks 2 vit.yaml no.setting=1
 [ "$code" = 2 ] && tells 'unknown'
 is 'a setting that no rank knows is told once'
 
-# Each rank in a folder of its own: what is found there differs.
 run vit.yaml train.steps=1 checkpoint.at_end=true run.name=a
+RANK=1 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=1 timeout 30 "$program" eval runs/a parallel.start_limit=1 \
+    >.out 2>.err
+code=$? err=$(cat .err)
+[ "$code" = 1 ] && tells 'rank 1 on ' && has err 'did not reach rank 0 within 1 s (parallel.start_limit)'
+is 'an evaluation whose other rank does not come, as its words limit that'
+run eval runs/a parallel.start_limit=9
+[ "$code" = 0 ] && ! has err inactive
+is 'and one by itself does not call the limit inactive'
+
+# Each rank in a folder of its own: what is found there differs.
 run vit.yaml train.steps=1 checkpoint.at_end=true run.name=b seed=1
 mkdir here there
 cp runs/a/checkpoints/*/model.safetensors here/start.safetensors
