@@ -131,15 +131,19 @@ static dt_status inspect_index(const char *path)
 
 /* --- a run --- */
 
+/* A row of its own for one that a run which trains removes meanwhile, which is no fault. */
 static dt_status print_checkpoint_row(const char *folder, int64_t step, bool verifies, dt_progress *newest)
 {
     char *path, size[32];
     json_t *manifest = NULL;
+    bool gone = false;
     DT_TRY(dt_step_path(folder, step, "", &path));
     dt_status status = verifies ? dt_checkpoint_verify(path, NULL, &manifest) : dt_checkpoint_manifest(path, &manifest);
     if (!status) status = dt_manifest_progress(manifest, path, newest);
+    else if (!dt_checkpoint_gone(path, NULL, &gone) && gone) status = DT_OK;
     printf("  step-%08lld       ", (long long)step);
-    if (!status)
+    if (gone) printf(" removed meanwhile\n");
+    else if (!status)
         printf(" %12lld samples %10s%s\n", (long long)newest->samples,
                dt_text_bytes(size, total_bytes(json_object_get(manifest, "files"))),
                verifies ? "  verified" : "");

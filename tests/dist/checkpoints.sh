@@ -102,6 +102,11 @@ ranks 1 eval "$(folder whole 4)"
 [ "$code" = 1 ] && has err 'was removed while it was read' && has err 'checkpoint.keep'
 is 'where it was named, its removal is told'
 mv "$(folder whole 4).tmp" "$(folder whole 4)"
+faulty 0 gone:1:step-00000004/manifest
+ranks 1 inspect runs/whole
+[ "$code" = 0 ] && has out 'removed meanwhile' && ! has out 'not valid'
+is 'and inspect takes none that goes for a damaged one'
+mv "$(folder whole 4).tmp" "$(folder whole 4)"
 per_rank
 
 # --- a folder that is not everybody's ---
