@@ -91,8 +91,8 @@ static void check_texts(dt_session *session, const json_t *list, double penalty)
     assert_true(count > SIDE_BY_SIDE);
     going g = {want, length, penalty};
     dt_generate_options options = {.sampling = {.top_p = 1, .repetition_penalty = penalty}, .tokens = want[0].count,
-                                   .vocabulary = INT64_MAX, .end = -1, .token = check_token, .done = check_end,
-                                   .context = &g};
+                                   .vocabulary = dt_model_dims_of(dt_session_model(session)).classes, .end = -1,
+                                   .token = check_token, .done = check_end, .context = &g};
     OK(dt_generate(session, prompt, (int64_t)count, &options));
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(length[i], want[i].count);
