@@ -1,8 +1,10 @@
 /* Finding, verifying and loading checkpoints, and the settings of checkpoints and of starting weights. */
 #include "train/checkpoint.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "train/checkpoint_folder.h"
@@ -89,7 +91,8 @@ dt_status dt_checkpoint_verify(const char *path, dt_world *world, json_t **manif
 
 dt_status dt_checkpoint_gone(const char *path, dt_world *world, bool *gone)
 {
-    *gone = dt_path_missing(path);
+    struct stat info; /* of a link itself: one that leads nowhere is damaged, and would be listed again and again */
+    *gone = lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
     return dt_world_broadcast(world, "whether a checkpoint is still there", gone, sizeof *gone);
 }
 

@@ -225,6 +225,9 @@ static void find_passes_damage_over(void **state)
     assert_found("checkpoints/step-00000002");
     overwrite("checkpoints/step-00000002/model.safetensors", "", 0);
     assert_found("checkpoints/step-00000001");
+    assert_int_equal(symlink("nowhere", "checkpoints/step-00000004"), 0); /* to a disk that is not there, say */
+    assert_found("checkpoints/step-00000001");
+    assert_int_equal(unlink("checkpoints/step-00000004"), 0);
     overwrite("checkpoints/step-00000001/manifest.json", "{}", 2);
     assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "none of the 3 checkpoints in 'checkpoints' is valid"));
