@@ -118,23 +118,27 @@ static dt_status check_alone(void)
                    "a run of its own, set DYTTRAIN_LAUNCH=single", tasks);
 }
 
-static dt_status choose(const mpi_names *launcher, dt_launch *out)
+/* What DYTTRAIN_LAUNCH asks for, -1: nothing. */
+static dt_status read_wanted(int *out)
 {
     const char *wanted = variable("DYTTRAIN_LAUNCH");
-    if (!wanted) {
+    *out = wanted ? DT_LAUNCH_ENVIRONMENT : -1;
+    while (*out >= 0 && strcmp(wanted, kind_words[*out])) --*out;
+    if (*out >= 0 || !wanted) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH='%s' is none of single, mpi, environment", wanted);
+}
+
+static dt_status choose(const mpi_names *launcher, int wanted, dt_launch *out)
+{
+    if (wanted < 0) {
         *out = launcher ? DT_LAUNCH_MPI : has_environment() ? DT_LAUNCH_ENVIRONMENT : DT_LAUNCH_SINGLE;
         return *out == DT_LAUNCH_SINGLE ? check_alone() : DT_OK;
     }
-    int kind = DT_LAUNCH_ENVIRONMENT;
-    while (kind >= 0 && strcmp(wanted, kind_words[kind])) kind--;
-    *out = (dt_launch)kind;
-    if (kind < 0)
-        return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH='%s' is none of single, mpi, environment",
-                       wanted);
-    if (kind == DT_LAUNCH_MPI && !launcher)
+    *out = (dt_launch)wanted;
+    if (*out == DT_LAUNCH_MPI && !launcher)
         return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=mpi, but no launcher of MPI left its "
                        "variables: start with mpirun or srun");
-    if (kind == DT_LAUNCH_ENVIRONMENT && !has_environment())
+    if (*out == DT_LAUNCH_ENVIRONMENT && !has_environment())
         return dt_fail(DT_ERR_USAGE, "the environment's DYTTRAIN_LAUNCH=environment, but RANK and WORLD_SIZE are not "
                        "set");
     return DT_OK;
@@ -145,9 +149,11 @@ static const dt_launch_facts alone = {.kind = DT_LAUNCH_SINGLE, .size = 1, .loca
 dt_status dt_launch_read(dt_launch_facts *out)
 {
     const mpi_names *launcher = find_launcher();
+    int wanted;
     dt_launch kind;
     *out = alone;
-    DT_TRY(choose(launcher, &kind));
+    DT_TRY(read_wanted(&wanted));
+    DT_TRY(choose(launcher, wanted, &kind));
     if (kind == DT_LAUNCH_MPI) return read_mpi(launcher, out);
     return kind == DT_LAUNCH_ENVIRONMENT ? read_environment(out) : DT_OK;
 }
@@ -155,9 +161,11 @@ dt_status dt_launch_read(dt_launch_facts *out)
 dt_status dt_launch_read_rank(dt_launch_facts *out)
 {
     const mpi_names *launcher = find_launcher();
+    int wanted;
     dt_launch kind;
     *out = alone;
-    if (choose(launcher, &kind)) {
+    DT_TRY(read_wanted(&wanted));
+    if (choose(launcher, wanted, &kind)) {
         dt_error_clear();
         return DT_OK;
     }

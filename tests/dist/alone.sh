@@ -55,6 +55,10 @@ export DYTTRAIN_LAUNCH
 run plan vit.yaml --graph=eval
 one plan.txt
 is 'nor does DYTTRAIN_LAUNCH alone'
+DYTTRAIN_LAUNCH=mpirun
+run plan vit.yaml --graph=eval
+[ "$code" = 2 ] && has err "DYTTRAIN_LAUNCH='mpirun' is none of single, mpi, environment" && [ -z "$out" ]
+is 'but a word of it that says nothing is refused'
 unset DYTTRAIN_LAUNCH
 
 SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2
