@@ -33,6 +33,9 @@ run export runs/a second.safetensors
 [ "$code" = 0 ] && [ -z "$out" ] && has err "'export' is one process's work and left to rank 0" &&
     [ ! -e second.safetensors ]
 is 'RANK and WORLD_SIZE: the second has nothing to do, and says so'
+run vit.yaml --print-config
+[ "$code" = 0 ] && [ -z "$out" ] && has err "'train --print-config' is one process's work"
+is 'and with what, where all have their part in the command without it'
 run --help
 [ "$code" = 0 ] && [ -n "$out" ]
 is 'RANK and WORLD_SIZE: it explains itself anywhere'
