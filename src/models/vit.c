@@ -219,7 +219,7 @@ static void vit_warn(const dt_model *model, bool drawn, dt_log *log)
     if (drawn && model->nn.paper_init && m->width < 384)
         dt_log_warn(log, "norm.kind is point-wise at site '%s', and with model.init=paper that is known to fail at "
                     "small widths (here %lld): model.init=fan_in goes with it", site->name, (long long)m->width);
-    if (m->width >= 1024 && site->alpha0 > 0.6)
+    if (drawn && m->width >= 1024 && site->alpha0 > 0.6)
         dt_log_warn(log, "norm.alpha0 is %g at site '%s': at width %lld, values above 0.6 are known to diverge with "
                     "optim.lr=4e-3", site->alpha0, site->name, (long long)m->width);
 }

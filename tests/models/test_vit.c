@@ -316,6 +316,7 @@ static void couplings_are_named(void **state)
     assert_warns(WORDS("model.size=S", "model.depth=1", "model.width=192", "norm.kind=dyt", "model.init=fan_in"), NULL);
     assert_warns(WORDS("model.size=L", "model.depth=1", "norm.kind=dyt"), NULL);
     assert_warns(WORDS("model.size=L", "model.depth=1", "norm.kind.ffn=dyt", "norm.alpha0=1"), "site 'ffn'");
+    assert_tells(false, WORDS("model.size=L", "model.depth=1", "norm.kind.ffn=dyt", "norm.alpha0=1"), NULL);
 }
 
 /* --- initial values --- */
