@@ -161,8 +161,8 @@ static dt_status choose_backend(dt_session *s, const dt_settings *settings, dt_l
     return dt_world_agree(world, "device", dt_hash_text(name), name);
 }
 
-/* A plan needs no GPU: one that does not start, since other processes hold its memory, say, is planned for like one that
- * is not there. */
+/* A plan needs no GPU: one that does not start, since other processes hold its memory, say, is planned for like one
+ * that is not there. */
 static dt_status open_or_do_without(dt_session *s, dt_backend backend, int index, int threads)
 {
     dt_status status = dt_device_open(backend, index, threads, &s->device);

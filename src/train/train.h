@@ -37,8 +37,8 @@ DT_MUST_USE dt_status dt_session_create(dt_settings *, const dt_session_options 
 DT_MUST_USE dt_status dt_session_bind(dt_session *);
 void dt_session_free(dt_session *);
 dt_store *dt_session_store(const dt_session *);
-/* With plan_only and device=cuda, or a precision mode of GPUs, a plan is made for a GPU also where there is none, or none
- * that starts: the device is the CPU then. */
+/* With plan_only and device=cuda, or a precision mode of GPUs, a plan is made for a GPU also where there is none, or
+ * none that starts: the device is the CPU then. */
 dt_device *dt_session_device(const dt_session *);
 dt_backend dt_session_backend(const dt_session *); /* what the programs are for */
 const dt_model *dt_session_model(const dt_session *);
