@@ -12,10 +12,10 @@
 
 dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)
 {
-    json_error_t error;
+    json_error_t error = {0}; /* jansson sets no code, and mostly no text, where memory runs out */
     *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
     if (*out) return DT_OK;
-    if (json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
+    if (!*error.text || json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
     if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
         return dt_fail(DT_ERR_DATA, "%s:%d:%d: a text has the NUL character (\\u0000), which is not taken", where,
                        error.line, error.column);

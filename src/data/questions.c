@@ -24,10 +24,10 @@ void dt_questions_free(dt_questions *list)
 
 static dt_status parse_json(const char *line, size_t bytes, const char *where, json_t **out)
 {
-    json_error_t error;
+    json_error_t error = {0}; /* jansson sets no code, and mostly no text, where memory runs out */
     *out = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out) return DT_OK;
-    if (json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(bytes, where);
+    if (!*error.text || json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(bytes, where);
     if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
         return dt_fail(DT_ERR_DATA, "%s: column %d: a text has the NUL character (\\u0000), which is not taken", where,
                        error.column);

@@ -192,6 +192,23 @@ static void every_allocation_may_fail(void **state)
     }
 }
 
+/* jansson mostly says nothing where memory runs out: that is not JSON with an error that has no name. */
+static void json_without_memory_is_not_called_wrong(void **state)
+{
+    static const char nothing[] = "not valid JSON: ";
+    dt_status status;
+    long leaked;
+    int told = 0;
+    for (int n = 1; run_with_fault("alloc", n, parse_json, &status, &leaked); n++) {
+        const char *message = dt_error_message();
+        size_t length = strlen(message), end = sizeof nothing - 1;
+        if (length >= end && !strcmp(message + length - end, nothing)) fail_msg("allocation %d: %s", n, message);
+        if (strstr(message, "NUL")) fail_msg("allocation %d: %s", n, message);
+        told += status == DT_ERR_MEMORY;
+    }
+    assert_true(told > 0);
+}
+
 int main(int count, char **args)
 {
     const struct CMUnitTest files[] = {
@@ -201,6 +218,7 @@ int main(int count, char **args)
     };
     const struct CMUnitTest allocations[] = {
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, enter_new_folder, leave_folder),
+        cmocka_unit_test(json_without_memory_is_not_called_wrong),
     };
     if (count > 1 && !strcmp(args[1], "allocations")) return cmocka_run_group_tests(allocations, NULL, NULL);
     return cmocka_run_group_tests(files, NULL, NULL);
