@@ -18,7 +18,9 @@
 # What a sweep folder holds beside the run folders: settings.yaml, what all points have in common; points, every point
 # that was ever asked for; states/POINT, how its last run ended; output/POINT.txt, what that printed; lock.
 set -u
-export LC_ALL=C
+# A sweep starts runs of one process each, whatever ranks its own shell is told to be one of.
+DYTTRAIN_LAUNCH=single
+export LC_ALL=C DYTTRAIN_LAUNCH
 tab=$(printf '\t')
 
 say() { printf '%s\n' "$*"; }
