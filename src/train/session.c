@@ -143,9 +143,9 @@ static dt_status check_built(const dt_session *s, const dt_settings *settings)
 {
     bool meant = !strcmp(dt_setting_text(settings, "device"), "auto") && dt_recipe_needs_gpu(settings);
     if (!meant || !s->options.plan_only || s->options.eval_only || dt_backend_built(DT_CUDA)) return DT_OK;
-    return dt_setting_fail(settings, "precision.mode", "%s is planned for a GPU, and this program was built without "
-                           "CUDA: build it where nvcc is (a plan needs no GPU), or take precision.mode=fp32 for what a "
-                           "run on the CPU takes", dt_setting_text(settings, "precision.mode"));
+    return dt_setting_fail(settings, "precision.mode", "%s needs a GPU, and this program was built without CUDA: "
+                           "build it where nvcc is (for a plan no GPU is needed), or take precision.mode=fp32 for the "
+                           "CPU", dt_setting_text(settings, "precision.mode"));
 }
 
 /* The back end, the same on all ranks. */

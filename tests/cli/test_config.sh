@@ -45,7 +45,7 @@ case $out in
 esac
 run plan tiny.yaml device=auto precision.mode=bf16
 if [ $built = yes ]; then [ "$code" = 0 ] && has out '4 x bf16' && has out 'CUDA context'
-else [ "$code" = 2 ] && has err 'built without CUDA: build it where nvcc is (a plan needs no GPU)' &&
+else [ "$code" = 2 ] && has err 'built without CUDA: build it where nvcc is (for a plan no GPU is needed)' &&
     has err 'precision.mode=fp32'; fi
 is 'plan for the GPU that the precision needs, wherever CUDA is built in'
 run plan tiny.yaml device=cpu precision.mode=bf16
