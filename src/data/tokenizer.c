@@ -152,11 +152,21 @@ const char *dt_tokenizer_token(const dt_tokenizer *t, int32_t token, size_t *byt
     return *bytes ? bpe->bytes.data + bpe->at[token] : NULL;
 }
 
-int64_t dt_tokenizer_text_bytes(const dt_tokenizer *t, int32_t token, bool first)
+static bool is_special(const dt_bpe *bpe, int32_t token)
 {
+    for (int i = 0; i < bpe->specials; i++)
+        if (bpe->special[i].token == token) return true;
+    return false;
+}
+
+int64_t dt_tokenizer_text_bytes(const dt_tokenizer *t, int32_t token, int32_t before)
+{
+    const dt_bpe *bpe = &t->bpe;
     size_t bytes;
     const char *text = dt_tokenizer_token(t, token, &bytes);
-    return (int64_t)bytes - (text && first && t->bpe.prefix_space && *text == ' ');
+    if (!text || *text != ' ' || !bpe->prefix_space) return (int64_t)bytes;
+    bool put_in = before < 0 || (!bpe->prefix_first && is_special(bpe, before));
+    return (int64_t)bytes - put_in;
 }
 
 dt_status dt_tokenizer_decode(const dt_tokenizer *t, const int32_t *tokens, int64_t count, dt_text *out)

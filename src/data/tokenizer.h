@@ -31,9 +31,10 @@ int32_t dt_tokenizer_begin(const dt_tokenizer *);      /* the token that begins 
 int32_t dt_tokenizer_special(const dt_tokenizer *, const char *name); /* such as <|endoftext|>; -1: not known */
 /* The bytes that a token stands for; NULL for a number that is none. Those of special tokens are their names. */
 const char *dt_tokenizer_token(const dt_tokenizer *, int32_t token, size_t *bytes);
-/* The bytes that a token stands for in a document's text. `first`: it begins the document, and the space that the
- * tokenizer puts in front of a text is not counted. A number that is no token has none. */
-int64_t dt_tokenizer_text_bytes(const dt_tokenizer *, int32_t token, bool first);
+/* The bytes that a token stands for in a document's text, without the space that the tokenizer puts in front of a text,
+ * and some behind a special token in it. `before`: the token in front, -1 where it begins the document. A number that
+ * is no token has none. */
+int64_t dt_tokenizer_text_bytes(const dt_tokenizer *, int32_t token, int32_t before);
 /* Appends the text of the tokens, which is not UTF-8 where they do not say such. A number that is no token is
  * DT_ERR_DATA. */
 DT_MUST_USE dt_status dt_tokenizer_decode(const dt_tokenizer *, const int32_t *tokens, int64_t count, dt_text *out);

@@ -13,10 +13,15 @@ enum { AT_ONCE = 1 << 16, UNKNOWN = -1 };
 
 /* --- the tokenizer --- */
 
-/* NULL where the shards were made with another one. */
+/* NULL where the shards were made with another one, or this one cannot be read: only bits per byte want it. */
 static dt_status open_same(const char *spec, const dt_shard *shard, dt_tokenizer **out)
 {
-    DT_TRY(dt_tokenizer_open(spec, out));
+    dt_status status = dt_tokenizer_open(spec, out);
+    if (status) {
+        *out = NULL;
+        if (status != DT_ERR_MEMORY) dt_error_clear();
+        return status == DT_ERR_MEMORY ? status : DT_OK;
+    }
     if (dt_tokenizer_hash(*out) == shard->tokenizer) return DT_OK;
     dt_tokenizer_close(*out);
     *out = NULL;
@@ -50,16 +55,23 @@ static dt_status find_tokenizer(const dt_windows *w, const char *named, dt_token
 
 /* --- counting --- */
 
-/* Of token `at` of a shard, as the shard's maker counts it: the end token behind a document's text has none. *document,
- * 0 before the first call, goes along with `at`. */
-static int64_t bytes_of(const dt_shard *shard, const dt_tokenizer *tokenizer, int64_t at, int32_t token,
-                        int64_t *document)
+/* Where the counting of a shard's tokens is. */
+typedef struct place {
+    int64_t at, document; /* the next token; the document that it is in */
+    int32_t before;       /* the token in front of it; -1: none is known */
+} place;
+
+/* Of the next token, as the shard's maker counts it: the end token behind a document's text has none. */
+static int64_t bytes_of(const dt_shard *shard, const dt_tokenizer *tokenizer, int32_t token, place *p)
 {
     const uint64_t *ends = shard->document_ends;
-    while (*document < shard->documents && (int64_t)ends[*document] <= at) ++*document;
-    int64_t first = *document ? (int64_t)ends[*document - 1] : 0;
-    bool last = *document < shard->documents && at + 1 == (int64_t)ends[*document];
-    return last && token == dt_tokenizer_end(tokenizer) ? 0 : dt_tokenizer_text_bytes(tokenizer, token, at == first);
+    while (p->document < shard->documents && (int64_t)ends[p->document] <= p->at) p->document++;
+    int64_t first = p->document ? (int64_t)ends[p->document - 1] : 0;
+    bool last = p->document < shard->documents && p->at + 1 == (int64_t)ends[p->document];
+    int32_t before = p->at == first ? -1 : p->before;
+    p->at++;
+    p->before = token;
+    return last && token == dt_tokenizer_end(tokenizer) ? 0 : dt_tokenizer_text_bytes(tokenizer, token, before);
 }
 
 /* Of tokens first .. end-1. */
@@ -67,14 +79,13 @@ static dt_status add_up(const dt_shard *shard, const dt_tokenizer *tokenizer, in
 {
     int32_t *tokens = malloc(AT_ONCE * sizeof *tokens);
     if (!tokens) return dt_fail_memory(AT_ONCE * sizeof *tokens, "tokens");
-    dt_status status = DT_OK;
-    int64_t document = 0;
+    place p = {.at = first, .before = -1};
+    dt_status status = first ? dt_shard_read(shard, first - 1, 1, &p.before) : DT_OK;
     *out = 0;
     for (int64_t count; first < end && !status; first += count) {
         count = end - first < AT_ONCE ? end - first : AT_ONCE;
         status = dt_shard_read(shard, first, count, tokens);
-        for (int64_t i = 0; i < count && !status; i++)
-            *out += bytes_of(shard, tokenizer, first + i, tokens[i], &document);
+        for (int64_t i = 0; i < count && !status; i++) *out += bytes_of(shard, tokenizer, tokens[i], &p);
     }
     free(tokens);
     return status;

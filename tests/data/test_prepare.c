@@ -410,25 +410,34 @@ static void bytes_are_those_of_the_targets(void **state)
     dt_text_free(&digits);
 }
 
-/* A name of a special token in the text is counted, an end token that was put behind it is not. */
-static void bytes_of_special_tokens_are_those_of_their_names(void **state)
+/* A name of a special token in the text is counted, an end token that was put behind it is not, nor is the space that
+ * the tokenizer puts in front of what follows. */
+static void check_special(const char *kind, const char *end)
 {
     static const char *const paths[] = {"a.txt", "b.txt"};
-    static const char text[] = "one<|endoftext|>two<|endoftext|>";
+    char text[64], path[64], held_out[64];
+    int length = snprintf(text, sizeof text, "one%stwo%s", end, end);
     scene_write("a.txt", "some text that comes first", 26);
-    scene_write("b.txt", text, sizeof text - 1);
-    dt_prepare_options o = options_for("gpt2", "out", paths, 2);
+    scene_write("b.txt", text, (size_t)length);
+    dt_prepare_options o = options_for(kind, kind, paths, 2);
     dt_prepare_counts counts = prepare(&o);
-    char held_out[64];
-    dt_tokens all = read_all("out", "train");
+    dt_tokens all = read_all(kind, "train");
     int64_t from = all.count;
     for (int ends = 0; ends < 4; from--) ends += all.token[from - 1] == all.token[all.count - 1];
     free(all.token);
+    snprintf(path, sizeof path, "data.path=%s", kind);
     snprintf(held_out, sizeof held_out, "data.held_out=%.9f", ((double)(counts.tokens - from) + 0.5) /
                                                                   (double)counts.tokens);
-    dt_data_info info = eval_info(SETTINGS("data.kind=tokens", "data.context=4", "data.path=out", held_out));
+    dt_data_info info = eval_info(SETTINGS("data.kind=tokens", "data.context=4", path, held_out));
     assert_int_equal(info.tokens, counts.tokens - from - 1); /* all of b.txt */
-    assert_int_equal(info.bytes, sizeof text - 1);
+    assert_int_equal(info.bytes, length);
+}
+
+static void bytes_of_special_tokens_are_those_of_their_names(void **state)
+{
+    check_special("gpt2", "<|endoftext|>");
+    check_special("prefix", "<|endoftext|>");
+    check_special("llama2", "</s>");
 }
 
 static void bytes_are_not_guessed(void **state)
@@ -454,6 +463,9 @@ static void bytes_are_not_guessed(void **state)
     assert_int_equal(eval_info(SETTINGS("data.kind=tokens", "data.context=9", "data.path=b",
                                         "data.tokenizer=a/tokenizer")).bytes, bytes);
     assert_int_equal(rename("other/tokenizer", "b/tokenizer"), 0);
+    assert_int_equal(eval_info(SETTINGS("data.kind=tokens", "data.context=9", "data.path=b")).bytes, 0);
+    assert_int_equal(dt_folder_remove("b/tokenizer"), DT_OK);
+    scene_write("b/tokenizer", "no folder", 9);
     assert_int_equal(eval_info(SETTINGS("data.kind=tokens", "data.context=9", "data.path=b")).bytes, 0);
     dt_text_free(&lines);
 }
