@@ -22,18 +22,6 @@ void dt_questions_free(dt_questions *list)
 
 /* --- a line --- */
 
-static dt_status parse_json(const char *line, size_t bytes, const char *where, json_t **out)
-{
-    json_error_t error = {0}; /* jansson sets no code, and mostly no text, where memory runs out */
-    *out = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (*out) return DT_OK;
-    if (!*error.text || json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(bytes, where);
-    if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
-        return dt_fail(DT_ERR_DATA, "%s: column %d: a text has the NUL character (\\u0000), which is not taken", where,
-                       error.column);
-    return dt_fail(DT_ERR_DATA, "%s: not valid JSON at column %d: %s", where, error.column, error.text);
-}
-
 static dt_status check_choices(const json_t *choices, const char *where)
 {
     enum { LEAST = 2, MOST = 1 << 20 };
@@ -84,7 +72,7 @@ static dt_status add_line(dt_questions *list, const char *name, int64_t number, 
     DT_TRY(make_room(list));
     dt_text_add(&where, "%s:%lld", name, (long long)number);
     dt_status status = dt_text_status(&where);
-    if (!status) status = parse_json(line, bytes, where.data, &q.json);
+    if (!status) status = dt_json_parse(line, bytes, where.data, &q.json);
     if (!status) status = read_members(where.data, &q);
     if (status) json_decref(q.json);
     else list->question[list->count++] = q;
