@@ -38,11 +38,20 @@ const dt_setting_table dt_checkpoint_settings = {rows, sizeof rows / sizeof *row
 
 /* --- verifying and finding --- */
 
+/* Nothing of that name, or a circle of links, which no waiting makes a checkpoint. */
+static bool leads_nowhere(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP);
+}
+
 dt_status dt_checkpoint_manifest(const char *path, json_t **out)
 {
     enum { MAX_MANIFEST = 1 << 26 };
     char *name, *bytes;
     size_t size;
+    if (leads_nowhere(path) && !dt_name_missing(path))
+        return dt_fail(DT_ERR_DATA, "'%s' is a link that leads nowhere", path);
     DT_TRY(dt_path_join(path, "manifest.json", &name));
     dt_status status = dt_path_missing(name) ? dt_fail(DT_ERR_DATA, "'%s' has no manifest.json", path)
                                              : dt_file_read(name, MAX_MANIFEST, &bytes, &size);
@@ -91,8 +100,7 @@ dt_status dt_checkpoint_verify(const char *path, dt_world *world, json_t **manif
 
 dt_status dt_checkpoint_gone(const char *path, dt_world *world, bool *gone)
 {
-    struct stat info; /* of a link itself: one that leads nowhere is damaged, and would be listed again and again */
-    *gone = lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    *gone = dt_name_missing(path); /* a link that leads nowhere is damaged, and would be listed again and again */
     return dt_world_broadcast(world, "whether a checkpoint is still there", gone, sizeof *gone);
 }
 

@@ -201,6 +201,12 @@ bool dt_path_missing(const char *path)
     return stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
+bool dt_name_missing(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 dt_status dt_path_join(const char *folder, const char *name, char **out)
 {
     if (asprintf(out, "%s/%s", folder, name) >= 0) return DT_OK;

@@ -30,6 +30,8 @@ DT_MUST_USE dt_status dt_zstd_read(const char *path, size_t limit, char **out, s
 
 /* Is there certainly nothing of that name? What cannot be looked at may be there. */
 bool dt_path_missing(const char *path);
+/* The same of the name itself: a link has it, wherever it leads. */
+bool dt_name_missing(const char *path);
 /* "<folder>/<name>", freed with free(). */
 DT_MUST_USE dt_status dt_path_join(const char *folder, const char *name, char **out);
 /* Renames over `to`, and makes that durable. */

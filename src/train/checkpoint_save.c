@@ -144,10 +144,11 @@ static dt_status move_aside(const char *path)
     return status;
 }
 
-/* A step that is saved again (after a rollback, say) takes the place of the earlier folder in one operation. */
+/* A step that is saved again (after a rollback, say) takes the place of the earlier folder in one operation, and of
+ * whatever else is no checkpoint and was passed over under that name: a file, a link that leads nowhere. */
 static dt_status put_in_place(const char *temporary, const char *path, const char *parent)
 {
-    if (dt_file_exists(path)) {
+    if (!dt_name_missing(path)) {
         if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) == 0) return dt_folder_sync(parent);
         DT_TRY(move_aside(path));
     }

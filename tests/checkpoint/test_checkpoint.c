@@ -310,6 +310,31 @@ static void keeps_the_newest_and_the_best(void **state)
     toy_close(&t);
 }
 
+/* What is no checkpoint under a checkpoint's name is passed over, and gives way to the save of that step, as to that
+ * of an earlier one. Of a link, what it leads to stays. */
+static void what_is_none_gives_way(void **state)
+{
+    static const char place[] = "checkpoints/step-00000003";
+    static const char *const targets[] = {"nowhere", "step-00000003", "../kept", "../kept/x"};
+    toy t;
+    toy_open(&t, full);
+    OK(dt_folder_make("kept"));
+    overwrite("kept/x", "y", 1);
+    for (int i = 0; i < 12; i++) {
+        OK(save_step(&t, 1, NAN, 0, &plain));
+        if (i < 8) assert_int_equal(symlink(targets[i / 2], place), 0);
+        else if (i < 10) overwrite(place, "y", 1);
+        else OK(dt_folder_make("checkpoints/step-00000003/x"));
+        assert_found("checkpoints/step-00000001");
+        OK(save_step(&t, i % 2 ? 3 : 2, NAN, 0, &plain));
+        assert_found(i % 2 ? place : "checkpoints/step-00000002");
+        assert_steps(i % 2 ? "01 03" : "01 02");
+        assert_true(dt_file_exists("kept/x"));
+        OK(dt_folder_remove("checkpoints"));
+    }
+    toy_close(&t);
+}
+
 /* A kill between the save of step 14 and the removals. */
 static void tidies_up_behind_a_kill(void **state)
 {
@@ -511,7 +536,7 @@ int main(void)
         TEST(comes_back_exactly), TEST(manifest_tells), TEST(names_what_differs), TEST(damage_is_found),
         TEST(counts_out_of_range_are_refused), TEST(find_passes_damage_over),
         TEST(find_does_not_pass_over_what_it_cannot_read), TEST(find_lists_anew_what_went_meanwhile),
-        TEST(tidies_up_behind_a_kill),
+        TEST(what_is_none_gives_way), TEST(tidies_up_behind_a_kill),
         TEST(keeps_the_newest_and_the_best), TEST(a_removal_that_fails_is_no_failed_save),
         TEST(one_that_stepped_aside_comes_back),
         TEST(a_full_disk_leaves_the_old_ones),
