@@ -171,6 +171,5 @@ const dt_command dt_command_bench = {
     .least_words = 0,
     .most_words = 2,
     .every = true,
-    .but_with = "--print-config",
     .run = bench,
 };

@@ -14,7 +14,7 @@ struct dt_command {
     const dt_option *options; /* beside those that every command takes; ended by a row without a name. NULL: none */
     bool settings;            /* takes path=value words, --device and --print-config */
     int least_words, most_words;
-    bool every;           /* every rank has a part in it; false: it is one process's work, */
+    bool every;           /* every rank has a part in it, but for --print-config; false: it is one process's work, */
     const char *but_with; /* and with this option it is the other way round. NULL: with none */
     dt_status (*run)(const dt_arguments *);
 };

@@ -47,12 +47,17 @@ static dt_status run(const dt_arguments *args)
 
 /* mpirun's other ranks need not say it. But whoever sits at a terminal, or has RANK and WORLD_SIZE for another program,
  * takes itself for the only one. */
-static void tell_left(const dt_command *command, bool other, const dt_launch_facts *facts)
+static void tell_left(const dt_command *command, const char *with, const dt_launch_facts *facts)
 {
     if (facts->kind != DT_LAUNCH_ENVIRONMENT && !isatty(STDERR_FILENO)) return;
     fprintf(stderr, "dyttrain: '%s%s%s' is one process's work and left to rank 0, and by the environment (%s) this is "
-            "rank %d; with DYTTRAIN_LAUNCH=single it does it\n", command->name, other ? " " : "",
-            other ? command->but_with : "", dt_launch_name(facts->kind), facts->rank);
+            "rank %d; with DYTTRAIN_LAUNCH=single it does it\n", command->name, with ? " " : "", with ? with : "",
+            dt_launch_name(facts->kind), facts->rank);
+}
+
+static const char *given(const dt_arguments *args, const char *option)
+{
+    return option && dt_arguments_has(args, option) ? option : NULL;
 }
 
 /* Of the processes that a launcher started, is this one to do the command? What is one process's work is the first
@@ -61,13 +66,14 @@ static void tell_left(const dt_command *command, bool other, const dt_launch_fac
 static dt_status find_part(const dt_arguments *args, bool *takes_part)
 {
     const dt_command *command = args->command;
-    bool other = command->but_with && dt_arguments_has(args, command->but_with);
+    const char *prints = given(args, "--print-config"), *other = given(args, command->but_with);
+    bool every = !prints && command->every != (other != NULL);
     dt_launch_facts facts;
     *takes_part = true;
-    if (command->every != other || command == &dt_command_help || explains(args)) return DT_OK;
+    if (every || command == &dt_command_help || explains(args)) return DT_OK;
     DT_TRY(dt_launch_read_rank(&facts));
     *takes_part = facts.rank == 0 || facts.size == 1;
-    if (!*takes_part) tell_left(command, other, &facts);
+    if (!*takes_part) tell_left(command, prints ? prints : other, &facts);
     return DT_OK;
 }
 

@@ -61,12 +61,8 @@ static dt_status evaluate_loaded(const dt_loaded *loaded, bool leads, bool as_js
 static dt_status run(const dt_arguments *args, const dt_party *party)
 {
     dt_loaded loaded;
-    dt_status status = DT_OK;
     DT_TRY(dt_loaded_open(args, party->world, party->log, &loaded));
-    bool leads = party->rank == 0;
-    if (!dt_arguments_has(args, "--print-config"))
-        status = evaluate_loaded(&loaded, leads, dt_arguments_has(args, "--json"));
-    else if (leads) status = dt_table_print_config(loaded.settings, loaded.log);
+    dt_status status = evaluate_loaded(&loaded, party->rank == 0, dt_arguments_has(args, "--json"));
     dt_loaded_close(&loaded);
     return status;
 }
@@ -83,6 +79,15 @@ static dt_status meet_and_run(const dt_arguments *args, dt_log *log)
     return dt_party_leave(&party, status);
 }
 
+static dt_status print_config(const dt_arguments *args, dt_log *log)
+{
+    dt_loaded loaded;
+    DT_TRY(dt_loaded_open(args, NULL, log, &loaded));
+    dt_status status = dt_table_print_config(loaded.settings, log);
+    dt_loaded_close(&loaded);
+    return status;
+}
+
 static dt_status evaluate(const dt_arguments *args)
 {
     dt_log *log;
@@ -91,7 +96,7 @@ static dt_status evaluate(const dt_arguments *args)
         return dt_fail(DT_ERR_USAGE, "one word too many: '%s'; files of questions need --tasks", args->words[1]);
     if (dt_arguments_has(args, "--tokenizer")) return dt_fail(DT_ERR_USAGE, "--tokenizer goes with --tasks");
     DT_TRY(dt_arguments_log(args, &log));
-    dt_status status = meet_and_run(args, log);
+    dt_status status = dt_arguments_has(args, "--print-config") ? print_config(args, log) : meet_and_run(args, log);
     dt_log_free(log);
     return status;
 }

@@ -93,6 +93,5 @@ const dt_command dt_command_train = {
     .least_words = 1,
     .most_words = 1,
     .every = true,
-    .but_with = "--print-config",
     .run = train,
 };

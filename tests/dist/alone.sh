@@ -25,6 +25,9 @@ ranks 3 export runs/a together.safetensors
 [ "$code" = 2 ] && [ "$(printf '%s\n' "$err" | grep -c '^dyttrain: ')" = 1 ]
 is 'what the first cannot do is told once'
 
+run eval runs/a --print-config parallel.start_limit=2
+cp .out eval.txt
+
 # Nobody meets, so any rank may be started alone.
 WORLD_SIZE=2 MASTER_ADDR=nowhere.invalid
 export RANK WORLD_SIZE MASTER_ADDR
@@ -36,6 +39,9 @@ is 'RANK and WORLD_SIZE: the second has nothing to do, and says so'
 run vit.yaml --print-config
 [ "$code" = 0 ] && [ -z "$out" ] && has err "'train --print-config' is one process's work"
 is 'and with what, where all have their part in the command without it'
+run eval runs/a --print-config parallel.start_limit=2
+[ "$code" = 0 ] && [ -z "$out" ] && has err "'eval --print-config' is one process's work"
+is 'that of an evaluation, too'
 run --help
 [ "$code" = 0 ] && [ -n "$out" ]
 is 'RANK and WORLD_SIZE: it explains itself anywhere'
@@ -43,6 +49,9 @@ RANK=0
 run plan vit.yaml --graph=eval
 one plan.txt
 is 'RANK and WORLD_SIZE: the first does it'
+run eval runs/a --print-config parallel.start_limit=2
+one eval.txt
+is 'and waits for nobody'
 RANK=1 DYTTRAIN_LAUNCH=single
 export DYTTRAIN_LAUNCH
 run plan vit.yaml --graph=eval
