@@ -27,6 +27,8 @@ export NCCL_DEBUG="${NCCL_DEBUG:-WARN}" # why NCCL failed, which its error code 
 # export NCCL_NVLS_ENABLE=0             # where the start fails at NVLink multicast, as on parts of a host
 # export LD_LIBRARY_PATH=/opt/nccl/lib  # where libnccl.so.2 lies, if not in the system
 
+export DYTTRAIN_LAUNCH=mpi # the environment may have variables of another launcher: mpirun's count
+
 # Other hosts get of this environment only what -x names.
 set -- "$CONFIG" run.dir="$RUN_DIR" run.name="$RUN_NAME" "$@"
 passed=$(env | sed -nE 's/^((NCCL|DYTTRAIN)_[A-Z0-9_]+|LD_LIBRARY_PATH)=.*/-x \1/p')

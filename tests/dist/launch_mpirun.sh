@@ -87,6 +87,13 @@ launch 2 stopped
 [ "$code" = 0 ] && same_end whole-2 stopped
 is 'the same call later goes on from the checkpoint, to the same bits'
 
+DYTTRAIN_LAUNCH=environment RANK=1 WORLD_SIZE=4 MASTER_ADDR=nowhere.invalid
+export DYTTRAIN_LAUNCH RANK WORLD_SIZE MASTER_ADDR
+launch 2 meant train.steps=1
+unset DYTTRAIN_LAUNCH RANK WORLD_SIZE MASTER_ADDR
+[ "$code" = 0 ] && [ -e runs/meant/log.rank-0001.txt ]
+is 'variables of another launcher in the environment do not count'
+
 launch 2 whole-2 optim.lr=no
 [ "$code" = 2 ] && [ "$(restarts)" = 0 ]
 is 'wrong use is not started again'
