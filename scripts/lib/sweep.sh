@@ -19,6 +19,7 @@
 # that was ever asked for; states/POINT, how its last run ended; output/POINT.txt, what that printed; lock.
 set -u
 # A sweep starts runs of one process each, whatever ranks its own shell is told to be one of.
+launch=${DYTTRAIN_LAUNCH-}
 DYTTRAIN_LAUNCH=single
 export LC_ALL=C DYTTRAIN_LAUNCH
 tab=$(printf '\t')
@@ -103,7 +104,7 @@ read_arguments() {
     [ $words -gt "$sweep_lists" ] || fail "$sweep_usage" 2
 }
 
-# --- the config ---
+# --- the program ---
 
 find_program() {
     program=$(dirname "$0")/../build/src/dyttrain
@@ -115,6 +116,18 @@ find_program() {
     command -v "$program" >/dev/null 2>&1 ||
         fail "there is no dyttrain: build it (ninja -C build), or name it in the environment: DYTTRAIN=..."
 }
+
+# Of the processes that mpirun started the first sweeps. Which one this is, the program knows: in all others it leaves
+# what is one process's work without a word. That a shell has RANK, or what Slurm sets, makes it none of many.
+leave_to_first() {
+    [ "$launch" != single ] || return 0
+    printed=$(DYTTRAIN_LAUNCH=mpi "$program" "$config" --print-config 2>/dev/null </dev/null) || return 0
+    [ -z "$printed" ] || return 0
+    [ ! -t 2 ] || say "sweep_$sweep_name.sh: left to MPI's rank 0; with DYTTRAIN_LAUNCH=single each process sweeps" >&2
+    exit 0
+}
+
+# --- the config ---
 
 # The resolved settings go to $work/config.yaml. What the program has to say against them is said in its words.
 resolve() { # SETTING...
@@ -376,6 +389,7 @@ finish() {
 sweep() {
     read_arguments "$@"
     find_program
+    leave_to_first
     need flock util-linux
     need setsid util-linux
     work=$(mktemp -d) || exit 1

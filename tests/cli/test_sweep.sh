@@ -52,12 +52,22 @@ is 'a second call finds it finished'
 sweep lr tiny.yaml 1e-3 seed=1 train.epochs=1
 [ $code = 0 ] && [ "$(column 2 lr0.001-seed1)" = 1 ] && [ "$(column 3 lr0.003-seed0)" = done ]
 is 'another rate and seed go into the same table'
-RANK=1 WORLD_SIZE=2
-export RANK WORLD_SIZE
+RANK=1 WORLD_SIZE=2 SLURM_PROCID=1 SLURM_NTASKS=2 SLURM_STEP_NUM_TASKS=2
+export RANK WORLD_SIZE SLURM_PROCID SLURM_NTASKS SLURM_STEP_NUM_TASKS
 sweep lr tiny.yaml 1e-3 seed=2 train.epochs=1
-unset RANK WORLD_SIZE
 [ $code = 0 ] && [ "$(column 3 lr0.001-seed2)" = done ]
 is 'a shell that is told to be one of several ranks sweeps all the same'
+PMIX_RANK=1
+export PMIX_RANK
+sweep lr tiny.yaml 1e-3 seed=3 train.epochs=1
+[ $code = 0 ] && [ -z "$out$err$(column 3 lr0.001-seed3)" ]
+is 'but of the processes that MPI started, the first'
+DYTTRAIN_LAUNCH=single
+export DYTTRAIN_LAUNCH
+sweep lr tiny.yaml 1e-3 seed=3 train.epochs=1
+unset RANK WORLD_SIZE SLURM_PROCID SLURM_NTASKS SLURM_STEP_NUM_TASKS PMIX_RANK DYTTRAIN_LAUNCH
+[ $code = 0 ] && [ "$(column 3 lr0.001-seed3)" = done ]
+is 'or each, by DYTTRAIN_LAUNCH=single'
 folder=runs/unkept
 sweep lr -o $folder tiny.yaml 3e-3 train.epochs=1 checkpoint.best_metric=none checkpoint.at_end=false \
     checkpoint.every_steps=0

@@ -85,6 +85,12 @@ cp .out config.txt
 ranks 2 vit.yaml --print-config
 one config.txt
 is '--print-config of a training prints once, and meets nobody'
+export DYTTRAIN="$program"
+"$launch" 2 "$root/scripts/sweep_lr.sh" vit.yaml 1e-3 train.steps=1 >.out 2>.err </dev/null
+code=$? out=$(cat .out) err=$(cat .err)
+[ "$code" = 0 ] && [ "$(printf '%s\n' "$out" | grep -c '^1 done')" = 1 ] && [ -z "$err" ] &&
+    [ -e runs/sweep-lr-vit/summary.md ]
+is 'a sweep is one'
 ranks 2 doctor
 [ "$code" = 0 ] && [ "$(printf '%s\n' "$out" | grep -c '^dyttrain')" = 2 ]
 is 'doctor is of each host'
