@@ -256,14 +256,17 @@ dt_status dt_encoder_run(dt_encoder *e, const char *text, size_t bytes, dt_token
     return dt_encoder_part(e, text, bytes, true, out);
 }
 
-/* Does the name of a special token, or the beginning of one that the text ends with, go across `at`? */
-static bool is_inside_special(const dt_bpe *bpe, const char *text, size_t bytes, size_t at)
+/* Does the name of a special token, or the beginning of one that the text ends with, go across `at`? Where a space is
+ * put behind special tokens, also: does one end there? A part that begins so would lack that space. */
+static bool is_special_at(const dt_bpe *bpe, const char *text, size_t bytes, size_t at)
 {
     for (int i = 0; i < bpe->specials; i++) {
         const struct dt_special *special = &bpe->special[i];
-        for (size_t before = 1; before < special->length && before <= at; before++) {
+        size_t longest = bpe->prefix_space ? special->length : special->length - 1;
+        for (size_t before = 1; before <= longest && before <= at; before++) {
             size_t there = bytes - (at - before), length = there < special->length ? there : special->length;
-            if (special->name[before] == text[at] && !memcmp(text + at - before, special->name, length)) return true;
+            bool goes_on = before == special->length || special->name[before] == text[at]; /* most do not: quicker */
+            if (goes_on && !memcmp(text + at - before, special->name, length)) return true;
         }
     }
     return false;
@@ -281,7 +284,7 @@ size_t dt_tokenizer_cut(const dt_tokenizer *tokenizer, const char *text, size_t 
         uint8_t before = (uint8_t)text[at - 1];
         bool fits = spaces ? text[at] == ' ' && before != ' ' && before < 0x80
                            : text[at] == '\n' && before < 0x80 && isalnum(before);
-        if (fits && !is_inside_special(bpe, text, bytes, at)) return at;
+        if (fits && !is_special_at(bpe, text, bytes, at)) return at;
     }
     return 0;
 }

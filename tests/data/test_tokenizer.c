@@ -159,6 +159,37 @@ static void texts_are_not_cut_inside_special_tokens(void **state)
     dt_tokenizer_close(tokenizer);
 }
 
+static void parts_of(const dt_tokenizer *tokenizer, const char *text, size_t cut, dt_tokens *out)
+{
+    dt_encoder *encoder;
+    assert_int_equal(dt_encoder_create(tokenizer, true, &encoder), DT_OK);
+    if (cut) assert_int_equal(dt_encoder_part(encoder, text, cut, true, out), DT_OK);
+    assert_int_equal(dt_encoder_part(encoder, text + cut, strlen(text + cut), !cut, out), DT_OK);
+    dt_encoder_free(encoder);
+}
+
+static void texts_are_not_cut_where_a_space_is_put_in(void **state)
+{
+    static const struct {
+        const char *kind, *text;
+        size_t cut;
+    } cases[] = {{"llama2", "one two</s> </s>x", 3}, {"llama2", "one</s> two", 0}, {"llama2", "</s> two", 0},
+                 {"llama2", "one two</s>x two", 12}, {"metaspace", "one two</s> two", 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_tokenizer *tokenizer = open_kind(cases[i].kind);
+        dt_tokens whole = {0}, parts = {0};
+        size_t cut = dt_tokenizer_cut(tokenizer, cases[i].text, strlen(cases[i].text));
+        encode(tokenizer, true, cases[i].text, strlen(cases[i].text), &whole);
+        parts_of(tokenizer, cases[i].text, cut, &parts);
+        assert_int_equal(cut, cases[i].cut);
+        assert_int_equal(parts.count, whole.count);
+        assert_memory_equal(parts.token, whole.token, (size_t)whole.count * sizeof *whole.token);
+        free(whole.token);
+        free(parts.token);
+        dt_tokenizer_close(tokenizer);
+    }
+}
+
 static void a_special_token_of_one_byte_is_found(void **state)
 {
     static const char *const texts[] = {"~", "~b", "ab~", "a~"};
@@ -235,6 +266,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_tokenizer_has_one_hash),
         cmocka_unit_test(special_tokens_can_be_text),
         cmocka_unit_test_setup_teardown(texts_are_not_cut_inside_special_tokens, scene_enter, scene_leave),
+        cmocka_unit_test(texts_are_not_cut_where_a_space_is_put_in),
         cmocka_unit_test_setup_teardown(a_special_token_of_one_byte_is_found, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
