@@ -55,15 +55,17 @@ typedef struct generation {
     dt_sampler *sampler;
 } generation;
 
-static dt_status begin_text(generation *g, sequence *s)
+static dt_status begin_text(generation *g, int64_t i)
 {
+    sequence *s = &g->sequence[i];
     const dt_tokens *prompt = &g->prompts[g->next];
     s->all.count = s->first = s->drawn = 0;
     DT_TRY(dt_tokens_reserve(&s->all, prompt->count));
     memcpy(s->all.token, prompt->token, (size_t)prompt->count * sizeof *prompt->token);
     s->all.count = prompt->count;
     s->text = g->next++;
-    return DT_OK;
+    dt_sampler_clear(g->sampler, i);
+    return dt_sampler_add(g->sampler, i, prompt->token, prompt->count);
 }
 
 /* What a sequence's cache lacks of its text; where that has no room, of the last half of a context of it. */
@@ -94,12 +96,13 @@ static dt_status draw_token(generation *g, int64_t i)
 {
     sequence *s = &g->sequence[i];
     int32_t token;
-    DT_TRY(dt_sampler_draw(g->sampler, dt_generator_logits(g->generator, i), s->all.token, s->all.count,
-                           (uint64_t)s->text, (uint64_t)s->drawn, &token));
+    DT_TRY(dt_sampler_draw(g->sampler, i, dt_generator_logits(g->generator, i), (uint64_t)s->text, (uint64_t)s->drawn,
+                           &token));
     if (token == g->options->end) return end_text(g, i, true);
     DT_TRY(g->options->token(g->options->context, s->text, token));
     DT_TRY(dt_tokens_reserve(&s->all, 1));
     s->all.token[s->all.count++] = token;
+    DT_TRY(dt_sampler_add(g->sampler, i, &token, 1));
     return ++s->drawn < g->options->tokens ? DT_OK : end_text(g, i, false);
 }
 
@@ -108,7 +111,7 @@ static dt_status run(generation *g)
     for (;;) {
         bool any = false;
         for (int64_t i = 0; i < g->sequences; i++) {
-            if (g->sequence[i].text < 0 && g->next < g->count) DT_TRY(begin_text(g, &g->sequence[i]));
+            if (g->sequence[i].text < 0 && g->next < g->count) DT_TRY(begin_text(g, i));
             find_pending(g, i);
             any |= g->sequence[i].text >= 0;
         }
@@ -143,7 +146,7 @@ static dt_status prepare(generation *g, dt_session *session)
     if (!g->sequence || !g->pending || !g->pending_count)
         return dt_fail_memory((size_t)g->sequences * sizeof *g->sequence, "the texts");
     for (int64_t i = 0; i < g->sequences; i++) g->sequence[i].text = -1;
-    DT_TRY(dt_sampler_create(&g->options->sampling, g->options->vocabulary, &g->sampler));
+    DT_TRY(dt_sampler_create(&g->options->sampling, g->options->vocabulary, g->sequences, &g->sampler));
     return dt_generator_create(session, &g->generator);
 }
 

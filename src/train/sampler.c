@@ -6,42 +6,84 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "data/tokenizer.h"
 
 typedef struct candidate {
     double score; /* the logit, then the probability times a factor */
     int32_t token;
 } candidate;
 
+/* The tokens that a text has, each once: a step costs what these are, however long the text. */
+typedef struct token_set {
+    dt_tokens list;
+    bool *has; /* [vocabulary] */
+} token_set;
+
 struct dt_sampler {
     dt_sampling by;
-    int64_t vocabulary;
+    int64_t vocabulary, sequences;
     candidate *candidate;
-    uint32_t *seen; /* [vocabulary]: the number of the draw before which a token was met last */
-    uint32_t draws;
+    token_set *seen; /* [sequences] */
 };
 
-dt_status dt_sampler_create(const dt_sampling *by, int64_t vocabulary, dt_sampler **out)
+static dt_status allocate(dt_sampler *s)
+{
+    s->candidate = malloc((size_t)s->vocabulary * sizeof *s->candidate);
+    s->seen = calloc((size_t)s->sequences, sizeof *s->seen);
+    if (!s->candidate || !s->seen) return dt_fail_memory((size_t)s->vocabulary * sizeof *s->candidate, "the sampler");
+    for (int64_t i = 0; i < s->sequences && s->by.repetition_penalty != 1; i++) {
+        s->seen[i].has = calloc((size_t)s->vocabulary, sizeof *s->seen[i].has);
+        if (!s->seen[i].has) return dt_fail_memory((size_t)s->vocabulary * sizeof *s->seen[i].has, "the sampler");
+    }
+    return DT_OK;
+}
+
+dt_status dt_sampler_create(const dt_sampling *by, int64_t vocabulary, int64_t sequences, dt_sampler **out)
 {
     dt_sampler *s = calloc(1, sizeof *s);
     if (!s) return dt_fail_memory(sizeof *s, "the sampler");
-    *s = (dt_sampler){.by = *by, .vocabulary = vocabulary};
-    s->candidate = malloc((size_t)vocabulary * sizeof *s->candidate);
-    s->seen = calloc((size_t)vocabulary, sizeof *s->seen);
-    if (!s->candidate || !s->seen) {
-        dt_sampler_free(s);
-        return dt_fail_memory((size_t)vocabulary * sizeof *s->candidate, "the sampler");
-    }
-    *out = s;
-    return DT_OK;
+    *s = (dt_sampler){.by = *by, .vocabulary = vocabulary, .sequences = sequences};
+    dt_status status = allocate(s);
+    if (status) dt_sampler_free(s);
+    else *out = s;
+    return status;
 }
 
 void dt_sampler_free(dt_sampler *s)
 {
     if (!s) return;
-    free(s->candidate);
+    for (int64_t i = 0; s->seen && i < s->sequences; i++) {
+        free(s->seen[i].list.token);
+        free(s->seen[i].has);
+    }
     free(s->seen);
+    free(s->candidate);
     free(s);
 }
+
+/* --- the tokens of a text --- */
+
+void dt_sampler_clear(dt_sampler *s, int64_t sequence)
+{
+    token_set *seen = &s->seen[sequence];
+    for (int64_t i = 0; i < seen->list.count; i++) seen->has[seen->list.token[i]] = false;
+    seen->list.count = 0;
+}
+
+dt_status dt_sampler_add(dt_sampler *s, int64_t sequence, const int32_t *tokens, int64_t count)
+{
+    token_set *seen = &s->seen[sequence];
+    if (!seen->has) return DT_OK;
+    for (int64_t i = 0; i < count; i++) {
+        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || seen->has[tokens[i]]) continue;
+        DT_TRY(dt_tokens_reserve(&seen->list, 1));
+        seen->list.token[seen->list.count++] = tokens[i];
+        seen->has[tokens[i]] = true;
+    }
+    return DT_OK;
+}
+
+/* --- the rules --- */
 
 /* Does `a` go before `b`? */
 static bool before(const candidate *a, const candidate *b)
@@ -50,8 +92,6 @@ static bool before(const candidate *a, const candidate *b)
 }
 
 static int by_rank(const void *a, const void *b) { return before(a, b) ? -1 : 1; }
-
-/* --- the rules --- */
 
 static dt_status take_logits(dt_sampler *s, const float *logits)
 {
@@ -65,14 +105,11 @@ static dt_status take_logits(dt_sampler *s, const float *logits)
     return any ? DT_OK : dt_fail(DT_ERR_NUMERIC, "the model gives no token a chance: all logits are -inf");
 }
 
-static void penalise(dt_sampler *s, const int32_t *tokens, int64_t count)
+static void penalise(dt_sampler *s, const dt_tokens *seen)
 {
-    s->draws++;
-    for (int64_t i = 0; i < count; i++) {
-        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || s->seen[tokens[i]] == s->draws) continue;
-        double *score = &s->candidate[tokens[i]].score;
+    for (int64_t i = 0; i < seen->count; i++) {
+        double *score = &s->candidate[seen->token[i]].score;
         *score = *score > 0 ? *score / s->by.repetition_penalty : *score * s->by.repetition_penalty;
-        s->seen[tokens[i]] = s->draws;
     }
 }
 
@@ -145,11 +182,11 @@ static int32_t draw(const dt_sampler *s, int64_t count, double total, uint64_t t
     return s->candidate[i < count ? i : last].token; /* the sum may round to less than the total */
 }
 
-dt_status dt_sampler_draw(dt_sampler *s, const float *logits, const int32_t *tokens, int64_t count, uint64_t text,
-                          uint64_t number, int32_t *out)
+dt_status dt_sampler_draw(dt_sampler *s, int64_t sequence, const float *logits, uint64_t text, uint64_t number,
+                          int32_t *out)
 {
     DT_TRY(take_logits(s, logits));
-    if (s->by.repetition_penalty != 1) penalise(s, tokens, count);
+    penalise(s, &s->seen[sequence].list);
     if (s->by.temperature == 0) {
         *out = most_likely(s);
         return DT_OK;

@@ -21,11 +21,15 @@ typedef struct dt_sampling {
 } dt_sampling;
 
 typedef struct dt_sampler dt_sampler;
-DT_MUST_USE dt_status dt_sampler_create(const dt_sampling *, int64_t vocabulary, dt_sampler **out);
+/* For so many texts side by side, each in a sequence of its own. */
+DT_MUST_USE dt_status dt_sampler_create(const dt_sampling *, int64_t vocabulary, int64_t sequences, dt_sampler **out);
 void dt_sampler_free(dt_sampler *);
-/* Of logits[vocabulary], for token number `number` of text number `text`, whose tokens so far are given. DT_ERR_NUMERIC
+void dt_sampler_clear(dt_sampler *, int64_t sequence); /* another text begins there */
+/* The sequence's text goes on with these tokens; those beyond the vocabulary are never drawn and not kept. */
+DT_MUST_USE dt_status dt_sampler_add(dt_sampler *, int64_t sequence, const int32_t *tokens, int64_t count);
+/* Of logits[vocabulary], for token number `number` of text number `text`, which the sequence holds. DT_ERR_NUMERIC
  * where a logit is NaN or plus infinity, or all are minus infinity. */
-DT_MUST_USE dt_status dt_sampler_draw(dt_sampler *, const float *logits, const int32_t *tokens, int64_t count,
-                                      uint64_t text, uint64_t number, int32_t *out);
+DT_MUST_USE dt_status dt_sampler_draw(dt_sampler *, int64_t sequence, const float *logits, uint64_t text,
+                                      uint64_t number, int32_t *out);
 
 #endif

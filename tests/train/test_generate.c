@@ -189,8 +189,9 @@ static int32_t draw(const dt_sampling *by, const float *logits, int64_t vocabula
     static const int32_t so_far[] = {2, 2};
     dt_sampler *sampler;
     int32_t token = -1;
-    OK(dt_sampler_create(by, vocabulary, &sampler));
-    OK(dt_sampler_draw(sampler, logits, so_far, 2, 3, (uint64_t)number, &token));
+    OK(dt_sampler_create(by, vocabulary, 1, &sampler));
+    OK(dt_sampler_add(sampler, 0, so_far, 2));
+    OK(dt_sampler_draw(sampler, 0, logits, 3, (uint64_t)number, &token));
     dt_sampler_free(sampler);
     return token;
 }
@@ -205,6 +206,31 @@ static void the_most_likely_is_taken_at_temperature_0(void **state)
     const float negative[] = {-3, -2, -1, -2};
     assert_int_equal(draw(&(dt_sampling){.top_p = 1, .repetition_penalty = 1.9}, negative, 4, 0), 2);
     assert_int_equal(draw(&(dt_sampling){.top_p = 1, .repetition_penalty = 2.1}, negative, 4, 0), 1);
+}
+
+static int32_t drawn_next(dt_sampler *sampler, int64_t sequence, const float *logits)
+{
+    int32_t token;
+    OK(dt_sampler_draw(sampler, sequence, logits, 0, 0, &token));
+    return token;
+}
+
+/* Each sequence has its own text, in which a token counts once, however often it is there. */
+static void tokens_of_other_texts_are_as_likely_as_before(void **state)
+{
+    const float logits[] = {1, 2, 3, 2.5};
+    const int32_t so_far[] = {2, 5, -1, 2, 2};
+    dt_sampler *sampler;
+    OK(dt_sampler_create(&(dt_sampling){.top_p = 1, .repetition_penalty = 1.4}, 4, 2, &sampler));
+    for (int i = 0; i < 5; i++) OK(dt_sampler_add(sampler, 0, &so_far[i], 1));
+    assert_int_equal(drawn_next(sampler, 0, logits), 3);
+    assert_int_equal(drawn_next(sampler, 1, logits), 2);
+    OK(dt_sampler_add(sampler, 0, &(int32_t){3}, 1));
+    assert_int_equal(drawn_next(sampler, 0, logits), 2); /* 3 / 1.4 is above 2, but 3 / 1.4^3 is not */
+    dt_sampler_clear(sampler, 0);
+    OK(dt_sampler_add(sampler, 0, &(int32_t){3}, 1));
+    assert_int_equal(drawn_next(sampler, 0, (const float[]){1, 2, 2.4F, 2.5F}), 2);
+    dt_sampler_free(sampler);
 }
 
 /* Shares of many draws against the probabilities that are meant. */
@@ -253,9 +279,9 @@ static void logits_that_are_no_numbers_are_told(void **state)
     const float *const bad[] = {nan, infinite, none};
     dt_sampler *sampler;
     int32_t token;
-    OK(dt_sampler_create(&(dt_sampling){1, 0, 1, 1, 9}, 2, &sampler));
+    OK(dt_sampler_create(&(dt_sampling){1, 0, 1, 1, 9}, 2, 1, &sampler));
     for (int i = 0; i < 3; i++)
-        assert_int_equal(dt_sampler_draw(sampler, bad[i], NULL, 0, 0, 0, &token), DT_ERR_NUMERIC);
+        assert_int_equal(dt_sampler_draw(sampler, 0, bad[i], 0, 0, &token), DT_ERR_NUMERIC);
     dt_sampler_free(sampler);
 }
 
@@ -375,6 +401,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(logits_in_float64),
         cmocka_unit_test(logits_in_bfloat16),
         cmocka_unit_test(the_most_likely_is_taken_at_temperature_0),
+        cmocka_unit_test(tokens_of_other_texts_are_as_likely_as_before),
         cmocka_unit_test(shares_are_the_probabilities),
         cmocka_unit_test(equal_logits_leave_the_lower_tokens),
         cmocka_unit_test(logits_that_are_no_numbers_are_told),
