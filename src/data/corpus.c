@@ -64,20 +64,32 @@ const char *dt_corpus_file(const dt_corpus *c, int64_t file)
 
 dt_corpus_place dt_corpus_tell(const dt_corpus *c) { return c->place; }
 
-/* Of what is no regular file, such as a pipe, 0. */
-static uint64_t size_of(const char *path)
+/* Of what is no regular file, such as a pipe, zeros. */
+static struct stat look_at(const char *path)
 {
     struct stat info;
-    return strcmp(path, "-") && stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+    bool regular = strcmp(path, "-") && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    return regular ? info : (struct stat){0};
 }
 
 uint64_t dt_corpus_hash(const dt_corpus *c)
 {
     uint64_t hash = 1;
     for (int64_t f = 0; f < c->files.count; f++) {
-        uint64_t size = size_of(c->files.path[f]);
+        uint64_t size = (uint64_t)look_at(c->files.path[f]).st_size;
         hash = dt_hash_bytes(c->files.path[f], strlen(c->files.path[f]), hash);
         hash = dt_hash_bytes(&size, sizeof size, hash);
+    }
+    return hash;
+}
+
+uint64_t dt_corpus_times(const dt_corpus *c)
+{
+    uint64_t hash = 1;
+    for (int64_t f = 0; f < c->files.count; f++) {
+        struct timespec modified = look_at(c->files.path[f]).st_mtim;
+        int64_t time[] = {modified.tv_sec, modified.tv_nsec};
+        hash = dt_hash_bytes(time, sizeof time, hash);
     }
     return hash;
 }

@@ -45,6 +45,7 @@ DT_MUST_USE dt_status dt_corpus_open(const char *const *paths, int count, const 
 void dt_corpus_close(dt_corpus *);
 const char *dt_corpus_file(const dt_corpus *, int64_t file); /* its path; NULL behind the last */
 uint64_t dt_corpus_hash(const dt_corpus *);                  /* of all paths, and the files' sizes as they are now */
+uint64_t dt_corpus_times(const dt_corpus *);                 /* of when the files were modified last */
 /* Goes on from a place that an earlier run of the same files came to. */
 DT_MUST_USE dt_status dt_corpus_seek(dt_corpus *, const dt_corpus_place *);
 dt_corpus_place dt_corpus_tell(const dt_corpus *); /* behind the last piece given out */

@@ -367,6 +367,7 @@ static dt_status prepare(preparation *p)
     DT_TRY(dt_tokenizer_open(o->tokenizer, &p->tokenizer));
     DT_TRY(dt_corpus_open(o->paths, o->path_count, o->out, o->json_input, p->tokenizer, &p->corpus));
     p->state.key = key_of(p);
+    p->state.times = dt_corpus_times(p->corpus);
     DT_TRY(dt_folder_make(o->out));
     DT_TRY(dt_prepare_state_read(o->out, &p->state));
     if (p->state.done) {

@@ -37,13 +37,23 @@ static dt_status path_of(const char *out, dt_text *path)
     return dt_text_status(path);
 }
 
+/* A state that was written before these were kept lacks them: what they are now holds. */
+static dt_status check_times(const json_t *root, const char *path, uint64_t times)
+{
+    uint64_t noted = times;
+    if (json_object_get(root, "times")) DT_TRY(dt_json_hash(root, "times", path, &noted));
+    if (noted == times) return DT_OK;
+    return dt_fail(DT_ERR_USAGE, "'%s' is of a preparation of files of which one was modified since, though its size "
+                   "is the same: choose another --out, or remove the folder", path);
+}
+
 static dt_status read_entries(json_t *root, const char *path, dt_prepare_state *s)
 {
     entry entries[ENTRIES];
     int64_t version;
     uint64_t key;
     json_t *done;
-    dt_prepare_state read = {.key = s->key};
+    dt_prepare_state read = {.key = s->key, .times = s->times};
     DT_TRY(dt_json_check_seal(root, path));
     DT_TRY(dt_json_int(root, "version", path, &version));
     DT_TRY(dt_json_hash(root, "key", path, &key));
@@ -54,6 +64,7 @@ static dt_status read_entries(json_t *root, const char *path, dt_prepare_state *
     if (key != s->key)
         return dt_fail(DT_ERR_USAGE, "'%s' is of a preparation of other files (or they have changed since), with "
                        "another tokenizer, or with other options: choose another --out, or remove the folder", path);
+    DT_TRY(check_times(root, path, s->times));
     list_entries(&read, entries);
     for (int i = 0; i < ENTRIES; i++) {
         DT_TRY(dt_json_int(root, entries[i].name, path, entries[i].value));
@@ -83,7 +94,8 @@ dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *state)
     dt_prepare_state s = *state;
     entry entries[ENTRIES];
     dt_text path = {0}, text = {0};
-    json_t *root = json_pack("{si sb so}", "version", VERSION, "done", s.done, "key", dt_json_hash_text(s.key));
+    json_t *root = json_pack("{si sb so so}", "version", VERSION, "done", s.done, "key", dt_json_hash_text(s.key),
+                             "times", dt_json_hash_text(s.times));
     list_entries(&s, entries);
     bool whole = root != NULL;
     for (int i = 0; whole && i < ENTRIES; i++)

@@ -5,15 +5,16 @@
 #include "data/prepare.h"
 
 typedef struct dt_prepare_state {
-    uint64_t key; /* of tokenizer, files and options: those of another preparation differ */
+    uint64_t key;   /* of tokenizer, files and options: those of another preparation differ */
+    uint64_t times; /* of the files' modification: those of an edited one differ */
     bool done;
     dt_corpus_place place;
     int64_t shards[2]; /* finished, of the training and the eval split */
     dt_prepare_counts counts;
 } dt_prepare_state;
 
-/* Reads OUT/prepare.json, if it is there: `state`, whose key is set, stays as it is otherwise. DT_ERR_USAGE where it is
- * of another preparation. */
+/* Reads OUT/prepare.json, if it is there: `state`, whose key and times are set, stays as it is otherwise. DT_ERR_USAGE
+ * where it is of another preparation, or files were modified since. */
 DT_MUST_USE dt_status dt_prepare_state_read(const char *out, dt_prepare_state *);
 DT_MUST_USE dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *);
 

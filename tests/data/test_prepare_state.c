@@ -1,0 +1,97 @@
+/* What a preparation keeps in its folder: files that were edited since, states of before and of later programs. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "data/prepare.h"
+#include "scene.h"
+
+static dt_status prepare(volatile const int *signal)
+{
+    static const char *const paths[] = {"a.txt", "b.txt"};
+    dt_prepare_counts counts;
+    dt_prepare_options o = {.tokenizer = "bytes", .out = "out", .paths = paths, .path_count = 2, .field = "text",
+                            .shard_tokens = 1 << 30, .threads = 1, .signal = signal};
+    return dt_prepare_tokens(&o, &counts);
+}
+
+/* Modified at `second` of the year 1970. */
+static void write_at(const char *path, const char *text, int second)
+{
+    const struct timespec times[] = {{.tv_sec = second}, {.tv_sec = second}};
+    scene_write(path, text, strlen(text));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void write_inputs(void)
+{
+    write_at("a.txt", "one", 100);
+    write_at("b.txt", "two", 200);
+}
+
+/* prepare.json with the member set, or without it where `value` is NULL. */
+static void change_state(const char *member, json_t *value)
+{
+    json_t *root;
+    dt_text text = {0};
+    assert_int_equal(dt_json_read("out/prepare.json", 1 << 20, &root), DT_OK);
+    assert_non_null(json_object_get(root, member));
+    if (value) assert_int_equal(json_object_set_new(root, member, value), 0);
+    else assert_int_equal(json_object_del(root, member), 0);
+    assert_int_equal(dt_json_seal(root), DT_OK);
+    assert_int_equal(dt_json_print(root, 0, &text), DT_OK);
+    scene_write("out/prepare.json", text.data, text.length);
+    dt_text_free(&text);
+    json_decref(root);
+}
+
+static void an_edit_that_keeps_the_size_is_noticed(void **state)
+{
+    volatile const int stop = 1;
+    for (int complete = 0; complete < 2; complete++) {
+        write_inputs();
+        assert_int_equal(prepare(complete ? NULL : &stop), complete ? DT_OK : DT_ERR_STOPPED);
+        write_at("b.txt", "owt", 201);
+        assert_fails(prepare(NULL), DT_ERR_USAGE, "'out/prepare.json' is of a preparation of files of which one was "
+                     "modified since");
+        write_inputs();
+        assert_int_equal(prepare(NULL), DT_OK);
+        assert_int_equal(dt_folder_remove("out"), DT_OK);
+    }
+}
+
+static void a_state_without_times_goes_on_and_gets_them(void **state)
+{
+    volatile const int stop = 1;
+    write_inputs();
+    assert_int_equal(prepare(&stop), DT_ERR_STOPPED);
+    change_state("times", NULL);
+    assert_int_equal(prepare(NULL), DT_OK);
+    write_at("b.txt", "owt", 201);
+    assert_fails(prepare(NULL), DT_ERR_USAGE, "was modified since");
+}
+
+static void another_version_is_named(void **state)
+{
+    write_inputs();
+    assert_int_equal(prepare(NULL), DT_OK);
+    change_state("version", json_integer(2));
+    assert_fails(prepare(NULL), DT_ERR_DATA, "'out/prepare.json' is of version 2; this program reads 1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_edit_that_keeps_the_size_is_noticed, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_state_without_times_goes_on_and_gets_them, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(another_version_is_named, scene_enter, scene_leave),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
