@@ -38,6 +38,8 @@ typedef struct dt_dataset dt_dataset;
 DT_MUST_USE dt_status dt_dataset_open(const dt_settings *, dt_split, dt_dataset **out);
 void dt_dataset_close(dt_dataset *);
 const dt_data_info *dt_dataset_info(const dt_dataset *);
+/* Why the bytes of its text are not known, though they could be; NULL: they are, or nothing can be done about it. */
+const char *dt_dataset_without_bytes(const dt_dataset *);
 /* Shapes for planning without opening any file: from the kind's table entry and the settings. */
 DT_MUST_USE dt_status dt_dataset_describe(const dt_settings *, dt_split, dt_data_info *out);
 

@@ -126,6 +126,11 @@ void dt_dataset_close(dt_dataset *dataset)
 
 const dt_data_info *dt_dataset_info(const dt_dataset *dataset) { return &dataset->info; }
 
+const char *dt_dataset_without_bytes(const dt_dataset *dataset)
+{
+    return dataset->windows.without_bytes.length ? dataset->windows.without_bytes.data : NULL;
+}
+
 int64_t dt_image_bytes(const dt_data_info *info) { return info->channels * info->height * info->width; }
 
 int64_t dt_sample_bytes(const dt_data_info *info)

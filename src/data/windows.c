@@ -29,6 +29,7 @@ void dt_windows_free(dt_windows *w)
 {
     for (int r = 0; r < w->rows; r++) free_row(&w->row[r]);
     free(w->row);
+    dt_text_free(&w->without_bytes);
     w->row = NULL;
     w->rows = 0;
 }
@@ -124,11 +125,12 @@ static bool tells_documents(const dt_windows *w)
     return true;
 }
 
-static dt_status count_text(const dt_windows *w, dt_data_info *info)
+static dt_status count_text(dt_windows *w, dt_data_info *info)
 {
     info->tokens = 0;
     for (int r = 0; r < w->rows; r++) info->tokens += w->row[r].end - w->row[r].begin - 1;
-    return w->split == DT_SPLIT_EVAL ? dt_windows_count_bytes(w, info->tokenizer, &info->bytes) : DT_OK;
+    if (w->split == DT_SPLIT_TRAIN) return DT_OK;
+    return dt_windows_count_bytes(w, info->tokenizer, &info->bytes, &w->without_bytes);
 }
 
 /* Each row's share of an epoch that has as many samples as all rows together. */

@@ -28,6 +28,7 @@ typedef struct dt_windows {
     int32_t separator; /* ends documents where shards do not tell; -1: none does */
     int rows;
     dt_token_row *row;
+    dt_text without_bytes; /* why the bytes of the eval split are not known, where files tell them; empty */
 } dt_windows;
 
 /* Reads data.context, data.stride, data.eval_stride, data.separator. */
@@ -43,8 +44,8 @@ void dt_windows_cut(dt_windows *, int64_t begin, int64_t end);
 DT_MUST_USE dt_status dt_windows_count(dt_windows *, const double *weights, dt_data_info *info);
 /* The bytes of text that the targets of the eval split stand for, each counted once; 0 where they cannot be known.
  * `named`: the tokenizer, as dt_tokenizer_open takes it; NULL: bytes, or that in a folder `tokenizer` beside shards,
- * where they were made with it. */
-DT_MUST_USE dt_status dt_windows_count_bytes(const dt_windows *, const char *named, int64_t *out);
+ * where they were made with it. `why` gets what is wrong with that one, if it alone is missing, else nothing. */
+DT_MUST_USE dt_status dt_windows_count_bytes(const dt_windows *, const char *named, int64_t *out, dt_text *why);
 /* Holds all tokens of shards that do not tell their vocabulary against that of the windows, once they are counted. */
 DT_MUST_USE dt_status dt_windows_check(const dt_windows *);
 void dt_windows_free(dt_windows *); /* what it holds */

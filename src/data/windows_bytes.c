@@ -13,42 +13,44 @@ enum { AT_ONCE = 1 << 16, UNKNOWN = -1 };
 
 /* --- the tokenizer --- */
 
-/* NULL where the shards were made with another one, or this one cannot be read: only bits per byte want it. */
-static dt_status open_same(const char *spec, const dt_shard *shard, dt_tokenizer **out)
+/* NULL where the shards were made with another one, or this one cannot be read, as `why` then says: only bits per byte
+ * want it. */
+static dt_status open_same(const char *spec, const dt_shard *shard, dt_tokenizer **out, dt_text *why)
 {
     dt_status status = dt_tokenizer_open(spec, out);
-    if (status) {
-        *out = NULL;
-        if (status != DT_ERR_MEMORY) dt_error_clear();
-        return status == DT_ERR_MEMORY ? status : DT_OK;
-    }
-    if (dt_tokenizer_hash(*out) == shard->tokenizer) return DT_OK;
-    dt_tokenizer_close(*out);
+    if (!status && dt_tokenizer_hash(*out) == shard->tokenizer) return DT_OK;
+    if (!status) dt_tokenizer_close(*out);
     *out = NULL;
-    return DT_OK;
+    if (status == DT_ERR_MEMORY) return status;
+    if (status) dt_text_add(why, "%s", dt_error_message());
+    else dt_text_add(why, "'%s' is another tokenizer than that of '%s'", spec, shard->path);
+    dt_error_clear();
+    return dt_text_status(why);
 }
 
-static dt_status open_beside(const dt_shard *shard, dt_tokenizer **out)
+static dt_status open_beside(const dt_shard *shard, dt_tokenizer **out, dt_text *why)
 {
     dt_text path = {0};
     const char *slash = strrchr(shard->path, '/');
     dt_text_add(&path, "%.*stokenizer", slash ? (int)(slash - shard->path) + 1 : 0, shard->path);
     dt_status status = dt_text_status(&path);
-    if (!status && dt_file_exists(path.data)) status = open_same(path.data, shard, out);
+    if (!status && dt_file_exists(path.data)) status = open_same(path.data, shard, out, why);
+    else if (!status) dt_text_add(why, "there is no tokenizer '%s'", path.data);
     dt_text_free(&path);
-    return status;
+    return status ? status : dt_text_status(why);
 }
 
 /* The one that is named, bytes, or a copy beside the shards, which all have the same; NULL where there is none. */
-static dt_status find_tokenizer(const dt_windows *w, const char *named, dt_tokenizer **out)
+static dt_status find_tokenizer(const dt_windows *w, const char *named, dt_tokenizer **out, dt_text *why)
 {
     *out = NULL;
     if (named) return dt_tokenizer_open(named, out);
     for (int r = 0; r < w->rows && !*out; r++) {
         const dt_shard *shard = w->row[r].shard[0];
         if (!shard->tokenizer) continue;
-        DT_TRY(open_same("bytes", shard, out));
-        if (!*out) DT_TRY(open_beside(shard, out));
+        DT_TRY(open_same("bytes", shard, out, why));
+        why->length = 0;
+        if (!*out) DT_TRY(open_beside(shard, out, why));
     }
     return DT_OK;
 }
@@ -103,7 +105,7 @@ static dt_status count_end(const dt_shard *shard, const dt_tokenizer *tokenizer,
 {
     int64_t before = 0;
     *out = shard->bytes;
-    if (!from || shard->bytes < 0) return DT_OK;
+    if (!from) return DT_OK;
     if (!tokenizer) *out = whole_but_first(shard, from);
     else if (from > shard->tokens / 2) return add_up(shard, tokenizer, from, shard->tokens, out);
     else DT_TRY(add_up(shard, tokenizer, 0, from, &before));
@@ -111,15 +113,23 @@ static dt_status count_end(const dt_shard *shard, const dt_tokenizer *tokenizer,
     return DT_OK;
 }
 
+/* Of a shard, the first token that is a target; none is where that is beyond its last. */
+static int64_t first_target(const dt_token_row *row, int64_t s)
+{
+    int64_t from = row->begin + 1 - row->first[s];
+    return from > 0 ? from : 0;
+}
+
+/* 0 where the lengths of tokens are wanted, but not known. */
 static dt_status count_all(const dt_windows *w, const dt_tokenizer *tokenizer, int64_t *out)
 {
     int64_t bytes = 0, more;
     for (int r = 0; r < w->rows; r++)
         for (int64_t s = 0; s < w->row[r].shards; s++) {
             const dt_token_row *row = &w->row[r];
-            int64_t from = row->begin + 1 - row->first[s]; /* the first target */
+            int64_t from = first_target(row, s);
             if (from >= row->shard[s]->tokens) continue;
-            DT_TRY(count_end(row->shard[s], tokenizer, from > 0 ? from : 0, &more));
+            DT_TRY(count_end(row->shard[s], tokenizer, from, &more));
             if (more < 0) return DT_OK;
             bytes += more;
         }
@@ -127,12 +137,26 @@ static dt_status count_all(const dt_windows *w, const dt_tokenizer *tokenizer, i
     return DT_OK;
 }
 
-dt_status dt_windows_count_bytes(const dt_windows *w, const char *named, int64_t *out)
+/* Do all files with targets tell their bytes? */
+static bool tells_bytes(const dt_windows *w)
+{
+    for (int r = 0; r < w->rows; r++)
+        for (int64_t s = 0; s < w->row[r].shards; s++) {
+            const dt_shard *shard = w->row[r].shard[s];
+            if (shard->bytes < 0 && first_target(&w->row[r], s) < shard->tokens) return false;
+        }
+    return true;
+}
+
+dt_status dt_windows_count_bytes(const dt_windows *w, const char *named, int64_t *out, dt_text *why)
 {
     dt_tokenizer *tokenizer;
     *out = 0;
-    DT_TRY(find_tokenizer(w, named, &tokenizer));
+    why->length = 0;
+    if (!tells_bytes(w)) return DT_OK;
+    DT_TRY(find_tokenizer(w, named, &tokenizer, why));
     dt_status status = count_all(w, tokenizer, out);
+    if (tokenizer || *out) why->length = 0;
     dt_tokenizer_close(tokenizer);
     return status;
 }

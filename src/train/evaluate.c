@@ -29,6 +29,13 @@ static void warn_of_stride(const dt_session *s, const dt_settings *settings, dt_
                     "target", (long long)stride, (long long)context);
 }
 
+static void warn_of_bytes(const dt_dataset *data, dt_log *log)
+{
+    const char *why = dt_dataset_without_bytes(data);
+    if (why) dt_log_warn(log, "there will be no bits per byte: %s; set data.tokenizer to the tokenizer that the shards "
+                         "were made with, or put it beside them again", why);
+}
+
 dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, volatile const int *signal, dt_log *log,
                               dt_evaluator **out)
 {
@@ -41,6 +48,7 @@ dt_status dt_evaluator_create(dt_session *session, const dt_settings *settings, 
         return status;
     }
     warn_of_stride(session, settings, log);
+    warn_of_bytes(e->data, log);
     *out = e;
     return DT_OK;
 }

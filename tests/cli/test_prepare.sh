@@ -120,6 +120,26 @@ done
 run generate runs/tiny --tokenizer "$root/tests/data/tokenizers/gpt2" --prompt a --tokens 2
 [ "$code" = 2 ] && has err 'is not the one that the run'
 is 'generate refuses another tokenizer'
+run tiny.yaml model.vocabulary=500 data.path=packed run.name=packed --device cpu
+[ "$code" = 0 ] && has err 'bits per byte' && ! has err 'no bits per byte'
+is 'bits per byte of a part of a file, by the tokenizer beside it'
+cp -r packed lacking
+echo '{' >lacking/tokenizer/tokenizer.json
+run eval runs/packed data.path=lacking
+[ "$code" = 0 ] && ! has out 'bits/byte' && has err "no bits per byte: lacking/tokenizer/tokenizer.json:" &&
+    has err 'set data.tokenizer to'
+is 'a tokenizer that cannot be read is warned of'
+cp "$root/tests/data/tokenizers/llama3/tokenizer.json" lacking/tokenizer
+run eval runs/packed data.path=lacking
+[ "$code" = 0 ] && has err "'lacking/tokenizer' is another tokenizer than that of 'lacking/train-00000.tokens'"
+is 'so is another one'
+rm -r lacking/tokenizer
+run eval runs/packed data.path=lacking
+[ "$code" = 0 ] && has err "there is no tokenizer 'lacking/tokenizer'"
+is 'and one that is not there'
+run eval runs/packed data.path=lacking data.tokenizer=packed/tokenizer
+[ "$code" = 0 ] && has out 'bits/byte' && ! has err 'no bits per byte'
+is 'naming it is what the warning says'
 run tiny.yaml model.vocabulary=100 run.name=small --device cpu
 [ "$code" = 1 ] && has err 'holds tokens of a vocabulary of 256'
 is 'tokens beyond the vocabulary'
