@@ -4,9 +4,14 @@ Usage: compare_tokens.py DYTTRAIN gpt2|llama3 FOLDER FILE...     FOLDER has GPT-
                                                                  its vocabulary behind Llama 3's word pattern
        compare_tokens.py DYTTRAIN json FOLDER FILE...            FOLDER has a tokenizer.json
 
-Files are UTF-8. The reference gets them in pieces that end between a letter and the end of a line, where every pattern
-begins anew. Needs: pip install tokenizers."""
+Files are UTF-8. The reference gets them in pieces, as it is slow with long texts. They end behind a letter, at the end
+of a line where a pattern cuts words, as all begin anew there; at a space where spaces are marked (Llama 2), if no token
+has a mark behind another character; not beside or inside special tokens; and where no place is safe, not at all. All
+but the first get a letter in front, whose tokens are taken off again, so that a space in front is put in once.
+Needs: pip install tokenizers."""
 import array
+import json
+import re
 import struct
 import subprocess
 import sys
@@ -28,14 +33,35 @@ def make(kind, folder):
     return tokenizer
 
 
-def pieces(text):
-    at = 0
+def cut_before(parts):
+    """The character before which a text can be cut; None: it cannot be."""
+    before = parts["pre_tokenizer"]
+    if before and before["type"] != "Metaspace":
+        steps = before.get("pretokenizers", [before])
+        return "\n" if any(step["type"] == "Split" or step.get("use_regex") for step in steps) else None
+    return None if any(re.search("[^\u2581]\u2581", token) for token in parts["model"]["vocab"]) else " "
+
+
+def is_safe(text, end, mark, names):
+    """Can the text be cut at `end`? Names of special tokens neither end there nor go across."""
+    return (text[end] == mark and text[end - 1].isascii() and text[end - 1].isalpha() and
+            not any(name in text[max(end - len(name), 0):end + len(name) - 1] for name in names))
+
+
+def pieces(text, parts):
+    mark, names, at = cut_before(parts), [token["content"] for token in parts["added_tokens"]], 0
     while at < len(text):
-        end = min(at + PIECE, len(text))
-        while end < len(text) and not (text[end] == "\n" and text[end - 1].isascii() and text[end - 1].isalpha()):
+        end = min(at + PIECE, len(text)) if mark else len(text)
+        while end < len(text) and not is_safe(text, end, mark, names):
             end += 1
         yield at, text[at:end]
         at = end
+
+
+def theirs(tokenizer, text, first):
+    before = "" if first else "a"
+    tokens = [tokenizer.encode(what, add_special_tokens=False).ids for what in (before, before + text)]
+    return tokens[1][len(tokens[0]):]
 
 
 def ours(program, tokenizer, file, work):
@@ -60,8 +86,8 @@ def main():
             have, at = ours(program, path, file, work), 0
             with open(file, encoding="utf-8", newline="") as source:
                 text = source.read()
-            for place, piece in pieces(text):
-                want = tokenizer.encode(piece, add_special_tokens=False).ids
+            for place, piece in pieces(text, json.loads(tokenizer.to_str())):
+                want = theirs(tokenizer, piece, place == 0)
                 got = have[at:at + len(want)]
                 if got != want:
                     first = next(i for i, token in enumerate(want) if i >= len(got) or got[i] != token)
