@@ -15,7 +15,7 @@
 static void print_table(const dt_loaded *loaded, const dt_eval_report *report)
 {
     char seconds[32];
-    printf("checkpoint   %s (step %lld)\n", loaded->path, (long long)report->step);
+    printf("checkpoint   %s (step %lld)\n", loaded->weights.checkpoint, (long long)report->step);
     printf("weights      %s\n", strcmp(report->set, "ema") == 0 ? "averaged (EMA)" : "trained");
     bool images = isfinite(report->top1);
     printf("%s      %lld in %s, %.0f per second\n", images ? "samples" : "tokens ", (long long)report->samples,
@@ -31,12 +31,13 @@ static json_t *known(double value) { return isfinite(value) ? json_real(value) :
 static dt_status print_json(const dt_loaded *loaded, const dt_eval_report *report)
 {
     if (!isfinite(report->loss)) return dt_fail(DT_ERR_NUMERIC, "the loss is not finite: JSON cannot tell it");
-    json_t *object = json_pack("{ss sI ss sf so* so* so* so* sI sf}", "checkpoint", loaded->path,
+    json_t *object = json_pack("{ss sI ss sf so* so* so* so* sI sf}", "checkpoint", loaded->weights.checkpoint,
                                "step", (json_int_t)report->step, "set", report->set, "loss", report->loss,
                                "top1", known(report->top1), "top5", known(report->top5),
                                "perplexity", known(report->perplexity), "bits_per_byte", known(report->bits_per_byte),
                                "samples", (json_int_t)report->samples, "seconds", report->seconds);
-    if (!object) return dt_fail(DT_ERR_DATA, "JSON cannot tell the name '%s': it is not UTF-8", loaded->path);
+    if (!object)
+        return dt_fail(DT_ERR_DATA, "JSON cannot tell the name '%s': it is not UTF-8", loaded->weights.checkpoint);
     json_dumpf(object, stdout, JSON_COMPACT);
     printf("\n");
     json_decref(object);

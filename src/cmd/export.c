@@ -27,7 +27,7 @@ static dt_status export_file(const dt_loaded *loaded, const char *to)
     DT_TRY(save(loaded, to));
     DT_TRY(dt_file_size(to, &bytes));
     printf("%s: %d tensors, %s, from %s\n", to, dt_store_params(dt_session_store(loaded->session)),
-           dt_text_bytes(size, (double)bytes), loaded->path);
+           dt_text_bytes(size, (double)bytes), loaded->weights.checkpoint);
     return DT_OK;
 }
 
@@ -38,7 +38,7 @@ static dt_status export_folder(const dt_loaded *loaded, const char *to)
     int64_t file_bytes = (int64_t)(dt_setting_real(loaded->settings, "checkpoint.file_gib") * (1 << 30));
     DT_TRY(dt_hf_folder_write(to, dt_session_model(loaded->session), loaded->settings, store, file_bytes, &kind));
     printf("%s: %d tensors of %s%s, from %s\n", to, dt_store_params(store), kind->architecture,
-           kind->module ? ", to be opened with trust_remote_code=True" : "", loaded->path);
+           kind->module ? ", to be opened with trust_remote_code=True" : "", loaded->weights.checkpoint);
     return DT_OK;
 }
 

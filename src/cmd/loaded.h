@@ -10,11 +10,9 @@ typedef struct dt_loaded {
     dt_log *log;           /* of the command */
     bool lent;             /* the log is not freed with this */
     bool averaged;         /* --ema: the weights of ema.safetensors */
-    char *path;            /* of the checkpoint */
+    dt_weights weights;    /* of a checkpoint that was found whole; their files are open until they are read */
     dt_progress progress;  /* when it was saved */
     dt_settings *settings; /* as the manifest keeps them, under the command line's path=value words */
-    json_t *manifest;      /* of the checkpoint, which was found whole */
-    dt_weight_set *files;  /* of its weights, until they are read */
     dt_session *session;   /* for forward passes only, with the weights in its value buffer */
 } dt_loaded;
 

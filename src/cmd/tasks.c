@@ -136,7 +136,7 @@ static void print_table(const tasks *t)
     int width = 4;
     for (int i = 0; i < t->count; i++)
         if ((int)strlen(t->task[i].path) > width) width = (int)strlen(t->task[i].path);
-    printf("checkpoint   %s (step %lld)\n", t->loaded.path, (long long)t->loaded.progress.step);
+    printf("checkpoint   %s (step %lld)\n", t->loaded.weights.checkpoint, (long long)t->loaded.progress.step);
     printf("weights      %s\n\n", t->loaded.averaged ? "averaged (EMA)" : "trained");
     printf("%-*s  questions  accuracy  normalised    time\n", width, "task");
     for (int i = 0; i < t->count; i++) {
@@ -159,7 +159,7 @@ static dt_status print_json(const tasks *t)
     json_t *list = json_array();
     bool sound = list != NULL;
     for (int i = 0; i < t->count; i++) sound = sound && !json_array_append_new(list, describe(&t->task[i]));
-    json_t *object = json_pack("{ss sI ss so}", "checkpoint", t->loaded.path, "step",
+    json_t *object = json_pack("{ss sI ss so}", "checkpoint", t->loaded.weights.checkpoint, "step",
                                (json_int_t)t->loaded.progress.step, "set", t->loaded.averaged ? "ema" : "eval",
                                "tasks", list); /* takes the list over, or frees it */
     if (!object || !sound) {

@@ -30,7 +30,8 @@ static const dt_setting_row rows[] = {
     {"checkpoint.on_error", DT_SETTING_CHOICE, "stop", .choices = on_error,
      .help = "when saving fails (disk full): stop the run, or warn and continue"},
     {"init.from", DT_SETTING_TEXT, NULL,
-     .help = "start from these weights: a run, a checkpoint, a .safetensors file or its index"},
+     .help = "start from these weights: a run (its newest checkpoint), a checkpoint, a .safetensors file or its index, "
+             "or a folder with one of these, as export --format hf writes it"},
     {"init.new_head", DT_SETTING_BOOL, "false",
      .help = "with init.from: where the head is missing or of another shape, start with a new one"},
 };
@@ -102,6 +103,14 @@ dt_status dt_checkpoint_gone(const char *path, dt_world *world, bool *gone)
 {
     *gone = dt_name_missing(path); /* a link that leads nowhere is damaged, and would be listed again and again */
     return dt_world_broadcast(world, "whether a checkpoint is still there", gone, sizeof *gone);
+}
+
+dt_status dt_checkpoint_tell_gone(const char *path, dt_world *world, dt_status failed, bool *gone)
+{
+    DT_TRY(dt_checkpoint_gone(path, world, gone));
+    if (!*gone) return failed;
+    return dt_fail_in(failed, "the checkpoint '%s' was removed while it was read, as a run that trains does unless it "
+                      "keeps more (checkpoint.keep)", path);
 }
 
 /* `*path` stays NULL when the folder of that step is damaged, or `*gone`. A file that cannot be read just now is no

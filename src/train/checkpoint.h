@@ -50,6 +50,8 @@ DT_MUST_USE dt_status dt_checkpoint_tidy(const dt_progress *, const dt_checkpoin
 DT_MUST_USE dt_status dt_checkpoint_find(const char *folder, dt_world *, dt_log *, char **path, json_t **manifest);
 /* Has the checkpoint, which was there, been removed since? As rank 0 sees it. */
 DT_MUST_USE dt_status dt_checkpoint_gone(const char *path, dt_world *, bool *gone);
+/* For a failure to read it: the same status, its message kept, which says so where the checkpoint was removed. */
+DT_MUST_USE dt_status dt_checkpoint_tell_gone(const char *path, dt_world *, dt_status failed, bool *gone);
 /* Full verification of sizes and checksums; `*manifest` likewise. */
 DT_MUST_USE dt_status dt_checkpoint_verify(const char *path, dt_world *, json_t **manifest);
 /* Fills the store (layout done, buffers allocated) and *progress; what the store and the checkpoint do not share is an
@@ -61,23 +63,39 @@ DT_MUST_USE dt_status dt_checkpoint_load(const char *path, const json_t *manifes
 
 /* The manifest alone, verified in form. */
 DT_MUST_USE dt_status dt_checkpoint_manifest(const char *path, json_t **out);
-/* Weights only, from a run folder (its newest valid checkpoint), a checkpoint folder, a .safetensors file or an index:
- * for init.from, eval and import. With `new_head`, parameters whose names begin with `head_prefix` ("head.") that are
- * missing or of another shape keep their initial values; all other differences are errors that list the first few
- * names. `use_ema`: from ema.safetensors. They go into the value buffer, and into the EMA buffer where the store has
- * one. */
+/* Weights only: for init.from, eval and import. */
+typedef enum dt_weights_place {
+    DT_WEIGHTS_ANYWHERE,   /* in options: where dt_weights_look finds them */
+    DT_WEIGHTS_FILE,       /* a .safetensors file or an index; what is missing counts as one */
+    DT_WEIGHTS_FOLDER,     /* model.safetensors or its index in a folder, as the field publishes them */
+    DT_WEIGHTS_CHECKPOINT, /* a folder with a manifest.json, which must be whole */
+    DT_WEIGHTS_RUN,        /* a folder with 'checkpoints', whatever else is in it: its newest valid checkpoint */
+} dt_weights_place;
+DT_MUST_USE dt_status dt_weights_look(const char *path, dt_weights_place *out);
+
+/* With `new_head`, parameters whose names begin with `head_prefix` ("head.") that are missing or of another shape keep
+ * their initial values; all other differences are errors that list the first few names. `use_ema`: from ema.safetensors
+ * of a checkpoint. They go into the value buffer, and into the EMA buffer where the store has one. */
 typedef struct dt_weights_options {
     bool use_ema, new_head;
-    const json_t *manifest;    /* of the checkpoint at that path, as finding or verifying gave it, or NULL */
+    dt_weights_place place;
     const char *head_prefix;
     dt_world *world;           /* whose ranks all load them; NULL: one rank alone */
     const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
-/* The same in two steps: what is open can be read when its name is gone. The set is closed by dt_weight_set_close. */
+/* The same in two steps. What is open can be read when its name is gone; where a run that trains removes a checkpoint
+ * before it is open, the run's newer one is opened. Opening is for all ranks together, and gives each the same answer;
+ * *out is all zero where it fails. */
 typedef struct dt_weight_set dt_weight_set;
-DT_MUST_USE dt_status dt_weights_open(const char *path, const dt_weights_options *, dt_log *, dt_weight_set **out);
-DT_MUST_USE dt_status dt_weights_fill(const dt_weight_set *, dt_store *, const dt_weights_options *, dt_log *);
+typedef struct dt_weights {
+    dt_weight_set *files;
+    char *checkpoint; /* the folder of the checkpoint that they are of, or NULL */
+    json_t *manifest; /* its manifest, or NULL */
+} dt_weights;
+DT_MUST_USE dt_status dt_weights_open(const char *path, const dt_weights_options *, dt_log *, dt_weights *out);
+DT_MUST_USE dt_status dt_weights_fill(const dt_weights *, dt_store *, const dt_weights_options *, dt_log *);
+void dt_weights_close(dt_weights *); /* and makes it all zero, which is allowed, too */
 /* One safetensors file (the store's type, published names and shapes) from a buffer of the store, with __metadata__ of
  * these key-value pairs (NULL-terminated, may be NULL). An existing file is replaced durably. */
 DT_MUST_USE dt_status dt_weights_save(const char *path, const dt_store *, dt_buffer, const char *const *metadata);

@@ -485,6 +485,39 @@ static void weights_come_from_anywhere(void **state)
     toy_close(&to);
 }
 
+/* A run is its newest checkpoint, whatever else lies in its folder; one that trains may remove it meanwhile. */
+static void weights_of_a_run(void **state)
+{
+    static const dt_weights_options any = {0}, published = {.place = DT_WEIGHTS_FOLDER};
+    toy from, to;
+    toy_options kind = {DT_F32, .classes = 4};
+    const dt_checkpoint_options all = {.folder = "run/checkpoints"};
+    toy_open(&from, kind);
+    toy_open(&to, kind);
+    for (int64_t step = 1; step <= 3; step++) OK(save_step(&from, step, NAN, 0, &all));
+    toy_fill(&from, 9);
+    OK(dt_weights_save("run/model.safetensors", from.store, DT_BUFFER_VALUE, NULL));
+    OK(dt_weights_load("run", to.store, &any, NULL));
+    assert_true(toy_holds(&to, 3));
+    OK(dt_weights_load("run", to.store, &published, NULL));
+    assert_true(toy_holds(&to, 9));
+    dt_fault_arm("gone:4:step-00000003/model"); /* three times to verify it */
+    dt_status status = dt_weights_load("run", to.store, &any, NULL);
+    dt_fault_arm("gone:4:step-00000002/model");
+    dt_status named = dt_weights_load("run/checkpoints/step-00000002", to.store, &any, NULL);
+    dt_fault_arm(NULL);
+    OK(status);
+    assert_false(dt_file_exists("run/checkpoints/step-00000003"));
+    assert_true(toy_holds(&to, 2));
+    assert_int_equal(named, DT_ERR_IO);
+    assert_non_null(strstr(dt_error_message(), "the checkpoint 'run/checkpoints/step-00000002' was removed while it"));
+    OK(dt_folder_remove("run/checkpoints"));
+    OK(dt_weights_load("run", to.store, &any, NULL)); /* no run any more */
+    assert_true(toy_holds(&to, 9));
+    toy_close(&from);
+    toy_close(&to);
+}
+
 static void average_comes_as_weights(void **state)
 {
     toy from, to;
@@ -541,7 +574,8 @@ int main(void)
         TEST(one_that_stepped_aside_comes_back),
         TEST(a_full_disk_leaves_the_old_ones),
         TEST(weights_that_cannot_be_put_in_place_go),
-        TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(average_comes_as_weights),
+        TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(weights_of_a_run),
+        TEST(average_comes_as_weights),
         TEST(a_head_may_be_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

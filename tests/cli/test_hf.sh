@@ -84,6 +84,17 @@ END
 run tune.yaml
 [ "$code" = 0 ] && has err "those of 'dyt/checkpoints/step-00000000'" && grep -q 'context: 64' runs/tuned/config.yaml
 is 'init.from an import trains on, with another context'
+run tune.yaml run.name=tuned-hf init.from=dyt.hf
+[ "$code" = 0 ] && grep -v '"step":0' runs/tuned/metrics.jsonl | sed 's/,"samples_per_s.*//' >first.txt &&
+    grep -v '"step":0' runs/tuned-hf/metrics.jsonl | sed 's/,"samples_per_s.*//' | cmp -s - first.txt
+is 'and so does init.from the folder of transformers itself'
+cp -r dyt.hf both.hf && cp -r runs/tuned/checkpoints both.hf
+run import --format hf both.hf both && run export --format hf both both.again
+[ "$code" = 0 ] && cmp -s dyt.hf/model.safetensors both.again/model.safetensors
+is 'import --format hf reads what is published, whatever checkpoints lie beside it'
+run tune.yaml run.name=tuned-both init.from=both.hf
+[ "$code" = 0 ] && has err "those of 'both.hf/checkpoints/step-00000005'"
+is 'for init.from such a folder is a run'
 
 run import --format hf dyt.hf
 [ "$code" = 2 ] && has err 'a word is missing'

@@ -82,20 +82,26 @@ is 'ranks pass a damaged checkpoint over, whichever of them meets the damage'
 # faulty RANK FAULT
 faulty() { per_rank "[ \$rank != $1 ] || export LD_PRELOAD=$fault DT_FAULT=$2"; }
 
-# gone RANKS RANK N: before that rank opens a file of weights for the N-th time; alone it does so three times to verify
-# it
+# gone RANKS RANK N WORD...: before that rank opens a file of weights for the N-th time; alone it does so three times to
+# verify it
 gone() {
+    count=$1
     [ -e "$(folder whole 4)" ] || mv "$(folder whole 4).tmp" "$(folder whole 4)"
     faulty "$2" "gone:$3:step-00000004/model"
-    ranks "$1" eval runs/whole
-    [ "$code" = 0 ] && ! has err step-00000004 && has out 'step-00000003 (step 3)' && [ ! -e "$(folder whole 4)" ]
+    shift 3
+    ranks "$count" "$@"
+    [ "$code" = 0 ] && ! has err step-00000004 && [ ! -e "$(folder whole 4)" ]
 }
-gone 1 0 1
+eval_gone() { gone "$@" eval runs/whole && has out 'step-00000003 (step 3)'; }
+eval_gone 1 0 1
 is 'eval takes the newest that is left when one goes before it is verified'
-gone 1 0 4
+eval_gone 1 0 4
 is 'and when it goes before its weights are read'
-gone 2 0 1 && gone 2 1 1
+eval_gone 2 0 1 && eval_gone 2 1 1
 is 'and so do two ranks, whichever of them finds it gone'
+from_gone() { gone "$@" vit.yaml run.name="from$1$2" init.from=runs/whole train.steps=1 && has err step-00000003; }
+from_gone 1 0 4 && from_gone 2 0 1 && from_gone 2 1 1
+is 'and init.from, on one rank and on two'
 mv "$(folder whole 4).tmp" "$(folder whole 4)"
 faulty 0 gone:4:step-00000004/model
 ranks 1 eval "$(folder whole 4)"
