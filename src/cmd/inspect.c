@@ -96,7 +96,7 @@ static dt_status verify(const char *path)
     return DT_OK;
 }
 
-static dt_status inspect_checkpoint(const char *path, bool verifies)
+static dt_status print_checkpoint(const char *path, bool verifies)
 {
     json_t *manifest, *files;
     dt_progress progress;
@@ -113,6 +113,13 @@ static dt_status inspect_checkpoint(const char *path, bool verifies)
     if (!status) status = print_weights(files, path);
     json_decref(manifest);
     return status;
+}
+
+static dt_status inspect_checkpoint(const char *path, bool verifies)
+{
+    bool gone;
+    dt_status status = print_checkpoint(path, verifies);
+    return status ? dt_checkpoint_tell_gone(path, NULL, status, &gone) : DT_OK;
 }
 
 /* --- the files of an index --- */

@@ -108,6 +108,16 @@ ranks 1 eval "$(folder whole 4)"
 [ "$code" = 1 ] && has err 'was removed while it was read' && has err 'checkpoint.keep'
 is 'where it was named, its removal is told'
 mv "$(folder whole 4).tmp" "$(folder whole 4)"
+# inspect_gone FILE [--verify]
+inspect_gone() {
+    faulty 0 "gone:1:step-00000004/$1"
+    shift
+    ranks 1 inspect "$@" "$(folder whole 4)"
+    mv "$(folder whole 4).tmp" "$(folder whole 4)" && [ "$code" = 1 ] &&
+        has err "step-00000004' was removed while it was read, as a run that trains does"
+}
+inspect_gone manifest && inspect_gone model && inspect_gone state --verify
+is 'as it is by inspect, whenever that meets it'
 faulty 0 gone:1:step-00000004/manifest
 ranks 1 inspect runs/whole
 [ "$code" = 0 ] && has out 'removed meanwhile' && ! has out 'not valid'
