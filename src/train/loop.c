@@ -251,8 +251,14 @@ static dt_status run_steps(dt_trainer *t)
     return failed(t) ? leave_unreported(t) : DT_OK;
 }
 
+/* The first steps on a GPU launch their programs directly, then record them, for each slot (graph/replay.h). The host
+ * may take longer over that than the device over a step, and learn late that the one before has ended: a rate up to
+ * there would be too low, and one from there on too high. */
+static int untimed_steps(const dt_trainer *t) { return dt_device_records(t->session->device) ? 2 * DT_SLOTS : 0; }
+
 dt_status dt_trainer_loop(dt_trainer *t)
 {
+    t->meter.untimed = untimed_steps(t);
     dt_meter_start(&t->meter);
     dt_world_progress(t->world, t->progress.step, t->work); /* of a resumed run, these are no steps of its own */
     dt_world_watch(t->world, DT_WATCH_STEPS);
