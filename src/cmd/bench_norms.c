@@ -1,6 +1,6 @@
 /* What norms cost in a whole model, as table 7 of the DyT paper asks: for each norm, its layers alone and the model
  * around them, forward, and forward and backward. Layers alone are the norm nodes of the model's own programs, fused
- * with residual sums as they are there, one behind another at the addresses that they have. */
+ * with residual sums where they are there, one behind another at the addresses that they have. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -181,8 +181,8 @@ static void print_head(const dt_session *session)
     printf("model          %s\n", model.data ? model.data : dt_model_arch(dt_session_model(session)));
     if (!dt_device_query(dt_session_device(session), &info)) printf("device         %s\n", info.name);
     printf("pass           %lld samples, without an update\n\n", (long long)dt_session_micro_batch(session));
-    printf("milliseconds; layers: the model's norm operators alone, with the residual sums that they make; copy: what\n"
-           "moving as many bytes takes in a large copy\n\n");
+    printf("milliseconds; layers: the model's norm operators alone, with the residual sums that they make, if any;\n"
+           "copy: what moving as many bytes takes in a large copy\n\n");
     printf("%-15s | %-34s | %s\n", "", "forward", "forward and backward");
     printf("%-15s", "norm");
     for (int way = 0; way < WAYS; way++) printf(" | %5s %8s %8s %10s", "nodes", "layers", "copy", "model");

@@ -144,7 +144,6 @@ const dt_op dt_op_matmul = {
     .name = "matmul",
     .attr_size = sizeof(dt_matmul_attr),
     .max_outputs = 2,
-    .in_place = 1u << DT_MATMUL_RESIDUAL,
     .accumulates = 1u << DT_MATMUL_C,
     .wide_inputs = 1u << DT_MATMUL_BIAS,
     .trunk_inputs = 1u << DT_MATMUL_RESIDUAL,

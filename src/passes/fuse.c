@@ -1,18 +1,25 @@
 /* fuse: rewrites pairs of nodes into the fused operators of the registry. Before differentiation, so that a fused
  * operator brings its own gradient. The list is finite and stands in `rules`. */
 #include "ops/list.h"
+#include "ops/norm.h"
 #include "passes/passes.h"
 
-/* Puts a new node where `at` stands and takes scope and direction from it. */
-static dt_node *replace_at(dt_graph *g, dt_node *at, const dt_op *op, const void *attr, dt_tensor *const *inputs,
-                           int input_count, unsigned wanted)
+/* Puts a new node where `at` stands and takes scope and direction from `like`. */
+static dt_node *replace_like(dt_graph *g, dt_node *at, dt_node *like, const dt_op *op, const void *attr,
+                             dt_tensor *const *inputs, int input_count, unsigned wanted)
 {
-    dt_graph_like(g, at);
+    dt_graph_like(g, like);
     dt_graph_insert_before(g, at);
     dt_node *fused = dt_node_add(g, op, attr, inputs, input_count, wanted);
     dt_graph_insert_before(g, NULL);
     dt_graph_like(g, NULL);
     return fused;
+}
+
+static dt_node *replace_at(dt_graph *g, dt_node *at, const dt_op *op, const void *attr, dt_tensor *const *inputs,
+                           int input_count, unsigned wanted)
+{
+    return replace_like(g, at, at, op, attr, inputs, input_count, wanted);
 }
 
 static bool read_between(const dt_node *from, const dt_node *to, const dt_tensor *t)
@@ -75,7 +82,7 @@ static void fuse_gelu(dt_graph *g, dt_node *gelu)
     dt_graph_remove(g, matmul);
 }
 
-/* x + a b as the product's epilogue: what is left of residual additions that no norm follows. */
+/* x + a b as the product's epilogue. */
 static void fuse_residual(dt_graph *g, dt_node *add)
 {
     for (int side = 0; side < 2; side++) {
@@ -85,13 +92,20 @@ static void fuse_residual(dt_graph *g, dt_node *add)
         dt_tensor *inputs[DT_MATMUL_INPUTS];
         for (int i = 0; i < DT_MATMUL_INPUTS; i++) inputs[i] = matmul->in[i];
         inputs[DT_MATMUL_RESIDUAL] = other;
-        dt_node *fused = replace_at(g, add, &dt_op_matmul, matmul->attr, inputs, DT_MATMUL_INPUTS, 1u);
+        dt_node *fused = replace_like(g, add, matmul, &dt_op_matmul, matmul->attr, inputs, DT_MATMUL_INPUTS, 1u);
         if (!fused) return;
         dt_graph_replace_uses(g, add->out[0], fused->out[0], NULL);
         dt_graph_remove(g, add);
         dt_graph_remove(g, matmul);
         return;
     }
+}
+
+/* Where both have one type, this comes before the norms: the product reads x once, where a norm would read the product
+ * too. A wider x is left to a norm that follows, whose gradient makes the narrow one on its way. */
+static void fuse_residual_alike(dt_graph *g, dt_node *add)
+{
+    if (add->in[0]->dtype == add->in[1]->dtype) fuse_residual(g, add);
 }
 
 static void fuse_cross_entropy(dt_graph *g, dt_node *loss)
@@ -123,7 +137,8 @@ static void apply_rule(dt_graph *g, const fuse_rule *rule)
 dt_status dt_pass_fuse(dt_graph *g)
 {
     static const fuse_rule rules[] = {
-        {&dt_op_row_norm, fuse_add_norm}, {&dt_op_point_norm, fuse_add_norm},       {&dt_op_gelu, fuse_gelu},
+        {&dt_op_gelu, fuse_gelu},         {&dt_op_add, fuse_residual_alike},
+        {&dt_op_row_norm, fuse_add_norm}, {&dt_op_point_norm, fuse_add_norm},
         {&dt_op_add, fuse_residual},      {&dt_op_cross_entropy, fuse_cross_entropy},
     };
     DT_TRY(dt_graph_status(g));
@@ -148,10 +163,41 @@ static void fuse_gelu_grad(dt_graph *g, dt_node *grad)
     dt_graph_remove(g, matmul);
 }
 
+/* The gradient of a norm that adds nothing yet to what it sends to the norm's input. */
+static dt_node *free_norm_grad(dt_graph *g, dt_tensor *dx, const dt_node *reader)
+{
+    dt_node *grad = maker_of(dx, &dt_op_point_norm_grad);
+    if (!grad) grad = maker_of(dx, &dt_op_row_norm_grad);
+    if (!grad || dx->maker_output != DT_NORM_DX || grad->in[DT_NORM_DSUM]) return NULL;
+    for (int k = 0; k < grad->output_count; k++)
+        if (grad->out[k] && read_between(grad, reader, grad->out[k])) return NULL;
+    return dt_graph_only_reader(g, dx) == reader ? grad : NULL;
+}
+
+/* What a norm and the later readers of its input send back to it, added up by the norm's gradient: the sums of a
+ * residual stream that products made. */
+static void fuse_sum_grad(dt_graph *g, dt_node *add)
+{
+    dt_tensor *later = add->in[0], *dx = add->in[1], *inputs[DT_MAX_INPUTS];
+    dt_node *grad = free_norm_grad(g, dx, add);
+    if (!grad || later->dtype != dx->dtype) return;
+    unsigned wanted = 0;
+    for (int k = 0; k < grad->output_count; k++) wanted |= grad->out[k] ? 1u << k : 0;
+    for (int i = 0; i < grad->input_count; i++) inputs[i] = grad->in[i];
+    inputs[DT_NORM_DSUM] = later;
+    dt_node *fused = replace_at(g, add, grad->op, grad->attr, inputs, grad->input_count, wanted);
+    if (!fused) return;
+    for (int k = 0; k < grad->output_count; k++)
+        if (grad->out[k] && k != DT_NORM_DX) dt_graph_replace_uses(g, grad->out[k], fused->out[k], NULL);
+    dt_graph_replace_uses(g, add->out[0], fused->out[DT_NORM_DX], NULL);
+    dt_graph_remove(g, add);
+    dt_graph_remove(g, grad);
+}
+
 dt_status dt_pass_fuse_backward(dt_graph *g)
 {
-    static const fuse_rule rule = {&dt_op_gelu_grad, fuse_gelu_grad};
+    static const fuse_rule rules[] = {{&dt_op_gelu_grad, fuse_gelu_grad}, {&dt_op_add, fuse_sum_grad}};
     DT_TRY(dt_graph_status(g));
-    apply_rule(g, &rule);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) apply_rule(g, &rules[i]);
     return dt_graph_status(g);
 }

@@ -11,7 +11,7 @@
  *   GELU      of the tanh form in bfloat16, forward and its slope. The value before it is stored rounded, while the
  *             library goes on with the unrounded one: within what rounding the result costs anyhow.
  * Exact GELU is never its: it has none. What is left is one element-wise pass. Products of no depth, shapes without an
- * algorithm and products that would overwrite a residual still to be added are our own kernel's.
+ * algorithm and products that would overwrite what is still to be added are our own kernel's.
  *
  * Which algorithm: the one that the table of the queue has for the types, shapes and epilogue (device/choices.h). Where
  * it has none, the library's first choice, a function of the same, as workspace and alignments are stated and not taken
