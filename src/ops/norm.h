@@ -22,6 +22,18 @@ unsigned dt_norm_wants_dresidual(const dt_node *);
  * residual's type. */
 void dt_norm_share_dx(dt_graph *, const dt_node *, dt_tensor *dx, dt_tensor *dresidual, dt_tensor **din);
 
+/* What the kernels of both families are told alike, as initialisers of dt_row_norm_args or dt_point_norm_args. */
+#define DT_NORM_ARGS(node)                                                                  \
+    .rows = dt_shape_rows(&(node)->in[DT_NORM_X]->shape),                                   \
+    .channels = dt_shape_last(&(node)->in[DT_NORM_X]->shape),                               \
+    .wide_trunk = dt_rule_wide_trunk((node)->in[DT_NORM_X], (node)->out[DT_NORM_Y]),        \
+    .x = (node)->in[DT_NORM_X]->data,                                                       \
+    .residual = dt_rule_data((node)->in[DT_NORM_RESIDUAL]),                                 \
+    .sum = dt_rule_data((node)->out[DT_NORM_SUM]),                                          \
+    .gamma = dt_rule_data((node)->in[DT_NORM_GAMMA]),                                       \
+    .beta = dt_rule_data((node)->in[DT_NORM_BETA]),                                         \
+    .y = (node)->out[DT_NORM_Y]->data
+
 /* What the kernels of both gradients are told alike, as initialisers of dt_row_norm_grad_args
  * or dt_point_norm_grad_args. */
 #define DT_NORM_GRAD_ARGS(node, exec)                                      \

@@ -31,22 +31,13 @@ static dt_cost point_norm_cost(const dt_node *node)
 static dt_status point_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_point_norm_attr *attr = node->attr;
-    const dt_tensor *x = node->in[DT_NORM_X], *y = node->out[DT_NORM_Y];
     const dt_point_norm_args args = {
-        .rows = dt_shape_rows(&x->shape),
-        .channels = dt_shape_last(&x->shape),
-        .wide_trunk = dt_rule_wide_trunk(x, y),
+        DT_NORM_ARGS(node),
         .kind = attr->kind,
-        .x = x->data,
-        .residual = dt_rule_data(node->in[DT_NORM_RESIDUAL]),
-        .sum = dt_rule_data(node->out[DT_NORM_SUM]),
         .alpha = dt_rule_data(node->in[DT_NORM_ALPHA]),
         .shift = dt_rule_data(node->in[DT_NORM_SHIFT]),
-        .gamma = dt_rule_data(node->in[DT_NORM_GAMMA]),
-        .beta = dt_rule_data(node->in[DT_NORM_BETA]),
-        .y = y->data,
     };
-    return exec->kernels->point_norm(exec->queue, y->dtype, &args);
+    return exec->kernels->point_norm(exec->queue, node->out[DT_NORM_Y]->dtype, &args);
 }
 
 /* --- the gradient --- */

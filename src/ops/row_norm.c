@@ -24,23 +24,14 @@ static dt_cost row_norm_cost(const dt_node *node)
 static dt_status row_norm_run(const dt_node *node, const dt_exec *exec)
 {
     const dt_row_norm_attr *attr = node->attr;
-    const dt_tensor *x = node->in[DT_NORM_X], *y = node->out[DT_NORM_Y];
     const dt_row_norm_args args = {
-        .rows = dt_shape_rows(&x->shape),
-        .channels = dt_shape_last(&x->shape),
-        .wide_trunk = dt_rule_wide_trunk(x, y),
+        DT_NORM_ARGS(node),
         .center = attr->center,
         .epsilon = attr->epsilon,
-        .x = x->data,
-        .residual = dt_rule_data(node->in[DT_NORM_RESIDUAL]),
-        .sum = dt_rule_data(node->out[DT_NORM_SUM]),
-        .gamma = dt_rule_data(node->in[DT_NORM_GAMMA]),
-        .beta = dt_rule_data(node->in[DT_NORM_BETA]),
-        .y = y->data,
         .mean = dt_rule_data(node->out[DT_NORM_MEAN]),
         .rstd = node->out[DT_NORM_RSTD]->data,
     };
-    return exec->kernels->row_norm(exec->queue, y->dtype, &args);
+    return exec->kernels->row_norm(exec->queue, node->out[DT_NORM_Y]->dtype, &args);
 }
 
 /* --- the gradient --- */
