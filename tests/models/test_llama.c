@@ -8,54 +8,16 @@
 
 #include <cmocka.h>
 
-#include "graph/program.h"
-#include "models/model.h"
-
-#define OK(call)                                       \
-    do {                                               \
-        if (call) fail_msg("%s", dt_error_message());  \
-    } while (0)
-
-static const dt_setting_row seed_row = {"seed", DT_SETTING_INT, "7"};
+#include "built.h"
 
 #define WORDS(...) (const char *const[]){"model.arch=llama", "norm.bias=false", __VA_ARGS__, NULL}
 
-static dt_settings *settings_of(const char *const *words)
-{
-    const dt_setting_table tables[] = {{&seed_row, 1}, dt_nn_settings, dt_model_settings};
-    dt_settings *settings;
-    size_t count = 0;
-    while (words[count]) count++;
-    OK(dt_settings_load(NULL, words, count, tables, 3, &settings));
-    return settings;
-}
-
-typedef struct built {
-    dt_settings *settings;
-    dt_model *model;
-    dt_store *store;
-    dt_graph *graph;
-    dt_tensor *logits;
-} built;
-
 static built build(const char *const *words, int64_t context, int64_t vocabulary)
 {
-    built b = {.settings = settings_of(words)};
-    OK(dt_model_create(b.settings, &(dt_model_input){.context = context, .vocabulary = vocabulary}, &b.model));
-    OK(dt_store_create(&b.store));
-    OK(dt_graph_create(b.store, false, &b.graph));
+    built b = begin(words, &(dt_model_input){.context = context, .vocabulary = vocabulary}, false);
     dt_model_feed feed = {.tokens = dt_input(b.graph, "tokens", DT_I32, DT_SHAPE(1, context))};
-    b.logits = dt_model_build(b.model, b.graph, &feed);
-    OK(dt_graph_status(b.graph));
+    finish(&b, &feed);
     return b;
-}
-
-static void release(built *b)
-{
-    dt_graph_free(b->graph);
-    dt_store_free(b->store);
-    dt_model_free(b->model);
-    dt_settings_free(b->settings);
 }
 
 /* The paper's models with RMSNorm; DyT adds an alpha for each site, and the factor of the embedding. */

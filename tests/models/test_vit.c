@@ -8,60 +8,24 @@
 
 #include <cmocka.h>
 
-#include "models/model.h"
+#include "built.h"
 
-#define OK(call)                                       \
-    do {                                               \
-        if (call) fail_msg("%s", dt_error_message());  \
-    } while (0)
-
-static const dt_setting_row seed_row = {"seed", DT_SETTING_INT, "7"};
 static const dt_model_input imagenet = {3, 224, 224, 1000}, fashion = {1, 28, 28, 10};
 
 #define WORDS(...) (const char *const[]){__VA_ARGS__, NULL}
 
-static dt_settings *settings_of(const char *const *words)
-{
-    const dt_setting_table tables[] = {{&seed_row, 1}, dt_nn_settings, dt_model_settings};
-    dt_settings *settings;
-    size_t count = 0;
-    while (words[count]) count++;
-    OK(dt_settings_load(NULL, words, count, tables, 3, &settings));
-    return settings;
-}
-
-/* A model built into a graph of batch 2. */
-typedef struct built {
-    dt_settings *settings;
-    dt_model *model;
-    dt_store *store;
-    dt_graph *graph;
-    dt_tensor *logits;
-} built;
-
+/* In a graph of batch 2. */
 static built build(const char *const *words, const dt_model_input *input, bool training)
 {
-    built b = {.settings = settings_of(words)};
-    OK(dt_model_create(b.settings, input, &b.model));
-    OK(dt_store_create(&b.store));
-    OK(dt_graph_create(b.store, training, &b.graph));
+    built b = begin(words, input, training);
     dt_shape images = DT_SHAPE(2, input->channels, input->height, input->width);
     dt_model_feed feed = {.images = dt_input(b.graph, "images", DT_F32, images)};
     if (training) {
         feed.sample = dt_input(b.graph, "sample", DT_I64, DT_SHAPE(2));
         feed.step = dt_input(b.graph, "step", DT_I64, DT_SHAPE(1));
     }
-    b.logits = dt_model_build(b.model, b.graph, &feed);
-    OK(dt_graph_status(b.graph));
+    finish(&b, &feed);
     return b;
-}
-
-static void release(built *b)
-{
-    dt_graph_free(b->graph);
-    dt_store_free(b->store);
-    dt_model_free(b->model);
-    dt_settings_free(b->settings);
 }
 
 /* The sizes of the paper's ViTs. */
