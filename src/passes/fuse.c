@@ -163,12 +163,14 @@ static void fuse_gelu_grad(dt_graph *g, dt_node *grad)
     dt_graph_remove(g, matmul);
 }
 
-/* The gradient of a norm that adds nothing yet to what it sends to the norm's input. */
+/* The gradient of a norm that adds nothing yet to what it sends to the norm's input, and sends it there alone: where it
+ * makes a branch's narrow gradient, that would get what is added, too. */
 static dt_node *free_norm_grad(dt_graph *g, dt_tensor *dx, const dt_node *reader)
 {
     dt_node *grad = maker_of(dx, &dt_op_point_norm_grad);
     if (!grad) grad = maker_of(dx, &dt_op_row_norm_grad);
-    if (!grad || dx->maker_output != DT_NORM_DX || grad->in[DT_NORM_DSUM]) return NULL;
+    if (!grad || dx->maker_output != DT_NORM_DX) return NULL;
+    if (grad->in[DT_NORM_DSUM] || grad->out[DT_NORM_DRESIDUAL]) return NULL;
     for (int k = 0; k < grad->output_count; k++)
         if (grad->out[k] && read_between(grad, reader, grad->out[k])) return NULL;
     return dt_graph_only_reader(g, dx) == reader ? grad : NULL;

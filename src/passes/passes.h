@@ -25,7 +25,8 @@ DT_MUST_USE dt_status dt_pass_fuse(dt_graph *);
 DT_MUST_USE dt_status dt_pass_dead_nodes(dt_graph *);
 /* Backward readers of forward values get recomputed ones. */
 DT_MUST_USE dt_status dt_pass_recompute(dt_graph *, dt_recompute);
-/* After differentiation: GELU's derivative joins the product before it; gradients are made inside their slots. */
+/* After differentiation: GELU's derivative joins the product before it, what a norm's input gets from later readers the
+ * norm's gradient; gradients are made inside their slots. */
 DT_MUST_USE dt_status dt_pass_fuse_backward(dt_graph *);
 DT_MUST_USE dt_status dt_pass_accumulate(dt_graph *);
 /* The sum over the ranks of every bucket's gradients, behind its last contributor; float32 travels as `wire`. */

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "ops/list.h"
+#include "ops/norm.h"
 #include "rewrite/random_graph.h"
 #include "support/trial.h"
 
@@ -133,12 +135,51 @@ static void test_accumulation_adds(void **state)
     }
 }
 
+/* --- a float32 residual stream: types only, the CPU does not compute in bfloat16 --- */
+
+/* x + f(norm(x + branch)): x is read behind the norm, its sum with the branch is not. */
+static dt_tensor *build_sum_beside(dt_graph *g, void *context)
+{
+    (void)context;
+    const dt_init noise = {DT_INIT_NORMAL, 1};
+    dt_unit_begin(g, "%s", "");
+    dt_tensor *x = dt_param_tensor(g, "x", DT_SHAPE(2, 3, 8), (dt_param_options){DT_ROLE_POSITION, .init = noise});
+    dt_tensor *w = dt_param_tensor(g, "w", DT_SHAPE(8, 8), (dt_param_options){DT_ROLE_MATRIX, .init = noise});
+    dt_tensor *alpha = dt_param_tensor(g, "alpha", DT_SHAPE(1), (dt_param_options){DT_ROLE_ALPHA, .init = noise});
+    dt_tensor *labels = dt_input(g, "labels", DT_I32, DT_SHAPE(2));
+    dt_tensor *weight = dt_input(g, "weight", DT_F32, DT_SHAPE(2));
+    x = dt_scale(g, x, 2);
+    x->trunk = true;
+    dt_tensor *sum = dt_add(g, x, dt_linear(g, x, w, NULL));
+    dt_tensor *branch = dt_linear(g, dt_point_norm(g, sum, NULL, NULL, alpha, NULL, DT_POINTWISE_dyt), w, NULL);
+    dt_tensor *logits = dt_token_mean(g, dt_add(g, x, branch), 0, 3);
+    dt_unit_end(g);
+    return dt_cross_entropy(g, dt_log_softmax(g, logits), dt_one_hot(g, labels, 8, 0), weight);
+}
+
+/* What else x sends back is no part of the branch's gradient. */
+static void test_a_branch_gets_its_own_gradient(void **state)
+{
+    trial t;
+    int grads = 0;
+    assert_int_equal(trial_open(&t, build_sum_beside, NULL,
+                                &(trial_options){.passes = {DT_PRECISION_BF16, .wide_residual = true}}), DT_OK);
+    for (const dt_node *n = dt_graph_first(dt_program_graph(t.program)); n; n = n->next) {
+        if (n->op != &dt_op_point_norm_grad) continue;
+        assert_non_null(n->out[DT_NORM_DRESIDUAL]);
+        assert_null(n->in[DT_NORM_DSUM]);
+        grads++;
+    }
+    assert_int_equal(grads, 1);
+    trial_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_passes),     cmocka_unit_test(test_each_pass_alone),
         cmocka_unit_test(test_recompute_bits), cmocka_unit_test(test_plan_bits),
-        cmocka_unit_test(test_accumulation_adds),
+        cmocka_unit_test(test_accumulation_adds), cmocka_unit_test(test_a_branch_gets_its_own_gradient),
     };
     return cmocka_run_group_tests_name("rewrite", tests, NULL, NULL);
 }
