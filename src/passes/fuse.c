@@ -22,6 +22,19 @@ static dt_node *replace_at(dt_graph *g, dt_node *at, const dt_op *op, const void
     return replace_like(g, at, at, op, attr, inputs, input_count, wanted);
 }
 
+/* Makes a node anew where `at` stands, of other inputs and with outputs beyond those that it has. */
+static dt_node *remake_at(dt_graph *g, dt_node *at, dt_node *node, dt_tensor *const *inputs, unsigned beyond)
+{
+    unsigned wanted = beyond;
+    for (int k = 0; k < node->output_count; k++) wanted |= node->out[k] ? 1u << k : 0;
+    dt_node *made = replace_at(g, at, node->op, node->attr, inputs, node->input_count, wanted);
+    if (!made) return NULL;
+    for (int k = 0; k < node->output_count; k++)
+        if (node->out[k]) dt_graph_replace_uses(g, node->out[k], made->out[k], NULL);
+    dt_graph_remove(g, node);
+    return made;
+}
+
 static bool read_between(const dt_node *from, const dt_node *to, const dt_tensor *t)
 {
     for (const dt_node *n = from->next; n && n != to; n = n->next)
@@ -46,13 +59,8 @@ static void fuse_add_norm(dt_graph *g, dt_node *norm)
     for (int i = 0; i < norm->input_count; i++) inputs[i] = norm->in[i];
     inputs[DT_NORM_X] = add->in[0];
     inputs[DT_NORM_RESIDUAL] = add->in[1];
-    unsigned wanted = 1u << DT_NORM_SUM;
-    for (int k = 0; k < norm->output_count; k++) wanted |= norm->out[k] ? 1u << k : 0;
-    dt_node *fused = replace_at(g, norm, norm->op, norm->attr, inputs, norm->input_count, wanted);
+    dt_node *fused = remake_at(g, norm, norm, inputs, 1u << DT_NORM_SUM);
     if (!fused) return;
-    for (int k = 0; k < norm->output_count; k++)
-        if (norm->out[k]) dt_graph_replace_uses(g, norm->out[k], fused->out[k], NULL);
-    dt_graph_remove(g, norm);
     dt_graph_replace_uses(g, sum, fused->out[DT_NORM_SUM], add);
     dt_graph_remove(g, add);
 }
@@ -183,17 +191,12 @@ static void fuse_sum_grad(dt_graph *g, dt_node *add)
     dt_tensor *later = add->in[0], *dx = add->in[1], *inputs[DT_MAX_INPUTS];
     dt_node *grad = free_norm_grad(g, dx, add);
     if (!grad || later->dtype != dx->dtype) return;
-    unsigned wanted = 0;
-    for (int k = 0; k < grad->output_count; k++) wanted |= grad->out[k] ? 1u << k : 0;
     for (int i = 0; i < grad->input_count; i++) inputs[i] = grad->in[i];
     inputs[DT_NORM_DSUM] = later;
-    dt_node *fused = replace_at(g, add, grad->op, grad->attr, inputs, grad->input_count, wanted);
+    dt_node *fused = remake_at(g, add, grad, inputs, 0);
     if (!fused) return;
-    for (int k = 0; k < grad->output_count; k++)
-        if (grad->out[k] && k != DT_NORM_DX) dt_graph_replace_uses(g, grad->out[k], fused->out[k], NULL);
     dt_graph_replace_uses(g, add->out[0], fused->out[DT_NORM_DX], NULL);
     dt_graph_remove(g, add);
-    dt_graph_remove(g, grad);
 }
 
 dt_status dt_pass_fuse_backward(dt_graph *g)
