@@ -31,8 +31,8 @@ typedef enum dt_activation { DT_ACT_NONE, DT_ACT_GELU, DT_ACT_GELU_TANH } dt_act
 /* c[m,n] = epilogue(op(a) op(b)), op(x) = x or its transpose: a is [m,k] or (transpose_a) [k,m]; b is [k,n] or
  * (transpose_b) [n,k]. Epilogue in this order:
  *   v = a b (+ bias[n]); if pre: pre = v; v = act(v); if act_grad_of: v = v * act'(act_grad_of); (+ residual);
- *   c = v, or c += v with accumulate (then no other epilogue). residual may be c itself. When act is applied and pre is
- *   kept, c is made from pre as it is stored, or on CUDA from pre before it is rounded. */
+ *   c = v, or c += v with accumulate (then there is no residual). When act is applied and pre is kept, c is made from
+ *   pre as it is stored, or on CUDA from pre before it is rounded. */
 typedef struct dt_matmul_args {
     int64_t m, n, k;
     bool transpose_a, transpose_b;
