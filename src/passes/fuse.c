@@ -1,5 +1,5 @@
 /* fuse: rewrites pairs of nodes into the fused operators of the registry. Before differentiation, so that a fused
- * operator brings its own gradient. The list is finite and stands in `rules`. */
+ * operator brings its own gradient; behind it, pairs that only differentiation makes. The lists stand in `rules`. */
 #include "ops/list.h"
 #include "ops/norm.h"
 #include "passes/passes.h"
