@@ -257,8 +257,7 @@ plan_runs() {
 }
 
 gpu_of() { # SLOT
-    # shellcheck disable=SC2086
-    [ "$gpu_count" = 0 ] || (set -- $gpus && shift $(($1 % gpu_count)) && echo "$1")
+    [ "$gpu_count" = 0 ] || say "$gpus" | sed -n "$(($1 % gpu_count + 1))p"
 }
 
 # --- one run ---

@@ -84,7 +84,7 @@ is 'other settings do not'
 cat >stub <<END
 #!/bin/sh
 case "\$*" in
-doctor) printf 'CUDA         GPU 0: one\n             GPU 1: two\n' ;;
+doctor) printf 'CUDA         GPU 0: one\n             GPU 1: two\n'; exit ;;
 *--print-config) exec "$program" "\$@" ;;
 *attention=2*) [ -e mended ] || { echo 'dyttrain: the disk is on fire' >&2; exit 1; } ;;
 esac
@@ -99,7 +99,7 @@ DYTTRAIN=./stub CUDA_VISIBLE_DEVICES=5,7 sweep alpha0 -o out auto.yaml "1 2" "0.
 [ $code = 1 ] && has out '2 done, 0 diverged, 2 failed' && has out 'the disk is on fire' &&
     [ "$(column 4 attention2-other1-seed0)" = failed ]
 is 'sweep_alpha0.sh: a failing point stops no other, and the exit code tells'
-grep -q 5 gpus && grep -q 7 gpus
+[ "$(sort -u gpus | tr '\n' ' ')" = '5 7 ' ] && has out 'begins on GPU 5' && has out 'begins on GPU 7'
 is 'runs are spread over the GPUs that may be seen'
 true >mended
 DYTTRAIN=./stub sweep alpha0 -j3 -o out auto.yaml "1 2" "0.5 1" train.epochs=1 threads=1
