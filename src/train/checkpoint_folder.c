@@ -73,7 +73,10 @@ dt_status dt_step_clean(const char *folder)
     size_t count;
     DT_TRY(dt_folder_list(folder, &names, &count));
     dt_status status = DT_OK;
-    for (size_t i = 0; i < count && !status; i++) status = clean_one(folder, names[i]);
+    for (size_t i = 0; i < count; i++) {
+        dt_status one = clean_one(folder, names[i]);
+        if (!status) status = one;
+    }
     dt_folder_list_free(names, count);
     return status;
 }

@@ -13,7 +13,8 @@ DT_MUST_USE dt_status dt_step_path(const char *folder, int64_t step, const char 
 DT_MUST_USE dt_status dt_step_list(const char *folder, int64_t **steps, size_t *count);
 /* The suffix of a folder that stepped aside for a newer one of its step. */
 #define DT_STEP_ASIDE ".old.tmp"
-/* Removes what an interrupted write or removal left behind; a folder that stepped aside for none is put back. */
+/* Removes what an interrupted write or removal left behind; a folder that stepped aside for none is put back.
+ * One that cannot go does not keep the others. */
 DT_MUST_USE dt_status dt_step_clean(const char *folder);
 
 #endif

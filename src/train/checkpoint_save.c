@@ -194,7 +194,8 @@ static dt_status remove_old(const dt_progress *progress, const dt_checkpoint_opt
 static void remove_others(const dt_progress *saved, const dt_checkpoint_options *options, dt_log *log)
 {
     dt_status cleaned = dt_step_clean(options->folder);
-    if (cleaned || remove_old(saved, options, true))
+    dt_status removed = remove_old(saved, options, true);
+    if (cleaned || removed)
         dt_log_warn(log, "the checkpoint of step %lld is saved, but an earlier one is not removed: %s",
                     (long long)saved->step, dt_error_message());
 }
@@ -202,8 +203,9 @@ static void remove_others(const dt_progress *saved, const dt_checkpoint_options 
 dt_status dt_checkpoint_tidy(const dt_progress *progress, const dt_checkpoint_options *options)
 {
     if (options->rank != 0) return DT_OK;
-    DT_TRY(dt_step_clean(options->folder));
-    return remove_old(progress, options, false);
+    dt_status cleaned = dt_step_clean(options->folder);
+    dt_status removed = remove_old(progress, options, false);
+    return cleaned ? cleaned : removed;
 }
 
 /* Reports the failure that `status` and the kept message tell, whatever the clean-up meets. */

@@ -16,7 +16,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-typedef enum kind { NONE, ALLOC, WRITE, SYNC, RENAME, GONE } kind;
+typedef enum kind { NONE, ALLOC, WRITE, SYNC, RENAME, REMOVE, GONE } kind;
 
 static kind armed;
 static long fatal_call;
@@ -27,7 +27,7 @@ static _Atomic long calls, live;
 EXPORT void dt_fault_arm(const char *fault)
 {
     static const char *const names[] = {[ALLOC] = "alloc:", [WRITE] = "write:", [SYNC] = "sync:", [RENAME] = "rename:",
-                                        [GONE] = "gone:"};
+                                        [REMOVE] = "remove:", [GONE] = "gone:"};
     armed = NONE;
     atomic_store(&calls, 0);
     atomic_store(&live, 0);
@@ -97,6 +97,16 @@ EXPORT int rename(const char *from, const char *to)
     if (!strikes_path(RENAME, to)) return (int)syscall(SYS_rename, from, to);
     errno = EIO;
     return -1;
+}
+
+EXPORT int remove(const char *path)
+{
+    if (strikes_path(REMOVE, path)) {
+        errno = EACCES;
+        return -1;
+    }
+    int result = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    return result && errno == EISDIR ? (int)syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR) : result;
 }
 
 static void rename_folder_of(const char *path)

@@ -1,7 +1,7 @@
 /* Faults on purpose: a shared library that stands before libc (linked first, or in LD_PRELOAD) and makes the n-th
- * allocation, write, sync or rename fail, so that the program itself needs nothing for it.
+ * allocation, write, sync, rename or removal fail, so that the program itself needs nothing for it.
  *
- * A fault reads KIND:N[+][:PART]. KIND is alloc, write, sync or rename; the N-th call from now on fails, with + all
+ * A fault reads KIND:N[+][:PART]. KIND is alloc, write, sync, rename or remove; the N-th call from now on fails, with + all
  * that follow too (a full disk stays full); with PART only calls on paths that contain it count. KIND gone fails no
  * call: before the N-th opening of a file the folder that holds it is renamed from X to X.tmp, as a saver begins to
  * remove an old checkpoint. The fault `stall` makes SIGUSR2 stop the thread that takes it for good, which of a program

@@ -378,6 +378,13 @@ static void a_removal_that_fails_is_no_failed_save(void **state)
     assert_steps("02 03"); /* the other one is gone */
     OK(save_step(&t, 4, NAN, 0, &one));
     assert_steps("04");
+    dt_fault_arm("remove:1+:00000004.tmp");
+    for (int64_t step = 5; step <= 7 && !status; step++) status = save_step(&t, step, NAN, 0, &one);
+    if (!status) status = save_step(&t, 8, NAN, 0, &plain);
+    assert_int_equal(dt_checkpoint_tidy(&(dt_progress){.step = 8, .best = NAN}, &one), DT_ERR_IO);
+    dt_fault_arm(NULL);
+    OK(status);
+    assert_steps("04.tmp 08"); /* those behind it are gone */
     toy_close(&t);
 }
 
