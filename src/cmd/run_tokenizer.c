@@ -23,36 +23,44 @@ static bool is_of_bytes(const dt_settings *settings)
     return same;
 }
 
-static dt_status open_copy(const char *folder, dt_tokenizer **out)
+static dt_status open_copy(const char *folder, dt_text *tried, dt_tokenizer **out)
 {
-    dt_text path = {0};
-    dt_text_add(&path, "%s/tokenizer", folder);
-    dt_status status = dt_text_status(&path);
-    if (!status && dt_file_exists(path.data)) status = dt_tokenizer_open(path.data, out);
-    else if (!status)
-        status = dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is "
-                         "none in '%s': name it with --tokenizer", path.data);
-    dt_text_free(&path);
-    return status;
+    dt_text_add(tried, "%s/tokenizer", folder);
+    DT_TRY(dt_text_status(tried));
+    if (dt_file_exists(tried->data)) return dt_tokenizer_open(tried->data, out);
+    return dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is none in "
+                   "'%s': name it with --tokenizer", tried->data);
 }
 
-static dt_status open_named(const dt_settings *settings, const char *named, dt_tokenizer **out)
+static dt_status open_as(const char *spec, dt_text *tried, dt_tokenizer **out)
+{
+    dt_text_add(tried, "%s", spec);
+    DT_TRY(dt_text_status(tried));
+    return dt_tokenizer_open(spec, out);
+}
+
+/* `tried`: what was opened. */
+static dt_status open_named(const dt_settings *settings, const char *named, dt_text *tried, dt_tokenizer **out)
 {
     dt_data_info info;
-    if (named) return dt_tokenizer_open(named, out);
+    if (named) return open_as(named, tried, out);
     DT_TRY(dt_dataset_describe(settings, DT_SPLIT_TRAIN, &info));
     if (dt_setting_has(settings, "data.tokenizer")) info.tokenizer = dt_setting_text(settings, "data.tokenizer");
-    if (info.tokenizer) return dt_tokenizer_open(info.tokenizer, out);
-    if (is_of_bytes(settings)) return dt_tokenizer_open("bytes", out);
-    return open_copy(dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : ".", out);
+    if (info.tokenizer) return open_as(info.tokenizer, tried, out);
+    if (is_of_bytes(settings)) return open_as("bytes", tried, out);
+    return open_copy(dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : ".", tried, out);
 }
 
 dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, dt_tokenizer **out)
 {
-    DT_TRY(open_named(settings, named, out));
-    if (!dt_setting_has(settings, "data.token_hash") || is_that_of(settings, *out)) return DT_OK;
-    dt_tokenizer_close(*out);
-    *out = NULL;
-    return dt_fail(DT_ERR_USAGE, "%s%sthe tokenizer is not the one that the run's tokens were made with "
-                   "(data.token_hash)", named ? named : "", named ? ": " : "");
+    dt_text tried = {0};
+    dt_status status = open_named(settings, named, &tried, out);
+    if (!status && dt_setting_has(settings, "data.token_hash") && !is_that_of(settings, *out)) {
+        dt_tokenizer_close(*out);
+        *out = NULL;
+        status = dt_fail(DT_ERR_USAGE, "the tokenizer '%s' is not the one that the run's tokens were made with "
+                         "(data.token_hash): name that one with --tokenizer", tried.data);
+    }
+    dt_text_free(&tried);
+    return status;
 }

@@ -118,7 +118,7 @@ for words in '' '--tokenizer bytes'; do
     is "generate takes the tokenizer of the tokens${words:+ by name}"
 done
 run generate runs/tiny --tokenizer "$root/tests/data/tokenizers/gpt2" --prompt a --tokens 2
-[ "$code" = 2 ] && has err 'is not the one that the run'
+[ "$code" = 2 ] && has err "the tokenizer '$root/tests/data/tokenizers/gpt2' is not the one that the run"
 is 'generate refuses another tokenizer'
 run tiny.yaml model.vocabulary=500 data.path=packed run.name=packed --device cpu
 [ "$code" = 0 ] && has err 'bits per byte' && ! has err 'no bits per byte'
@@ -130,6 +130,9 @@ run eval runs/packed data.path=lacking
     has err 'set data.tokenizer to'
 is 'a tokenizer that cannot be read is warned of'
 cp "$root/tests/data/tokenizers/llama3/tokenizer.json" lacking/tokenizer
+run generate runs/packed data.path=lacking --prompt a --tokens 2
+[ "$code" = 2 ] && has err "the tokenizer 'lacking/tokenizer' is not the one" && has err 'name that one with --tokenizer'
+is 'generate names the copy beside the shards that is another tokenizer'
 run eval runs/packed data.path=lacking
 [ "$code" = 0 ] && has err "'lacking/tokenizer' is another tokenizer than that of 'lacking/train-00000.tokens'"
 is 'so is another one'
