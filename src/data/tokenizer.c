@@ -1,9 +1,11 @@
-/* What tokenizers of every kind do: opening, telling, decoding. */
+/* What tokenizers of every kind do: opening, copying, telling, decoding. */
 #include "data/tokenizer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -87,28 +89,53 @@ static dt_status copy_file(const char *from, const char *folder, const char *nam
     return status;
 }
 
-static dt_status copy_folder(const char *from, const char *to)
+static dt_status remove_file(const char *folder, const char *name)
 {
-    static const char *const names[] = {"tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"};
-    dt_status status = DT_OK;
     dt_text path = {0};
-    for (size_t i = 0; i < sizeof names / sizeof *names && !status; i++) {
-        status = join(&path, from, names[i]);
-        if (!status && dt_file_exists(path.data)) status = copy_file(path.data, to, names[i]);
-    }
+    dt_status status = join(&path, folder, name);
+    if (!status && unlink(path.data) && errno != ENOENT)
+        status = dt_fail(DT_ERR_IO, "cannot remove '%s': %s", path.data, strerror(errno));
     dt_text_free(&path);
     return status;
 }
 
+/* Of the files that make up a tokenizer, those of `spec`, and no other: tokenizer.json is opened before the rest, so one
+ * that an earlier tokenizer left would be taken for this one. */
+static dt_status copy_files(const char *spec, bool bytes, bool folder, const char *to)
+{
+    static const char *const names[] = {"tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"};
+    dt_status status = DT_OK;
+    dt_text from = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !status; i++) {
+        if (folder) DT_TRY_GOTO(join(&from, spec, names[i]), done);
+        bool has = folder ? dt_file_exists(from.data) : !bytes && i == 0;
+        status = has ? copy_file(folder ? from.data : spec, to, names[i]) : remove_file(to, names[i]);
+    }
+done:
+    dt_text_free(&from);
+    return status ? status : dt_folder_sync(to);
+}
+
+static dt_status copy_to(const char *spec, const char *to)
+{
+    struct stat from, info;
+    bool bytes = !strcmp(spec, "bytes"), folder = !bytes && stat(spec, &from) == 0 && S_ISDIR(from.st_mode);
+    bool there = lstat(to, &info) == 0;
+    if (there && S_ISLNK(info.st_mode))
+        return dt_fail(DT_ERR_USAGE, "'%s' is a link, and a copy of the tokenizer belongs there: remove it, or choose "
+                       "another --out", to);
+    if (bytes && (!there || !S_ISDIR(info.st_mode))) return DT_OK;
+    DT_TRY(dt_folder_make(to));
+    DT_TRY(copy_files(spec, bytes, folder, to));
+    if (bytes) rmdir(to); /* stays where something else is in it */
+    return DT_OK;
+}
+
 dt_status dt_tokenizer_copy(const char *spec, const char *out)
 {
-    struct stat info;
     dt_text to = {0};
-    if (!strcmp(spec, "bytes") || stat(spec, &info)) return DT_OK;
     dt_status status = join(&to, out, "tokenizer");
-    if (!status) status = dt_folder_make(to.data);
-    if (!status)
-        status = S_ISDIR(info.st_mode) ? copy_folder(spec, to.data) : copy_file(spec, to.data, "tokenizer.json");
+    if (!status) status = copy_to(spec, to.data);
     dt_text_free(&to);
     return status;
 }

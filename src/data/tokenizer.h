@@ -18,8 +18,9 @@
 typedef struct dt_tokenizer dt_tokenizer;
 DT_MUST_USE dt_status dt_tokenizer_open(const char *spec, dt_tokenizer **out);
 void dt_tokenizer_close(dt_tokenizer *); /* NULL is allowed */
-/* Copies the files that `spec` names into the folder OUT/tokenizer, which can be opened like `spec`; of bytes there are
- * none to copy. */
+/* Copies the files that `spec` names into the folder OUT/tokenizer, which can be opened like `spec` then: what another
+ * tokenizer has left there is removed, other files are not. Of bytes there are none to copy. DT_ERR_USAGE where
+ * OUT/tokenizer is a link. */
 DT_MUST_USE dt_status dt_tokenizer_copy(const char *spec, const char *out);
 
 int64_t dt_tokenizer_vocabulary(const dt_tokenizer *); /* every token is below it */

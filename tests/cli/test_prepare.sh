@@ -40,6 +40,24 @@ code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 0 ] && has out '1 documents' && [ -e packed/tokenizer/tokenizer.json ]
 is 'with a tokenizer of its own, compressed'
 
+printf 'a\0b' >nul.txt
+run prepare tokens --tokenizer "$root/tests/data/tokenizers/llama3" --out kept nul.txt
+[ "$code" = 1 ] && [ -e kept/tokenizer/tokenizer.json ] && echo mine >kept/tokenizer/notes
+run prepare tokens --tokenizer "$root/tests/data/tokenizers/pair" --out kept text.txt
+[ "$code" = 0 ] && [ "$(cd kept/tokenizer && echo *)" = 'encoder.json notes vocab.bpe' ]
+is 'what a failed preparation left of another tokenizer is not kept beside the shards'
+for notes in with without; do
+    run prepare tokens --tokenizer "$root/tests/data/tokenizers/pair" --out "$notes" nul.txt
+    [ $notes = with ] && echo mine >with/tokenizer/notes
+    run prepare tokens --tokenizer bytes --out "$notes" text.txt
+done
+[ "$code" = 0 ] && [ ! -e without/tokenizer ] && [ "$(echo with/tokenizer/*)" = with/tokenizer/notes ]
+is 'nor beside shards of bytes'
+mkdir linked && ln -s "$root/tests/data/tokenizers/pair" linked/tokenizer
+run prepare tokens --tokenizer bytes --out linked text.txt
+[ "$code" = 2 ] && has err "'linked/tokenizer' is a link" && [ -e linked/tokenizer/encoder.json ]
+is 'files behind a link are not removed'
+
 printf 'a\377b' >unsound.txt
 run prepare tokens --tokenizer bytes --out unsound --unsound=skip unsound.txt
 [ "$code" = 1 ] && has err 'no text is left' && [ -z "$out" ]
