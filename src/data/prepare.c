@@ -209,17 +209,25 @@ static dt_status open_writer(preparation *p, int split)
     dt_text path = {0};
     dt_shard_options options = {dt_tokenizer_hash(p->tokenizer), dt_tokenizer_vocabulary(p->tokenizer),
                                 p->options->compress};
-    dt_text_add(&path, "%s/%s-%05lld.tokens", p->options->out, split == TRAIN ? "train" : "val",
-                (long long)p->state.shards[split]);
-    dt_status status = dt_text_status(&path);
+    dt_status status = dt_prepare_shard_path(p->options->out, split, p->state.shards[split], &path);
     if (!status) status = dt_shard_writer_create(path.data, &options, &p->writer[split]);
     dt_text_free(&path);
     return status;
 }
 
+/* No shard is ever there without a prepare.json: a state of nothing stands there before the first has its name. */
+static dt_status begin(preparation *p)
+{
+    const dt_prepare_state nothing = {.key = p->state.key, .times = p->state.times};
+    if (p->state.begun) return DT_OK;
+    p->state.begun = true;
+    return dt_prepare_state_write(p->options->out, &nothing);
+}
+
 /* Ends the open shards, and notes how far the corpus is in them. */
 static dt_status save(preparation *p, bool done)
 {
+    DT_TRY(begin(p));
     for (int split = 0; split < SPLITS; split++) {
         if (!p->writer[split]) continue;
         DT_TRY(dt_shard_writer_finish(p->writer[split]));
@@ -371,10 +379,12 @@ static dt_status prepare(preparation *p)
     DT_TRY(dt_folder_make(o->out));
     DT_TRY(dt_prepare_state_read(o->out, &p->state));
     if (p->state.done) {
+        DT_TRY(dt_prepare_check_shards(o->out, &p->state));
         dt_log_info(o->log, "'%s' is complete already", o->out);
         return DT_OK;
     }
     DT_TRY(take_folder(p));
+    DT_TRY(dt_prepare_check_shards(o->out, &p->state));
     DT_TRY(dt_tokenizer_copy(o->tokenizer, o->out));
     p->written = p->state.place;
     p->started = p->reported = dt_clock();

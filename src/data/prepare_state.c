@@ -1,4 +1,4 @@
-/* prepare.json. */
+/* prepare.json, and whether the shards are those that it counts. */
 #include "data/prepare_state.h"
 
 #include "base/file.h"
@@ -53,7 +53,7 @@ static dt_status read_entries(json_t *root, const char *path, dt_prepare_state *
     int64_t version;
     uint64_t key;
     json_t *done;
-    dt_prepare_state read = {.key = s->key, .times = s->times};
+    dt_prepare_state read = {.key = s->key, .times = s->times, .begun = true};
     DT_TRY(dt_json_check_seal(root, path));
     DT_TRY(dt_json_int(root, "version", path, &version));
     DT_TRY(dt_json_hash(root, "key", path, &key));
@@ -108,4 +108,47 @@ dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *state)
     dt_text_free(&path);
     dt_text_free(&text);
     return status;
+}
+
+/* --- shards --- */
+
+dt_status dt_prepare_shard_path(const char *out, int split, int64_t number, dt_text *path)
+{
+    dt_text_add(path, "%s/%s-%05lld.tokens", out, split == 0 ? "train" : "val", (long long)number);
+    return dt_text_status(path);
+}
+
+static dt_status check_counted(const char *out, int split, int64_t number)
+{
+    dt_text path = {0};
+    dt_shard *shard = NULL;
+    dt_status status = dt_prepare_shard_path(out, split, number, &path);
+    if (!status) status = dt_shard_open(path.data, &shard);
+    dt_shard_free(shard);
+    dt_text_free(&path);
+    if (status != DT_ERR_IO && status != DT_ERR_DATA) return status;
+    return dt_fail(status, "%s; '%s/prepare.json' counts it among those that are complete: choose another --out, or "
+                   "remove the folder", dt_error_message(), out);
+}
+
+static dt_status check_none(const char *out)
+{
+    char **names;
+    size_t count;
+    dt_status status = DT_OK;
+    DT_TRY(dt_folder_list(out, &names, &count));
+    for (size_t i = 0; i < count && !status; i++)
+        if (dt_shard_is_name(names[i]))
+            status = dt_fail(DT_ERR_USAGE, "'%s/%s' is there already, but no prepare.json that tells of it, and it would "
+                             "be trained on with the new shards: choose another --out, or remove it", out, names[i]);
+    dt_folder_list_free(names, count);
+    return status;
+}
+
+dt_status dt_prepare_check_shards(const char *out, const dt_prepare_state *s)
+{
+    if (!s->begun) return check_none(out);
+    for (int split = 0; split < 2; split++)
+        for (int64_t i = 0; i < s->shards[split]; i++) DT_TRY(check_counted(out, split, i));
+    return DT_OK;
 }

@@ -33,6 +33,7 @@ DT_MUST_USE dt_status dt_shard_of_memory(const char *path, uint8_t *memory, int6
  * .bin, nanoGPT's bare 16-bit numbers. The file stays open. DT_ERR_DATA says what is not sound. */
 DT_MUST_USE dt_status dt_shard_open(const char *path, dt_shard **out);
 void dt_shard_free(dt_shard *); /* NULL is allowed */
+bool dt_shard_is_name(const char *name); /* of a file that training reads where it lies in data.path */
 /* Reads the whole file and holds it against its checksum; nothing to do where there is none. */
 DT_MUST_USE dt_status dt_shard_check(const dt_shard *);
 /* Tokens first .. first+count-1, all inside the shard. */

@@ -147,6 +147,11 @@ static dt_status open_any(dt_shard *shard)
     return shard->tokens ? DT_OK : dt_fail(DT_ERR_DATA, "'%s' holds no tokens", shard->path);
 }
 
+bool dt_shard_is_name(const char *name)
+{
+    return dt_text_ends_in(name, ".tokens") || dt_text_ends_in(name, ".bin");
+}
+
 dt_status dt_shard_open(const char *path, dt_shard **out)
 {
     dt_shard *shard;

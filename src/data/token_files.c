@@ -19,11 +19,6 @@ static void describe_tokens(const dt_settings *settings, dt_split split, dt_data
 
 /* --- one folder --- */
 
-static bool is_shard_name(const char *name)
-{
-    return dt_text_ends_in(name, ".tokens") || dt_text_ends_in(name, ".bin");
-}
-
 static bool is_held_out(const char *name) { return strstr(name, "val") != NULL; }
 
 typedef struct shard_list {
@@ -56,9 +51,9 @@ static dt_status open_names(const char *folder, char **names, size_t count, dt_s
                             shard_list *list)
 {
     *told = false;
-    for (size_t i = 0; i < count; i++) *told |= is_shard_name(names[i]) && is_held_out(names[i]);
+    for (size_t i = 0; i < count; i++) *told |= dt_shard_is_name(names[i]) && is_held_out(names[i]);
     for (size_t i = 0; i < count; i++)
-        if (is_shard_name(names[i]) && (!*told || is_held_out(names[i]) == (split == DT_SPLIT_EVAL)))
+        if (dt_shard_is_name(names[i]) && (!*told || is_held_out(names[i]) == (split == DT_SPLIT_EVAL)))
             DT_TRY(append_shard(list, folder, names[i]));
     return DT_OK;
 }

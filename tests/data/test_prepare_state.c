@@ -1,11 +1,14 @@
-/* What a preparation keeps in its folder: files that were edited since, states of before and of later programs. */
+/* What a preparation keeps in its folder: files that were edited since, states of before and of later programs,
+ * shards that are gone, and shards of others. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/file.h"
@@ -86,12 +89,61 @@ static void another_version_is_named(void **state)
     assert_fails(prepare(NULL), DT_ERR_DATA, "'out/prepare.json' is of version 2; this program reads 1");
 }
 
+static void a_shard_that_is_gone_or_cut_is_named(void **state)
+{
+    volatile const int stop = 1;
+    for (int complete = 0; complete < 2; complete++) {
+        write_inputs();
+        assert_int_equal(prepare(complete ? NULL : &stop), complete ? DT_OK : DT_ERR_STOPPED);
+        assert_int_equal(rename("out/train-00000.tokens", "kept"), 0);
+        assert_fails(prepare(NULL), DT_ERR_IO, "cannot open 'out/train-00000.tokens'");
+        assert_fails(prepare(NULL), DT_ERR_IO, "choose another --out, or remove the folder");
+        assert_int_equal(rename("kept", "out/train-00000.tokens"), 0);
+        assert_int_equal(truncate("out/train-00000.tokens", 130), 0);
+        assert_fails(prepare(NULL), DT_ERR_DATA, "'out/train-00000.tokens' is not a sound shard of tokens");
+        assert_int_equal(dt_folder_remove("out"), DT_OK);
+    }
+}
+
+static void shards_of_others_are_not_trained_on(void **state)
+{
+    static const char *const names[] = {"train-00007.tokens", "val-00000.tokens", "old.bin"};
+    write_inputs();
+    for (int n = 0; n < 3; n++) {
+        char path[64], part[128];
+        snprintf(path, sizeof path, "out/%s", names[n]);
+        snprintf(part, sizeof part, "'%s' is there already", path);
+        assert_int_equal(dt_folder_make("out"), DT_OK);
+        scene_write(path, "x", 1);
+        scene_write("out/notes.txt", "x", 1);
+        assert_fails(prepare(NULL), DT_ERR_USAGE, part);
+        assert_int_equal(remove(path), 0);
+        assert_int_equal(prepare(NULL), DT_OK);
+        assert_int_equal(dt_folder_remove("out"), DT_OK);
+    }
+}
+
+/* Where prepare.json cannot be written, there is no shard of its own that would be refused later. */
+static void no_shard_is_there_before_its_state(void **state)
+{
+    char path[64];
+    snprintf(path, sizeof path, "out/prepare.json.tmp%ld", (long)getpid());
+    write_inputs();
+    assert_int_equal(dt_folder_make(path), DT_OK);
+    assert_fails(prepare(NULL), DT_ERR_IO, "prepare.json");
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(prepare(NULL), DT_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_edit_that_keeps_the_size_is_noticed, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_state_without_times_goes_on_and_gets_them, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(another_version_is_named, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_shard_that_is_gone_or_cut_is_named, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(shards_of_others_are_not_trained_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(no_shard_is_there_before_its_state, scene_enter, scene_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
