@@ -1,5 +1,6 @@
 /* Hugging Face's tokenizer.json, of the BPE family. What is read is checked against what this program does; whatever
- * else a file asks for is refused by its name. */
+ * else a file asks of the text and its words is refused by its name. What comes after encoding (the post-processor,
+ * truncation, padding) is passed over. */
 #include <string.h>
 
 #include "base/json.h"
@@ -13,6 +14,7 @@ typedef struct reader {
     json_t *root, *model;
     dt_bpe *bpe;
     dt_spelling spelling;
+    bool replaces; /* the normalizer makes space marks of spaces */
 } reader;
 
 static const char *text_of(const json_t *object, const char *key)
@@ -26,9 +28,12 @@ static bool is_true(const json_t *object, const char *key) { return json_is_true
 
 static dt_status fail_kind(const reader *r, const char *part, const json_t *what)
 {
-    return dt_fail(DT_ERR_DATA, "'%s': its %s is of the kind '%s', which is not supported; byte-level BPE as of GPT-2 "
-                   "and Llama 3 and BPE with byte fallback as of Llama 2 are", r->path, part,
-                   *text_of(what, "type") ? text_of(what, "type") : "unnamed");
+    static const char supported[] = "byte-level BPE as of GPT-2 and Llama 3 and BPE with byte fallback as of Llama 2";
+    const char *type = text_of(what, "type");
+    if (!what || json_is_null(what))
+        return dt_fail(DT_ERR_DATA, "'%s': it has no %s, which is not supported; %s are", r->path, part, supported);
+    return dt_fail(DT_ERR_DATA, "'%s': its %s is of the kind '%s', which is not supported; %s are", r->path, part,
+                   *type ? type : "unnamed", supported);
 }
 
 /* --- the model --- */
@@ -85,6 +90,9 @@ static dt_status read_byte_level(reader *r, const json_t *level, dt_word_rule ru
         return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer cuts words twice, which is not supported", r->path);
     r->bpe->rule = own ? DT_WORDS_GPT2 : rule;
     r->bpe->prefix_space = is_true(level, "add_prefix_space");
+    if (r->bpe->prefix_space && rule != DT_WORDS_NONE) /* the reference has it before every word then */
+        return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer has add_prefix_space behind a Split, which is not "
+                       "supported", r->path);
     return DT_OK;
 }
 
@@ -125,13 +133,42 @@ static dt_status read_normalizer(reader *r, const json_t *normalizer)
         return DT_OK;
     }
     if (is_type(normalizer, "Prepend") && !strcmp(text_of(normalizer, "prepend"), DT_SPACE_MARK)) {
+        if (r->bpe->prefix_space)
+            return dt_fail(DT_ERR_DATA, "'%s': its normalizer has Prepend twice, which is not supported", r->path);
         r->bpe->prefix_space = r->bpe->prefix_twice = true;
         return DT_OK;
     }
     if (is_type(normalizer, "Replace") && !strcmp(text_of(normalizer, "content"), DT_SPACE_MARK) &&
-        !strcmp(text_of(json_object_get(normalizer, "pattern"), "String"), " "))
+        !strcmp(text_of(json_object_get(normalizer, "pattern"), "String"), " ")) {
+        r->replaces = true;
         return DT_OK;
+    }
     return fail_kind(r, "normalizer", normalizer);
+}
+
+static dt_status read_normalizers(reader *r, const json_t *normalizer)
+{
+    DT_TRY(read_normalizer(r, normalizer));
+    if (r->replaces) return DT_OK;
+    return dt_fail(DT_ERR_DATA, "'%s': its normalizer does not Replace spaces by U+2581, and byte fallback without "
+                   "that is not supported", r->path);
+}
+
+/* Where no scheme is named it is `always`, as in old files. */
+static dt_status check_scheme(const reader *r, const json_t *before)
+{
+    static const char *const schemes[] = {"always", "first", "never"};
+    const json_t *named = json_object_get(before, "prepend_scheme");
+    const char *scheme = named ? text_of(before, "prepend_scheme") : "always";
+    bool known = false;
+    for (int i = 0; i < 3; i++) known |= !strcmp(scheme, schemes[i]);
+    if (!known)
+        return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer Metaspace has the prepend_scheme '%s', which is not "
+                       "supported; always, first and never are", r->path, scheme);
+    if (json_is_false(json_object_get(before, "add_prefix_space")) && strcmp(scheme, "never") != 0)
+        return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer Metaspace has add_prefix_space false without the "
+                       "prepend_scheme never, which is not supported", r->path);
+    return DT_OK;
 }
 
 static dt_status read_metaspace(reader *r, const json_t *before)
@@ -141,6 +178,7 @@ static dt_status read_metaspace(reader *r, const json_t *before)
         return fail_kind(r, "pre-tokenizer", before);
     if (!json_is_false(json_object_get(before, "split")))
         return dt_fail(DT_ERR_DATA, "'%s': its pre-tokenizer Metaspace splits words, which is not supported", r->path);
+    DT_TRY(check_scheme(r, before));
     r->bpe->prefix_space = strcmp(scheme, "never") != 0;
     r->bpe->prefix_first = !strcmp(scheme, "first");
     return DT_OK;
@@ -166,7 +204,7 @@ static dt_status read_fallback(reader *r)
         DT_TRY(read_metaspace(r, before));
     } else if (json_is_object(normalizer)) {
         DT_TRY(check_added(r));
-        DT_TRY(read_normalizer(r, normalizer));
+        DT_TRY(read_normalizers(r, normalizer));
     } else {
         return dt_fail(DT_ERR_DATA, "'%s': it has byte fallback, but neither a normalizer nor a pre-tokenizer",
                        r->path);

@@ -237,10 +237,16 @@ static void other_kinds_are_named(void **state)
     assert_refused("{\"model\":{\"type\":\"BPE\"},\"pre_tokenizer\":{\"type\":\"Whitespace\"}}",
                    "its pre-tokenizer is of the kind 'Whitespace'");
 #define BPE "{\"model\":{\"type\":\"BPE\""
+#define LLAMA3 "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| " \
+               "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define LEVEL "},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"
     assert_refused(BPE "},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"behavior\":"
                    "\"Isolated\",\"pattern\":{\"Regex\":\"\\\\w+\"}},{\"type\":\"ByteLevel\"}]}}",
                    "cuts words by the pattern \\w+");
+    assert_refused(BPE "},\"pre_tokenizer\":null}", "it has no pre-tokenizer");
+    assert_refused(BPE "},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"behavior\":"
+                   "\"Isolated\",\"pattern\":{\"Regex\":\"" LLAMA3 "\"}},{\"type\":\"ByteLevel\",\"use_regex\":false,"
+                   "\"add_prefix_space\":true}]}}", "has add_prefix_space behind a Split");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]" LEVEL, "have the same number 0");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]" LEVEL, "merge 1, 'a' and 'b'");
     assert_refused(BPE ",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[[\"\",\"\"]]" LEVEL, "merge 1, '' and ''");
@@ -248,6 +254,27 @@ static void other_kinds_are_named(void **state)
     assert_fails(dt_tokenizer_open("nowhere", &tokenizer), DT_ERR_IO, "cannot find the tokenizer 'nowhere'");
     assert_int_equal(remove("tokenizer.json"), 0);
     assert_fails(dt_tokenizer_open(".", &tokenizer), DT_ERR_DATA, "holds no tokenizer");
+}
+
+/* Of byte fallback, beside Llama 2's and Metaspace's own. The reference takes the first three, to other tokens than
+ * ours would be, and none of the others. */
+static void other_forms_of_byte_fallback_are_named(void **state)
+{
+#define FALLBACK "{\"model\":{\"type\":\"BPE\",\"byte_fallback\":true},"
+#define PREPEND "{\"type\":\"Prepend\",\"prepend\":\"\u2581\"}"
+#define REPLACE "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"}"
+#define SEQUENCE(parts) FALLBACK "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[" parts "]}}"
+#define METASPACE(more) FALLBACK "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\u2581\"," \
+                        "\"split\":false" more "}}"
+    assert_refused(FALLBACK "\"normalizer\":" PREPEND "}", "does not Replace spaces");
+    assert_refused(SEQUENCE(""), "does not Replace spaces");
+    assert_refused(SEQUENCE(PREPEND "," PREPEND "," REPLACE), "has Prepend twice");
+    assert_refused(METASPACE(",\"add_prefix_space\":false"), "has add_prefix_space false");
+    assert_refused(METASPACE(",\"add_prefix_space\":false,\"prepend_scheme\":\"first\""), "has add_prefix_space false");
+    assert_refused(METASPACE(",\"prepend_scheme\":\"often\""), "the prepend_scheme 'often'");
+    assert_refused(METASPACE(",\"add_prefix_space\":false,\"prepend_scheme\":\"never\""), "'vocab' is missing");
+    assert_refused(METASPACE(""), "'vocab' is missing");
+    assert_refused(SEQUENCE(REPLACE "," PREPEND), "'vocab' is missing");
 }
 
 int main(int argc, char **argv)
@@ -270,6 +297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_special_token_of_one_byte_is_found, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(other_forms_of_byte_fallback_are_named, scene_enter, scene_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
