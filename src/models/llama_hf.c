@@ -153,9 +153,9 @@ static dt_status check_head(const json_t *config, const char *where)
 }
 
 /* The first of the objects that has the member; NULL: none. */
-static const json_t *which_has(const json_t *const objects[2], const char *key)
+static const json_t *which_has(const json_t *const objects[3], const char *key)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (objects[i] && dt_hf_given(objects[i], key)) return objects[i];
     return NULL;
 }
@@ -174,27 +174,51 @@ static dt_status read_llama3(const json_t *rope, const char *where, json_t *sett
     return dt_hf_put(settings, "model.rope_context", json_integer(context));
 }
 
+/* The type of rotation that an object asks for, and what goes with it. */
+static dt_status read_scaling(const json_t *rope, const char *where, json_t *settings)
+{
+    const char *type = "default";
+    if (dt_hf_given(rope, "rope_type")) DT_TRY(dt_json_text(rope, "rope_type", where, &type));
+    else if (dt_hf_given(rope, "type")) DT_TRY(dt_json_text(rope, "type", where, &type));
+    if (!strcmp(type, "default")) return DT_OK;
+    if (!strcmp(type, "llama3")) return read_llama3(rope, where, settings);
+    return dt_fail(DT_ERR_DATA, "%s: rope type '%.60s' is not supported, only default and llama3", where, type);
+}
+
+/* The same of the first of these objects that is there; where both are, they must ask for the same. */
+static dt_status read_scalings(const json_t *const ropes[2], const char *where, json_t *settings)
+{
+    json_t *asked[2] = {json_object(), json_object()};
+    const json_t *first = ropes[0] ? ropes[0] : ropes[1];
+    dt_status status = asked[0] && asked[1] ? DT_OK : dt_fail_memory(sizeof asked, where);
+    for (int i = 0; i < 2 && !status; i++)
+        if (ropes[i]) status = read_scaling(ropes[i], where, asked[i]);
+    if (!status && ropes[0] && ropes[1] && !json_equal(asked[0], asked[1]))
+        status = dt_fail(DT_ERR_DATA, "%s: rope_parameters and rope_scaling ask for different rotations: remove the one "
+                         "that the model was not trained with", where);
+    if (!status && first) status = read_scaling(first, where, settings);
+    json_decref(asked[0]);
+    json_decref(asked[1]);
+    return status;
+}
+
 /* Version 5 of transformers has all of it in `rope_parameters`; version 4 has `rope_theta`, and in `rope_scaling` the
  * rest, of which older ones call the type `type`. */
 static dt_status read_rope(const json_t *config, const char *where, json_t *settings)
 {
-    const json_t *rope = dt_hf_given(config, "rope_parameters");
-    const char *type = "default";
+    const json_t *const ropes[2] = {dt_hf_given(config, "rope_parameters"), dt_hf_given(config, "rope_scaling")};
+    const json_t *const places[3] = {ropes[0], ropes[1], config};
     double theta = 10000, share = 1;
-    if (!rope) rope = dt_hf_given(config, "rope_scaling");
-    if (rope && !json_is_object(rope)) return dt_fail(DT_ERR_DATA, "%s: its rope scaling is not an object", where);
-    const json_t *const places[2] = {rope, config};
+    for (int i = 0; i < 2; i++)
+        if (ropes[i] && !json_is_object(ropes[i]))
+            return dt_fail(DT_ERR_DATA, "%s: its rope scaling is not an object", where);
     if (which_has(places, "rope_theta"))
         DT_TRY(dt_json_real(which_has(places, "rope_theta"), "rope_theta", where, &theta));
     if (which_has(places, "partial_rotary_factor"))
         DT_TRY(dt_json_real(which_has(places, "partial_rotary_factor"), "partial_rotary_factor", where, &share));
     if (share != 1) return dt_fail(DT_ERR_DATA, "%s: partial_rotary_factor %g is not supported, only 1", where, share);
     DT_TRY(dt_hf_put(settings, "model.rope_theta", json_real(theta)));
-    if (rope && dt_hf_given(rope, "rope_type")) DT_TRY(dt_json_text(rope, "rope_type", where, &type));
-    else if (rope && dt_hf_given(rope, "type")) DT_TRY(dt_json_text(rope, "type", where, &type));
-    if (!strcmp(type, "default")) return DT_OK;
-    if (!strcmp(type, "llama3")) return read_llama3(rope, where, settings);
-    return dt_fail(DT_ERR_DATA, "%s: rope type '%.60s' is not supported, only default and llama3", where, type);
+    return read_scalings(ropes, where, settings);
 }
 
 /* {"kind": "dyt", "alpha0": 0.5, ...} of a site. */

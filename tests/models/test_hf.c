@@ -16,6 +16,8 @@
 
 #define SIZES "\"hidden_size\": 64, \"vocab_size\": 96, \"intermediate_size\": 32, \"num_hidden_layers\": 1, " \
     "\"num_attention_heads\": 8"
+#define LLAMA3 "{\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, " \
+    "\"original_max_position_embeddings\": 4096}"
 #define LLAMA "\"model_type\": \"llama\", " SIZES
 
 static dt_status read_config(const char *json, dt_text *yaml)
@@ -64,6 +66,10 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
     refuse("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 2}, " LLAMA "}", "'low_freq_factor' is missing");
     refuse("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 0}, " LLAMA "}", "factor 0");
     refuse("{\"rope_scaling\": 2, " LLAMA "}", "rope scaling is not an object");
+    refuse("{\"rope_parameters\": {\"rope_type\": \"default\"}, "
+           "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, " LLAMA "}", "rope type 'linear'");
+    refuse("{\"rope_parameters\": {\"rope_type\": \"default\"}, \"rope_scaling\": " LLAMA3 ", " LLAMA "}",
+           "rope_parameters and rope_scaling ask for different rotations");
     refuse("{\"partial_rotary_factor\": 0.5, " LLAMA "}", "partial_rotary_factor 0.5");
     refuse("{\"tie_word_embeddings\": 1, " LLAMA "}", "'tie_word_embeddings' must be a truth value");
     refuse("{\"model_type\": \"dyt_llama\", " SIZES "}", "'norms' is missing");
@@ -82,9 +88,9 @@ static void all_versions_are_understood(void **state)
     expect("{\"rope_theta\": 500, \"rope_scaling\": null, " LLAMA "}", "\"rope_theta\":500.0");
     expect("{\"rope_parameters\": {\"rope_theta\": 500, \"rope_type\": \"default\"}, " LLAMA "}",
            "\"rope_theta\":500.0");
-    expect("{\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
-           "\"original_max_position_embeddings\": 4096}, " LLAMA "}",
-           "\"rope_factor\":8.0,\"rope_low\":1.0,\"rope_high\":4.0,\"rope_context\":4096");
+    static const char scaled[] = "\"rope_factor\":8.0,\"rope_low\":1.0,\"rope_high\":4.0,\"rope_context\":4096";
+    expect("{\"rope_scaling\": " LLAMA3 ", " LLAMA "}", scaled);
+    expect("{\"rope_parameters\": " LLAMA3 ", \"rope_scaling\": " LLAMA3 ", " LLAMA "}", scaled);
     expect("{\"tie_word_embeddings\": true, " LLAMA "}", "\"tied\":true");
 }
 
