@@ -33,6 +33,9 @@ check_config() {
     kinds=$(setting norm.kind | tr -d '{} ' | tr , '\n') # dyt, or default:dyt and attention:layernorm in two lines
     attention=$(say "$kinds" | sed -n 's/^attention://p')
     [ -n "$attention" ] || attention=$(say "$kinds" | sed 's/^default://' | head -n 1)
+    if [ "$(say "$kinds" | grep -Ec '^(ffn|final):')" = 2 ]; then # each model's other sites: nothing is left to default
+        kinds=$(say "$kinds" | sed '/^default:/d')
+    fi
     others=$(say "$kinds" | sed '/^attention:/d; s/^.*://')
     case $attention in
     layernorm | rmsnorm) fail "the attention sites are $attention, which has no alpha: add norm.kind=dyt" 2 ;;

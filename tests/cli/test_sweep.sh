@@ -169,5 +169,7 @@ wrong 'a setting that varies' "'norm.alpha0.ffn=1' is what" alpha0 tiny.yaml 1 1
 wrong 'a setting that is none' 'did you mean' lr tiny.yaml 1 optim.betaz=1
 wrong 'a value that no run takes' 'must be from 0 to 1000' alpha0 tiny.yaml '1 5000' 1
 wrong 'sites without alpha' 'add norm.kind=dyt' alpha0 tiny.yaml '1 2' 1 norm.kind=layernorm
+wrong 'other sites without alpha, each by name' 'all sites but attention are without an alpha' alpha0 tiny.yaml 1 '1 2' \
+    norm.kind.ffn=rmsnorm norm.kind.final=rmsnorm
 wrong 'runs at a time that are no number' '-j needs a number' lr -j two tiny.yaml 1
 done_testing
