@@ -137,6 +137,14 @@ resolve() { # SETTING...
     exit 2
 }
 
+# The first point, for what all have in common: the config's own value of what is varied may go with no other setting.
+resolve_first() {
+    first=$(say "$first_values" | head -n 1)
+    second=$(say "$second_values" | head -n 1)
+    # shellcheck disable=SC2046
+    resolve $(point_settings "$first" "$second")
+}
+
 # setting PATH: its resolved value, in one line and without quotes; nothing where it is not set
 setting() {
     awk -v path="$1" '
@@ -179,14 +187,14 @@ read_metric() {
     [ "$metric" = none ] || return 0
     given=$settings
     settings="$settings checkpoint.best_metric=null"
-    resolve
+    resolve_first
     metric=$(setting checkpoint.best_metric)
     settings=$given
-    resolve
+    resolve_first
 }
 
 read_config() {
-    resolve
+    resolve_first
     read_metric
     seed=$(setting seed)
     threads=$(setting threads)

@@ -62,12 +62,23 @@ dt_status dt_table_print_help(void)
     return print(&text);
 }
 
-dt_status dt_table_print_config(dt_settings *settings, dt_log *log)
+dt_status dt_table_resolve(dt_settings *settings, dt_log *log)
 {
     dt_session *session;
-    dt_text text = {0};
     DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
-    dt_settings_print(settings, &text);
     dt_session_free(session);
+    return DT_OK;
+}
+
+dt_status dt_table_print(const dt_settings *settings)
+{
+    dt_text text = {0};
+    dt_settings_print(settings, &text);
     return print(&text);
+}
+
+dt_status dt_table_print_config(dt_settings *settings, dt_log *log)
+{
+    DT_TRY(dt_table_resolve(settings, log));
+    return dt_table_print(settings);
 }

@@ -13,7 +13,11 @@ DT_MUST_USE dt_status dt_table_parse(const dt_arguments *, const char *yaml, con
 DT_MUST_USE dt_status dt_table_vary(const dt_settings *, const char *const *words, size_t count, dt_settings **out);
 /* All rows for people, grouped by section. */
 DT_MUST_USE dt_status dt_table_print_help(void);
-/* Resolves what follows from other settings (as a run would) and prints all of them as YAML. */
+/* Derives what follows from other settings, as a run would. */
+DT_MUST_USE dt_status dt_table_resolve(dt_settings *, dt_log *);
+/* Prints all of them as YAML. */
+DT_MUST_USE dt_status dt_table_print(const dt_settings *);
+/* Both. */
 DT_MUST_USE dt_status dt_table_print_config(dt_settings *, dt_log *);
 
 #endif

@@ -7,7 +7,9 @@
 #include "cmd/ranks.h"
 #include "cmd/signal.h"
 #include "cmd/table.h"
+#include "train/policy.h"
 #include "train/run_folder.h"
+#include "train/schedule.h"
 #include "train/train.h"
 
 /* `dyttrain pln`: a word that is neither a file nor looks like one was meant as a command. */
@@ -54,6 +56,17 @@ static dt_status run(const dt_arguments *args, dt_settings *settings, const dt_p
     return dt_train_run(settings, &options, party->log);
 }
 
+/* Refuses what a run would refuse of its course. How many samples there are is not known without the data: a batch. */
+static dt_status print_config(dt_settings *settings, dt_log *log)
+{
+    dt_schedule schedule;
+    dt_policy policy;
+    DT_TRY(dt_table_resolve(settings, log));
+    DT_TRY(dt_schedule_create(settings, dt_setting_int(settings, "data.batch"), &schedule));
+    DT_TRY(dt_policy_read(settings, &schedule, true, &policy));
+    return dt_table_print(settings);
+}
+
 static dt_status train(const dt_arguments *args)
 {
     dt_log *log = NULL;
@@ -62,7 +75,7 @@ static dt_status train(const dt_arguments *args)
     DT_TRY(dt_arguments_log(args, &log));
     dt_status status = load(args, &settings);
     if (dt_arguments_has(args, "--print-config")) {
-        if (!status) status = dt_table_print_config(settings, log);
+        if (!status) status = print_config(settings, log);
     } else {
         status = dt_party_meet(&party, settings, log, status);
         if (!status) status = run(args, settings, &party);

@@ -74,6 +74,10 @@ sweep lr -o $folder tiny.yaml 3e-3 train.epochs=1 checkpoint.best_metric=none ch
 [ $code = 0 ] && [ "$(column 5 lr0.003-seed0)" = eval.top1 ] && [ -n "$(column 6 lr0.003-seed0)" ] &&
     ! ls $folder/lr0.003-seed0/checkpoints/step-* >.ls 2>&1
 is 'a sweep that keeps no weights has its table all the same'
+folder=runs/high
+sweep lr -o $folder tiny.yaml 6e-3 train.epochs=1 schedule.min_lr=5e-3
+[ $code = 0 ] && [ "$(column 3 lr0.006-seed0)" = done ]
+is "a setting that goes with the points and not with the config's own rate"
 folder=runs/sweep-lr-tiny
 sweep lr tiny.yaml 1e-3 train.epochs=2
 [ $code = 2 ] && has err 'other settings' && has err 'epochs: 2'
@@ -168,8 +172,10 @@ wrong 'a list without quotes' "'3e-4' is no setting" lr tiny.yaml 1e-3 3e-4
 wrong 'a setting that varies' "'norm.alpha0.ffn=1' is what" alpha0 tiny.yaml 1 1 norm.alpha0.ffn=1
 wrong 'a setting that is none' 'did you mean' lr tiny.yaml 1 optim.betaz=1
 wrong 'a value that no run takes' 'must be from 0 to 1000' alpha0 tiny.yaml '1 5000' 1
+wrong 'a value that the schedule does not take' 'is above the peak' lr tiny.yaml '3e-3 1e-3' schedule.min_lr=2e-3
+wrong 'a metric that no run has' 'is of averaged weights' lr tiny.yaml 3e-3 checkpoint.best_metric=eval_ema.loss
 wrong 'sites without alpha' 'add norm.kind=dyt' alpha0 tiny.yaml '1 2' 1 norm.kind=layernorm
-wrong 'other sites without alpha, each by name' 'all sites but attention are without an alpha' alpha0 tiny.yaml 1 '1 2' \
+wrong 'other sites without alpha, each by name' 'all sites but attention are without' alpha0 tiny.yaml 1 '1 2' \
     norm.kind.ffn=rmsnorm norm.kind.final=rmsnorm
 wrong 'runs at a time that are no number' '-j needs a number' lr -j two tiny.yaml 1
 done_testing
