@@ -65,5 +65,8 @@ dt_status dt_tokenizer_read_gpt2(const char *encoder_path, const char *merges_pa
     int32_t token = dt_string_map_find(&bpe->ids, end, sizeof end - 1);
     if (token >= 0) DT_TRY(dt_bpe_add_special(bpe, end, token));
     DT_TRY(read_merges(bpe, merges_path));
+    if (!bpe->merges && bpe->size - bpe->specials > 256) /* every byte would be its own token */
+        return dt_fail(DT_ERR_DATA, "'%s' holds no merges, but '%s' has more tokens than bytes", merges_path,
+                       encoder_path);
     return dt_bpe_complete(bpe, DT_SPELL_LETTERS, encoder_path);
 }

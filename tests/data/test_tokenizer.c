@@ -277,6 +277,36 @@ static void other_forms_of_byte_fallback_are_named(void **state)
     assert_refused(SEQUENCE(REPLACE "," PREPEND), "'vocab' is missing");
 }
 
+/* encoder.json of all bytes, and of `more` tokens of two. */
+static void write_encoder(int more)
+{
+    dt_text text = {0};
+    int number = 0, hidden = 0x100;
+    for (int b = 0; b < 256; b++) {
+        bool visible = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        dt_text_add(&text, "%s\"\\u%04x\":%d", b ? "," : "{", (unsigned)(visible ? b : hidden++), number++);
+    }
+    for (int m = 0; m < more; m++) dt_text_add(&text, ",\"a%c\":%d", 'a' + m, number++);
+    dt_text_add(&text, ",\"<|endoftext|>\":%d}", number);
+    scene_write("encoder.json", text.data, text.length);
+    dt_text_free(&text);
+}
+
+static void merges_are_missed(void **state)
+{
+    dt_tokenizer *tokenizer;
+    scene_write("vocab.bpe", "", 0);
+    write_encoder(2);
+    assert_fails(dt_tokenizer_open(".", &tokenizer), DT_ERR_DATA, "'./vocab.bpe' holds no merges");
+    scene_write("vocab.bpe", "a a\n", 4);
+    assert_int_equal(dt_tokenizer_open(".", &tokenizer), DT_OK);
+    dt_tokenizer_close(tokenizer);
+    scene_write("vocab.bpe", "", 0);
+    write_encoder(0);
+    assert_int_equal(dt_tokenizer_open(".", &tokenizer), DT_OK);
+    dt_tokenizer_close(tokenizer);
+}
+
 int main(int argc, char **argv)
 {
     static char absolute[4096];
@@ -297,6 +327,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_special_token_of_one_byte_is_found, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(merges_are_missed, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(other_forms_of_byte_fallback_are_named, scene_enter, scene_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
