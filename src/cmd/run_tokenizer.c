@@ -28,8 +28,8 @@ static dt_status open_copy(const char *folder, dt_text *tried, dt_tokenizer **ou
     dt_text_add(tried, "%s/tokenizer", folder);
     DT_TRY(dt_text_status(tried));
     if (dt_file_exists(tried->data)) return dt_tokenizer_open(tried->data, out);
-    return dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is none in "
-                   "'%s': name it with --tokenizer", tried->data);
+    return dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is none "
+                   "in '%s': name it with --tokenizer", tried->data);
 }
 
 static dt_status open_as(const char *spec, dt_text *tried, dt_tokenizer **out)

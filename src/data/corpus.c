@@ -18,6 +18,7 @@ struct dt_corpus {
     bool json_input;
     const dt_tokenizer *tokenizer;
     dt_corpus_place place;
+    dt_unpack *input; /* standard input where its beginning was looked at, until it is opened; NULL */
     dt_unpack *open; /* of file place.file; NULL: not open */
     bool json, drained;
     dt_text held;    /* read, not yet given out, from `used` on */
@@ -52,6 +53,7 @@ void dt_corpus_close(dt_corpus *c)
 {
     if (!c) return;
     dt_unpack_close(c->open);
+    dt_unpack_close(c->input);
     dt_text_free(&c->held);
     dt_path_list_free(&c->files);
     free(c);
@@ -94,6 +96,30 @@ uint64_t dt_corpus_times(const dt_corpus *c)
     return hash;
 }
 
+const char *dt_corpus_modified_after(const dt_corpus *c, const char *path)
+{
+    struct timespec than = look_at(path).st_mtim;
+    for (int64_t f = 0; f < c->files.count; f++) {
+        struct timespec modified = look_at(c->files.path[f]).st_mtim;
+        bool later = modified.tv_sec == than.tv_sec ? modified.tv_nsec > than.tv_nsec : modified.tv_sec > than.tv_sec;
+        if (later) return c->files.path[f];
+    }
+    return NULL;
+}
+
+dt_status dt_corpus_input(dt_corpus *c, uint64_t *hash)
+{
+    *hash = 0;
+    for (int64_t f = 0; f < c->files.count && !c->input; f++) {
+        size_t count;
+        if (strcmp(c->files.path[f], "-")) continue;
+        DT_TRY(dt_unpack_open("-", &c->input));
+        const uint8_t *start = dt_unpack_start(c->input, &count);
+        *hash = dt_hash_bytes(start, count, 1);
+    }
+    return DT_OK;
+}
+
 /* --- a file --- */
 
 static size_t held_bytes(const dt_corpus *c) { return c->held.length - c->used; }
@@ -102,8 +128,10 @@ static const char *held_text(const dt_corpus *c) { return c->held.data + c->used
 static dt_status open_file(dt_corpus *c)
 {
     const char *path = c->files.path[c->place.file];
-    DT_TRY(dt_unpack_open(path, &c->open));
-    c->json = strcmp(path, "-") ? dt_path_is_json(path) : c->json_input;
+    bool input = !strcmp(path, "-");
+    if (input && c->input) c->open = c->input, c->input = NULL;
+    else DT_TRY(dt_unpack_open(path, &c->open));
+    c->json = input ? c->json_input : dt_path_is_json(path);
     c->drained = false;
     c->held.length = c->used = 0;
     return DT_OK;

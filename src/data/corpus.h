@@ -46,6 +46,11 @@ void dt_corpus_close(dt_corpus *);
 const char *dt_corpus_file(const dt_corpus *, int64_t file); /* its path; NULL behind the last */
 uint64_t dt_corpus_hash(const dt_corpus *);                  /* of all paths, and the files' sizes as they are now */
 uint64_t dt_corpus_times(const dt_corpus *);                 /* of when the files were modified last */
+/* Reads the first 64 KiB of standard input, where it is among the files, for their hash; 0 where it is not. Before
+ * anything else is read. */
+DT_MUST_USE dt_status dt_corpus_input(dt_corpus *, uint64_t *hash);
+/* The first file that was modified later than the file `path`; NULL: there is none. */
+const char *dt_corpus_modified_after(const dt_corpus *, const char *path);
 /* Goes on from a place that an earlier run of the same files came to. */
 DT_MUST_USE dt_status dt_corpus_seek(dt_corpus *, const dt_corpus_place *);
 dt_corpus_place dt_corpus_tell(const dt_corpus *); /* behind the last piece given out */

@@ -218,7 +218,7 @@ static dt_status open_writer(preparation *p, int split)
 /* No shard is ever there without a prepare.json: a state of nothing stands there before the first has its name. */
 static dt_status begin(preparation *p)
 {
-    const dt_prepare_state nothing = {.key = p->state.key, .times = p->state.times};
+    const dt_prepare_state nothing = {.source = p->state.source};
     if (p->state.begun) return DT_OK;
     p->state.begun = true;
     return dt_prepare_state_write(p->options->out, &nothing);
@@ -347,13 +347,18 @@ static dt_status open_threads(preparation *p)
     return DT_OK;
 }
 
-static uint64_t key_of(const preparation *p)
+static dt_status take_source(preparation *p)
 {
     const dt_prepare_options *o = p->options;
-    uint64_t words[] = {dt_tokenizer_hash(p->tokenizer), dt_corpus_hash(p->corpus), (uint64_t)o->shard_tokens,
-                        o->compress, o->special, o->unsound, o->json_input, dt_hash_text(o->field), 0};
+    dt_prepare_source *s = &p->state.source;
+    *s = (dt_prepare_source){p->corpus, dt_tokenizer_hash(p->tokenizer), dt_corpus_hash(p->corpus),
+                             dt_corpus_times(p->corpus)};
+    uint64_t words[] = {s->tokenizer, s->files, (uint64_t)o->shard_tokens, o->compress, o->special, o->unsound,
+                        o->json_input, dt_hash_text(o->field), 0};
     memcpy(&words[8], &o->held_out, sizeof o->held_out);
-    return dt_hash_bytes(words, sizeof words, 0);
+    s->options = dt_hash_bytes(&words[2], sizeof words - 2 * sizeof *words, 0);
+    s->key = dt_hash_bytes(words, sizeof words, 0);
+    return dt_corpus_input(p->corpus, &s->input);
 }
 
 /* The state is read anew: another process may have gone on until it gave the lock back. */
@@ -374,8 +379,7 @@ static dt_status prepare(preparation *p)
     const dt_prepare_options *o = p->options;
     DT_TRY(dt_tokenizer_open(o->tokenizer, &p->tokenizer));
     DT_TRY(dt_corpus_open(o->paths, o->path_count, o->out, o->json_input, p->tokenizer, &p->corpus));
-    p->state.key = key_of(p);
-    p->state.times = dt_corpus_times(p->corpus);
+    DT_TRY(take_source(p));
     DT_TRY(dt_folder_make(o->out));
     DT_TRY(dt_prepare_state_read(o->out, &p->state));
     if (p->state.done) {

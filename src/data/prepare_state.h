@@ -4,9 +4,19 @@
 
 #include "data/prepare.h"
 
+/* What a preparation is made of, as hashes: those of another preparation differ. */
+typedef struct dt_prepare_source {
+    const dt_corpus *corpus; /* to name files */
+    uint64_t tokenizer;
+    uint64_t files;   /* their paths and sizes */
+    uint64_t times;   /* of their modification */
+    uint64_t input;   /* the beginning of standard input; 0: it is not among the files */
+    uint64_t options; /* that decide on the shards */
+    uint64_t key;     /* of tokenizer, files and options at once, as states of version 1 have it */
+} dt_prepare_source;
+
 typedef struct dt_prepare_state {
-    uint64_t key;   /* of tokenizer, files and options: those of another preparation differ */
-    uint64_t times; /* of the files' modification: those of an edited one differ */
+    dt_prepare_source source;
     bool begun; /* there is a prepare.json */
     bool done;
     dt_corpus_place place;
@@ -14,8 +24,8 @@ typedef struct dt_prepare_state {
     dt_prepare_counts counts;
 } dt_prepare_state;
 
-/* Reads OUT/prepare.json, if it is there: `state`, whose key and times are set, stays as it is otherwise. DT_ERR_USAGE
- * where it is of another preparation, or files were modified since. */
+/* Reads OUT/prepare.json, if it is there: `state`, whose source is set, stays as it is otherwise. DT_ERR_USAGE where it
+ * is of another preparation, saying in what they differ. */
 DT_MUST_USE dt_status dt_prepare_state_read(const char *out, dt_prepare_state *);
 DT_MUST_USE dt_status dt_prepare_state_write(const char *out, const dt_prepare_state *);
 

@@ -99,8 +99,8 @@ static dt_status remove_file(const char *folder, const char *name)
     return status;
 }
 
-/* Of the files that make up a tokenizer, those of `spec`, and no other: tokenizer.json is opened before the rest, so one
- * that an earlier tokenizer left would be taken for this one. */
+/* Of the files that make up a tokenizer, those of `spec`, and no other: tokenizer.json is opened before the rest, so
+ * one that an earlier tokenizer left would be taken for this one. */
 static dt_status copy_files(const char *spec, bool bytes, bool folder, const char *to)
 {
     static const char *const names[] = {"tokenizer.json", "encoder.json", "vocab.bpe", "vocab.json", "merges.txt"};

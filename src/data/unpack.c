@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 
-enum { BUFFER = 1 << 17, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24, GZIP_FORMAT = 16 + MAX_WBITS };
+enum { BUFFER = 1 << 17, START = 1 << 16, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24, GZIP_FORMAT = 16 + MAX_WBITS };
 static const int64_t MOST_RATIO = 1032; /* no deflate stream unpacks to more times its size */
 
 struct dt_unpack {
@@ -76,6 +76,12 @@ dt_status dt_unpack_open(const char *path, dt_unpack **out)
     if (status) dt_unpack_close(unpack);
     else *out = unpack;
     return status;
+}
+
+const uint8_t *dt_unpack_start(const dt_unpack *unpack, size_t *count)
+{
+    *count = unpack->stream.avail_in < START ? unpack->stream.avail_in : START;
+    return unpack->stream.next_in;
 }
 
 void dt_unpack_close(dt_unpack *unpack)

@@ -12,6 +12,9 @@ typedef struct dt_unpack dt_unpack;
 /* `path` is kept, not copied; - is standard input. */
 DT_MUST_USE dt_status dt_unpack_open(const char *path, dt_unpack **out);
 void dt_unpack_close(dt_unpack *); /* NULL is allowed */
+/* The bytes that the file begins with as it is stored, up to 64 KiB: all that it has, or so many. Only before anything
+ * else is asked for. */
+const uint8_t *dt_unpack_start(const dt_unpack *, size_t *count);
 /* Exactly `bytes` bytes; fewer is DT_ERR_DATA. */
 DT_MUST_USE dt_status dt_unpack_read(dt_unpack *, void *out, size_t bytes);
 /* Exactly `bytes` bytes into fresh memory (free with free()), which grows with what really comes: a file that claims

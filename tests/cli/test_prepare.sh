@@ -13,13 +13,14 @@ run prepare tokens --tokenizer bytes --out set --held-out 0.2 text.txt lines.jso
 [ "$code" = 0 ] && has err 'complete already' && has out '51 documents'
 is 'a finished preparation stays as it is'
 run prepare tokens --tokenizer bytes --out set text.txt
-[ "$code" = 2 ] && has err 'of other files'
+[ "$code" = 2 ] && has err 'is of a preparation with other options, of other files'
 is 'another preparation in the same folder is refused'
 cp lines.jsonl grown.jsonl
 run prepare tokens --tokenizer bytes --out grown grown.jsonl
 echo '{"text": "one more"}' >>grown.jsonl
+touch -d tomorrow grown.jsonl
 run prepare tokens --tokenizer bytes --out grown grown.jsonl
-[ "$code" = 2 ] && has err 'they have changed since'
+[ "$code" = 2 ] && has err "or their sizes have changed since ('grown.jsonl')"
 is 'a finished preparation of a file that has grown is not taken for complete'
 
 mkdir -p texts/old
@@ -34,6 +35,14 @@ done
 code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 0 ] && has out '50 documents'
 is 'standard input'
+"$program" prepare tokens --tokenizer bytes --out piped --json - <lines.jsonl >.out 2>.err
+code=$? out=$(cat .out) err=$(cat .err)
+[ "$code" = 0 ] && has err 'complete already'
+is 'the same standard input again'
+"$program" prepare tokens --tokenizer bytes --out piped --json - <text.txt >.out 2>.err
+code=$? out=$(cat .out) err=$(cat .err)
+[ "$code" = 2 ] && has err "'piped/prepare.json' is of a preparation of another standard input"
+is 'another standard input is not taken for the same'
 
 "$program" prepare tokens --tokenizer "$root/tests/data/tokenizers/llama2" --out packed --compress text.txt >.out 2>.err
 code=$? out=$(cat .out) err=$(cat .err)

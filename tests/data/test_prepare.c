@@ -192,7 +192,7 @@ static void an_interrupted_preparation_goes_on(void **state)
     assert_int_equal(a.held_out_tokens, b.held_out_tokens);
     assert_same("whole", "cut");
     cut.shard_tokens = 1000;
-    assert_fails(dt_prepare_tokens(&cut, &b), DT_ERR_USAGE, "'cut/prepare.json' is of a preparation of other files");
+    assert_fails(dt_prepare_tokens(&cut, &b), DT_ERR_USAGE, "'cut/prepare.json' is of a preparation with other");
     dt_text_free(&text);
     dt_text_free(&lines);
 }

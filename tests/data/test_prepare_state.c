@@ -16,12 +16,17 @@
 #include "data/prepare.h"
 #include "scene.h"
 
-static dt_status prepare(volatile const int *signal)
+static dt_prepare_options options_for(volatile const int *signal)
 {
     static const char *const paths[] = {"a.txt", "b.txt"};
+    return (dt_prepare_options){.tokenizer = "bytes", .out = "out", .paths = paths, .path_count = 2, .field = "text",
+                                .shard_tokens = 1 << 30, .threads = 1, .signal = signal};
+}
+
+static dt_status prepare(volatile const int *signal)
+{
     dt_prepare_counts counts;
-    dt_prepare_options o = {.tokenizer = "bytes", .out = "out", .paths = paths, .path_count = 2, .field = "text",
-                            .shard_tokens = 1 << 30, .threads = 1, .signal = signal};
+    dt_prepare_options o = options_for(signal);
     return dt_prepare_tokens(&o, &counts);
 }
 
@@ -45,9 +50,8 @@ static void change_state(const char *member, json_t *value)
     json_t *root;
     dt_text text = {0};
     assert_int_equal(dt_json_read("out/prepare.json", 1 << 20, &root), DT_OK);
-    assert_non_null(json_object_get(root, member));
     if (value) assert_int_equal(json_object_set_new(root, member, value), 0);
-    else assert_int_equal(json_object_del(root, member), 0);
+    else json_object_del(root, member);
     assert_int_equal(dt_json_seal(root), DT_OK);
     assert_int_equal(dt_json_print(root, 0, &text), DT_OK);
     scene_write("out/prepare.json", text.data, text.length);
@@ -85,8 +89,54 @@ static void another_version_is_named(void **state)
 {
     write_inputs();
     assert_int_equal(prepare(NULL), DT_OK);
-    change_state("version", json_integer(2));
-    assert_fails(prepare(NULL), DT_ERR_DATA, "'out/prepare.json' is of version 2; this program reads 1");
+    change_state("version", json_integer(3));
+    assert_fails(prepare(NULL), DT_ERR_DATA, "'out/prepare.json' is of version 3; this program reads up to 2");
+}
+
+/* Makes a state that of version 1: with one key of files, tokenizer and options, as written then. */
+static void make_old(const char *key)
+{
+    static const char *const later[] = {"tokenizer", "options", "input", "files"};
+    for (int i = 0; i < 4; i++) change_state(later[i], NULL);
+    change_state("version", json_integer(1));
+    change_state("key", json_string(key));
+}
+
+static void a_state_of_version_1_goes_on(void **state)
+{
+    volatile const int stop = 1;
+    write_inputs();
+    assert_int_equal(prepare(&stop), DT_ERR_STOPPED);
+    make_old("0123456789abcdef");
+    assert_fails(prepare(NULL), DT_ERR_USAGE, "is of a preparation of other files (or they have changed since), with "
+                 "another tokenizer, or with other options: choose");
+    make_old("cee7b574f17cf79a");
+    assert_int_equal(prepare(NULL), DT_OK);
+    dt_prepare_options other = options_for(NULL);
+    dt_prepare_counts counts;
+    other.compress = true;
+    assert_fails(dt_prepare_tokens(&other, &counts), DT_ERR_USAGE, "is of a preparation with other options: choose");
+}
+
+static void what_differs_is_told(void **state)
+{
+    const int later = 2000000000; /* than what is written now, by the clock of files */
+    dt_prepare_counts counts;
+    dt_prepare_options o = options_for(NULL);
+    write_inputs();
+    assert_int_equal(prepare(NULL), DT_OK);
+    o.held_out = 0.1;
+    assert_fails(dt_prepare_tokens(&o, &counts), DT_ERR_USAGE,
+                 "'out/prepare.json' is of a preparation with other options: choose another --out, or remove");
+    write_at("b.txt", "owt", later);
+    assert_fails(prepare(NULL), DT_ERR_USAGE, "of a preparation of files of which one was modified since, though its "
+                 "size is the same ('b.txt'): choose");
+    write_at("b.txt", "four", later);
+    assert_fails(dt_prepare_tokens(&o, &counts), DT_ERR_USAGE, "of a preparation with other options, of other files, "
+                 "or their sizes have changed since ('b.txt'): choose");
+    change_state("tokenizer", json_string("0123456789abcdef"));
+    write_inputs();
+    assert_fails(prepare(NULL), DT_ERR_USAGE, "'out/prepare.json' is of a preparation with another tokenizer: choose");
 }
 
 static void a_shard_that_is_gone_or_cut_is_named(void **state)
@@ -141,6 +191,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_edit_that_keeps_the_size_is_noticed, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_state_without_times_goes_on_and_gets_them, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(another_version_is_named, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_state_of_version_1_goes_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(what_differs_is_told, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_shard_that_is_gone_or_cut_is_named, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_of_others_are_not_trained_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(no_shard_is_there_before_its_state, scene_enter, scene_leave),
