@@ -55,7 +55,8 @@ static dt_status import_from(const dt_arguments *args, dt_settings *settings, dt
     const char *from = args->words[0];
     bool hf = dt_form_is_hf(args);
     const dt_weights_options weights = {.place = hf ? DT_WEIGHTS_FOLDER : DT_WEIGHTS_ANYWHERE,
-                                        .unread = hf ? dt_hf_unread : NULL};
+                                        .unread = hf ? dt_hf_unread : NULL,
+                                        .twins = hf ? dt_hf_twins : NULL};
     const dt_session_options options = {.eval_only = true, .weights_only = true};
     /* As a base of other configs it lacks what follows from settings that they change: the model's context, say. */
     if (hf) dt_settings_print(settings, &yaml);

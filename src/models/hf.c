@@ -8,7 +8,8 @@ static const dt_model_entry *const models[] = {DT_MODELS(X)};
 #undef X
 enum { MODELS = sizeof models / sizeof *models };
 
-const char *const dt_hf_unread[] = {"rotary_emb.inv_freq", "lm_head.weight", NULL};
+const char *const dt_hf_unread[] = {"rotary_emb.inv_freq", NULL};
+const char *const dt_hf_twins[2] = {"lm_head.weight", "model.embed_tokens.weight"};
 
 /* --- JSON --- */
 

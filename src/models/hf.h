@@ -24,8 +24,10 @@ DT_MUST_USE dt_status dt_hf_config(const dt_model *, const dt_settings *, dt_dty
  * (the file), the member and its value. Ranges are left to the settings' own checks. */
 DT_MUST_USE dt_status dt_hf_settings(const json_t *config, const char *where, dt_text *out);
 /* Ends of names in files of weights that are passed over where no parameter has the name: buffers that older versions
- * saved, and the head where it is the embedding. NULL-terminated. */
+ * saved. NULL-terminated. */
 extern const char *const dt_hf_unread[];
+/* The head, and the embedding, which it is in tied models: some files have it twice. */
+extern const char *const dt_hf_twins[2];
 
 /* --- for models --- */
 

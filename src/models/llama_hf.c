@@ -194,8 +194,8 @@ static dt_status read_scalings(const json_t *const ropes[2], const char *where, 
     for (int i = 0; i < 2 && !status; i++)
         if (ropes[i]) status = read_scaling(ropes[i], where, asked[i]);
     if (!status && ropes[0] && ropes[1] && !json_equal(asked[0], asked[1]))
-        status = dt_fail(DT_ERR_DATA, "%s: rope_parameters and rope_scaling ask for different rotations: remove the one "
-                         "that the model was not trained with", where);
+        status = dt_fail(DT_ERR_DATA, "%s: rope_parameters and rope_scaling ask for different rotations: remove the "
+                         "one that the model was not trained with", where);
     if (!status && first) status = read_scaling(first, where, settings);
     json_decref(asked[0]);
     json_decref(asked[1]);

@@ -82,6 +82,8 @@ typedef struct dt_weights_options {
     const char *head_prefix;
     dt_world *world;           /* whose ranks all load them; NULL: one rank alone */
     const char *const *unread; /* ends of names that files may have beyond the parameters; NULL-terminated, or NULL */
+    const char *const *twins;  /* the first of these two, where no parameter has its name, may stand in files with the
+                                  values of the second; NULL: none may */
 } dt_weights_options;
 DT_MUST_USE dt_status dt_weights_load(const char *path, dt_store *, const dt_weights_options *, dt_log *);
 /* The same in two steps. What is open can be read when its name is gone; where a run that trains removes a checkpoint

@@ -175,12 +175,17 @@ static bool is_unread(const dt_weights_options *options, const char *name)
     return false;
 }
 
+static bool is_twin(const dt_weights_options *options, const char *name)
+{
+    return options->twins && !strcmp(options->twins[0], name);
+}
+
 static void compare_unknown(comparison *c, const dt_store *store, const dt_safetensors *file)
 {
     for (int i = 0; i < dt_safetensors_count(file); i++) {
         const char *name = dt_safetensors_at(file, i)->name;
         if (dt_store_find(store, name) || (c->options->new_head && is_head(c->options, name))) continue;
-        if (is_unread(c->options, name)) continue;
+        if (is_unread(c->options, name) || is_twin(c->options, name)) continue;
         note(&c->unknown, name, "");
     }
 }
@@ -204,6 +209,34 @@ static dt_status comparison_status(const dt_weight_set *set, const comparison *c
     if (!status) status = dt_fail(DT_ERR_DATA, "'%s' does not fit this model%s", set->path, text.data);
     dt_text_free(&text);
     return status;
+}
+
+static dt_status same_values(const dt_safetensors *const files[2], const dt_safetensor *const tensors[2],
+                             dt_dtype type, bool *same)
+{
+    size_t bytes = (size_t)dt_shape_count(&tensors[0]->shape) * dt_dtype_size(type);
+    char *values[2] = {malloc(bytes), malloc(bytes)};
+    dt_status status = values[0] && values[1] ? DT_OK : dt_fail_memory(bytes, tensors[0]->name);
+    for (int i = 0; i < 2 && !status; i++) status = dt_safetensors_read(files[i], tensors[i], type, values[i]);
+    *same = !status && !memcmp(values[0], values[1], bytes);
+    free(values[0]);
+    free(values[1]);
+    return status;
+}
+
+/* A head of its own would be lost where the model takes the embedding for it. */
+static dt_status check_twins(const dt_weight_set *set, const dt_store *store, const dt_weights_options *options)
+{
+    const dt_safetensors *files[2];
+    const dt_safetensor *tensors[2];
+    if (!options->twins || dt_store_find(store, options->twins[0])) return DT_OK;
+    for (int i = 0; i < 2; i++) tensors[i] = find(set, options->twins[i], &files[i]);
+    if (!tensors[0] || !tensors[1]) return DT_OK;
+    bool same = dt_shape_equal(&tensors[0]->shape, &tensors[1]->shape);
+    if (same) DT_TRY(same_values(files, tensors, dt_store_type(store), &same));
+    if (same) return DT_OK;
+    return dt_fail(DT_ERR_DATA, "'%s': %s is not %s, which a tied model has for it: model.tied=false reads both",
+                   set->path, options->twins[0], options->twins[1]);
 }
 
 static dt_status compare(const dt_weight_set *set, const dt_store *store, const dt_weights_options *options)
@@ -244,6 +277,7 @@ dt_status dt_weight_set_fill(const dt_weight_set *set, dt_store *store, dt_buffe
                              const dt_weights_options *options, dt_log *log)
 {
     DT_TRY(compare(set, store, options));
+    DT_TRY(check_twins(set, store, options));
     int64_t room = 1;
     for (int i = 0; i < dt_store_params(store); i++)
         if (dt_store_param(store, i)->count > room) room = dt_store_param(store, i)->count;

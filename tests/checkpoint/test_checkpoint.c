@@ -20,6 +20,7 @@
 #include "toy_store.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_folder.h"
+#include "train/safetensors.h"
 
 static const toy_options full = {DT_F32, .ema = true, .moments = true, .states = true, .classes = 4};
 static const dt_checkpoint_options plain = {.folder = "checkpoints"};
@@ -568,6 +569,43 @@ static void a_head_may_be_new(void **state)
     toy_close(&to);
 }
 
+/* The values of head.weight under the name of a tensor that the store does not have, the first one changed by `error`. */
+static void write_twin(const toy *t, float error)
+{
+    dt_outfile *file;
+    dt_file_sum sum;
+    float values[12];
+    const dt_param *head = dt_store_find(t->store, "head.weight");
+    OK(dt_store_read(t->store, head, DT_BUFFER_VALUE, DT_F32, values));
+    values[0] += error;
+    const dt_safetensors_item item = {"twin", DT_F32, head->published_shape, values};
+    OK(dt_outfile_create("twin.safetensors", false, &file));
+    OK(dt_safetensors_write(file, &item, 1, NULL));
+    OK(dt_outfile_finish(file, &sum));
+}
+
+static void a_tensor_may_be_there_twice(void **state)
+{
+    static const char index[] = "{\"weight_map\": {\"twin\": \"twin.safetensors\", \"scale\": \"w.safetensors\", "
+        "\"patch.weight\": \"w.safetensors\", \"blocks.0.weight\": \"w.safetensors\", "
+        "\"blocks.0.bias\": \"w.safetensors\", \"blocks.1.weight\": \"w.safetensors\", "
+        "\"blocks.1.bias\": \"w.safetensors\", \"head.weight\": \"w.safetensors\"}}";
+    static const char *const names[2] = {"twin", "head.weight"};
+    static const dt_weights_options none = {0}, twins = {.twins = names};
+    toy t;
+    toy_open(&t, (toy_options){DT_F32, .classes = 4});
+    toy_fill(&t, 1);
+    OK(dt_weights_save("w.safetensors", t.store, DT_BUFFER_VALUE, NULL));
+    OK(dt_file_replace("index.json", index, sizeof index - 1));
+    write_twin(&t, 0);
+    assert_int_equal(dt_weights_load("index.json", t.store, &none, NULL), DT_ERR_DATA);
+    OK(dt_weights_load("index.json", t.store, &twins, NULL));
+    write_twin(&t, 1);
+    assert_int_equal(dt_weights_load("index.json", t.store, &twins, NULL), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "twin is not head.weight"));
+    toy_close(&t);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
 int main(void)
@@ -583,7 +621,7 @@ int main(void)
         TEST(weights_that_cannot_be_put_in_place_go),
         TEST(a_kill_never_leaves_a_wrong_one), TEST(weights_come_from_anywhere), TEST(weights_of_a_run),
         TEST(average_comes_as_weights),
-        TEST(a_head_may_be_new),
+        TEST(a_head_may_be_new), TEST(a_tensor_may_be_there_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

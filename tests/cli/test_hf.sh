@@ -136,6 +136,17 @@ changed '$d'
 [ "$code" = 1 ] && has err 'changed/config.json' && has err 'not valid JSON'
 is 'a truncated config.json is named'
 rm -rf changed
+cp -r dyt.hf changed
+sed 's/"tie_word_embeddings": false/"tie_word_embeddings": true/' dyt.hf/config.json >changed/config.json
+run import --format hf changed other
+[ "$code" = 1 ] && has err 'lm_head.weight is not model.embed_tokens.weight' && has err 'model.tied=false' &&
+    [ ! -e other ]
+is 'a head of its own beside tied embeddings is refused'
+run import --format hf changed untied model.tied=false
+[ "$code" = 0 ] && run export --format hf untied untied.again && cmp -s dyt.hf/model.safetensors \
+    untied.again/model.safetensors
+is 'and read with model.tied=false'
+rm -rf changed
 cp -r rms.hf changed
 rm changed/model-00001-of-*
 run import --format hf changed other

@@ -98,7 +98,7 @@ static hf open_folder(const char *folder)
     OK(dt_comm_create_single(h.device, &h.comm));
     OK(dt_store_create(&h.store));
     make_forward(&h);
-    OK(dt_weights_load(h.folder, h.store, &(dt_weights_options){.unread = dt_hf_unread}, NULL));
+    OK(dt_weights_load(h.folder, h.store, &(dt_weights_options){.unread = dt_hf_unread, .twins = dt_hf_twins}, NULL));
     return h;
 }
 
