@@ -221,15 +221,35 @@ take_folder() {
     echo $$ >"$folder/lock"
 }
 
-# Runs of another config do not belong into one table with these.
+# Each as a whole: a disk that is full leaves what was there.
+keep() { # NAME FILE
+    if ! cp "$2" "$folder/.$1" || ! mv "$folder/.$1" "$folder/$1"; then fail "cannot write to '$folder'"; fi
+}
+
+has_runs() {
+    for run in "$folder"/*/; do
+        case $run in
+        */states/ | */output/) ;;
+        *) [ ! -d "$run" ] || return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# Runs of another config do not belong into one table with these. Where nothing was begun there are none, and the
+# bookkeeping begins anew. A line of points that a kill cut off is none.
 check_folder() {
     if [ -e "$folder/settings.yaml" ] && ! diff "$folder/settings.yaml" "$work/settings.yaml" >"$work/changes"; then
-        fail "the runs in '$folder' have other settings ($(sed -n 's/^\([<>]\) */\1 /p' "$work/changes" | head -n 4 |
-            tr '\n' ';' | sed 's/;$//;s/;/; /g')): choose another folder with -o, or remove it" 2
+        ! has_runs ||
+            fail "the runs in '$folder' have other settings ($(sed -n 's/^\([<>]\) */\1 /p' "$work/changes" | head -n 4 |
+                tr '\n' ';' | sed 's/;$//;s/;/; /g')): choose another folder with -o, or remove it" 2
+        rm -f "$folder/points" "$folder"/states/* "$folder"/output/*
     fi
-    cp "$work/settings.yaml" "$folder/settings.yaml" || fail "cannot write to '$folder'"
-    cat "$folder/points" "$work/points" 2>/dev/null | awk '!seen[$0]++' >"$work/all"
-    cp "$work/all" "$folder/points" || fail "cannot write to '$folder'"
+    keep settings.yaml "$work/settings.yaml"
+    set -- "$work/points"
+    [ ! -e "$folder/points" ] || set -- "$folder/points" "$@"
+    awk -F '\t' 'NF == 4 && $1 ~ "-seed" $4 "$" && !seen[$0]++' "$@" >"$work/all"
+    keep points "$work/all"
 }
 
 # done, diverged, failed; open: not begun, under way or stopped. A run folder that was removed is to be made again.
@@ -384,7 +404,7 @@ ended() { grep -c "^$1" "$work/ended"; } # how many points of this call
 # Exit code: 1 where a point failed, 3 where points are still open, else 0.
 finish() {
     slot=main
-    summarize
+    summarize || fail "cannot write the tables to '$folder'"
     while IFS=$tab read -r name _; do state_of "$name"; done <"$work/points" >"$work/ended"
     say "$(ended 'done') done, $(ended diverged) diverged, $(ended failed) failed, $(ended open) open;" \
         "$folder: summary.md, summary.csv$(picture)"

@@ -84,9 +84,10 @@ write_md() {
 
 # Both tables, each replaced as a whole: somebody may be reading, and another worker be writing.
 summarize() {
-    rows >"$work/rows.$slot"
+    rows >"$work/rows.$slot" || return
     for kind in csv md; do
-        write_$kind <"$work/rows.$slot" >"$folder/.$slot.$kind" && mv "$folder/.$slot.$kind" "$folder/summary.$kind"
+        write_$kind <"$work/rows.$slot" >"$folder/.$slot.$kind" &&
+            mv "$folder/.$slot.$kind" "$folder/summary.$kind" || return
     done
 }
 
@@ -120,6 +121,7 @@ picture() {
     elif draw_picture "$work/rows.main" "$folder/$sweep_picture"; then
         echo ", $sweep_picture"
     else
+        rm -f "$folder/$sweep_picture" # a part of it
         echo "; no picture: $(head -n 3 "$work/messages" | tr '\n' ' ')"
     fi
 }

@@ -83,6 +83,33 @@ sweep lr tiny.yaml 1e-3 train.epochs=2
 [ $code = 2 ] && has err 'other settings' && has err 'epochs: 2'
 is 'other settings do not'
 
+for file in settings.yaml points main.csv main.md; do # a disk that is full
+    cp $folder/settings.yaml $folder/points .
+    ln -s /dev/full $folder/.$file
+    sweep lr tiny.yaml 2e-3 train.epochs=1
+    [ $code = 1 ] && has err 'cannot write' && cmp -s settings.yaml $folder/settings.yaml &&
+        ! grep -vxFf $folder/points points
+    is "$file is kept as a whole or not at all"
+    rm $folder/.$file
+done
+mkdir full
+printf '#!/bin/sh\ncase $2 in *.png) echo half >"$2"; exit 1 ;; esac\nexec %s "$@"\n' "$(command -v cp)" >full/cp
+chmod +x full/cp
+PATH=$work/full:$PATH sweep lr tiny.yaml 2e-3 train.epochs=1
+[ $code = 0 ] && has out 'no picture' && [ ! -e $folder/curve.png ]
+is 'no half of a picture stays'
+printf 'lr0.009-seed12\t0.009\t-\t1' >>$folder/points
+sweep lr tiny.yaml 2e-3 train.epochs=1
+[ $code = 0 ] && [ "$(column 3 lr0.002-seed0)" = done ] && ! grep -q 0.009 $folder/summary.csv
+is 'a line of points that was cut off is none'
+folder=runs/corrected
+sweep lr -o $folder tiny.yaml '2e-3 3e-3' train.epochs=1 data.batch=4000 eval.batch=4000
+[ $code = 1 ] && has out 'larger than the training set'
+is 'what a run refuses with its data open fails the points'
+sweep lr -o $folder tiny.yaml 3e-3 train.epochs=1
+[ $code = 0 ] && has out '1 done' && [ "$(wc -l <$folder/summary.csv)" = 2 ]
+is 'where no run was begun other settings take over'
+
 # --- alpha0, on a program that claims two GPUs and at first fails for one point ---
 
 cat >stub <<END
