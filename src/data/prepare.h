@@ -38,8 +38,8 @@ typedef struct dt_prepare_counts { /* of the whole preparation */
     int64_t vocabulary; /* of the tokenizer */
 } dt_prepare_counts;
 
-/* DT_ERR_STOPPED when a signal ended it; DT_ERR_USAGE where the folder holds another preparation, or where
- * another process works on it. */
+/* DT_ERR_STOPPED when a signal ended it; DT_ERR_USAGE where the folder holds another preparation, or shards of none, or
+ * where another process works on it; DT_ERR_IO or DT_ERR_DATA where one of its finished shards is gone or not sound. */
 DT_MUST_USE dt_status dt_prepare_tokens(const dt_prepare_options *, dt_prepare_counts *out);
 
 #endif
