@@ -185,6 +185,7 @@ static dt_status read_all(dt_settings *settings, const dt_model_input *input, ll
     DT_TRY(dt_model_derive(settings, "model.ffn", (m->width * 8 / 3 + 63) / 64 * 64));
     m->hidden = dt_setting_int(settings, "model.ffn");
     m->tied = dt_setting_bool(settings, "model.tied");
+    m->base.head = m->tied ? NULL : "lm_head.";
     m->embedding_scale = dt_setting_bool(settings, "model.embedding_scale");
     m->base.masks_documents = dt_setting_bool(settings, "model.mask_documents");
     return read_text(settings, input, m);

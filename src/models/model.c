@@ -96,5 +96,6 @@ dt_model_dims dt_model_dims_of(const dt_model *model) { return model->entry->dim
 const char *dt_model_arch(const dt_model *model) { return model->entry->name; }
 bool dt_model_reads_tokens(const dt_model *model) { return model->entry->reads_tokens; }
 bool dt_model_arch_reads_tokens(const dt_settings *settings) { return entry_of(settings)->reads_tokens; }
+const char *dt_model_head(const dt_model *model) { return model->head; }
 bool dt_model_masks_documents(const dt_model *model) { return model->masks_documents; }
 void dt_model_describe(const dt_model *model, dt_text *out) { model->entry->describe(model, out); }

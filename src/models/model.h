@@ -47,6 +47,7 @@ dt_model_dims dt_model_dims_of(const dt_model *);
 const char *dt_model_arch(const dt_model *);
 bool dt_model_reads_tokens(const dt_model *); /* and not images */
 bool dt_model_arch_reads_tokens(const dt_settings *); /* the same of model.arch, before there is a model */
+const char *dt_model_head(const dt_model *); /* what the names of its head's parameters begin with; NULL: it has none */
 bool dt_model_masks_documents(const dt_model *); /* model.mask_documents: it reads starts */
 /* One line that a person understands: "vit, width 64, depth 4, 2 heads, patch 7: 16 tokens + class token". */
 void dt_model_describe(const dt_model *, dt_text *out);
@@ -68,6 +69,7 @@ typedef struct dt_model_entry {
 struct dt_model { /* what every model begins with; one allocation, freed with free() */
     const dt_model_entry *entry;
     dt_nn nn;
+    const char *head; /* dt_model_head */
     bool masks_documents;
 };
 

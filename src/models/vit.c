@@ -161,6 +161,7 @@ static dt_status read_head(dt_settings *settings, const dt_model_input *input, v
 
 static dt_status read_all(dt_settings *settings, const dt_model_input *input, vit *m)
 {
+    m->base.head = "head.";
     DT_TRY(derive_size(settings));
     DT_TRY(read_width(settings, m));
     if (m->depth == 1) dt_setting_unread(settings, "model.drop_path"); /* it is 0 in the first block */

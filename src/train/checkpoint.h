@@ -73,9 +73,9 @@ typedef enum dt_weights_place {
 } dt_weights_place;
 DT_MUST_USE dt_status dt_weights_look(const char *path, dt_weights_place *out);
 
-/* With `new_head`, parameters whose names begin with `head_prefix` ("head.") that are missing or of another shape keep
- * their initial values; all other differences are errors that list the first few names. `use_ema`: from ema.safetensors
- * of a checkpoint. They go into the value buffer, and into the EMA buffer where the store has one. */
+/* With `new_head`, parameters whose names begin with `head_prefix` that are missing or of another shape keep their
+ * initial values; all other differences are errors that list the first few names. `use_ema`: from ema.safetensors of a
+ * checkpoint. They go into the value buffer, and into the EMA buffer where the store has one. */
 typedef struct dt_weights_options {
     bool use_ema, new_head;
     dt_weights_place place;

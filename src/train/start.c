@@ -7,9 +7,15 @@
 #include "train/checkpoint_folder.h"
 #include "train/trainer.h"
 
+/* Where there is no head, nothing reads the setting. */
+static bool may_have_new_head(const dt_trainer *t)
+{
+    return dt_model_head(t->session->model) && dt_setting_bool(t->settings, "init.new_head");
+}
+
 bool dt_trainer_draws(const dt_trainer *t)
 {
-    return !dt_setting_has(t->settings, "init.from") || dt_setting_bool(t->settings, "init.new_head");
+    return !dt_setting_has(t->settings, "init.from") || may_have_new_head(t);
 }
 
 static dt_status start_new(dt_trainer *t)
@@ -18,7 +24,8 @@ static dt_status start_new(dt_trainer *t)
     t->progress = (dt_progress){.best = NAN};
     DT_TRY(dt_store_initialise(store, (uint64_t)dt_setting_int(t->settings, "seed")));
     if (!dt_setting_has(t->settings, "init.from")) return DT_OK;
-    dt_weights_options options = {.new_head = dt_setting_bool(t->settings, "init.new_head"), .head_prefix = "head.",
+    dt_weights_options options = {.new_head = may_have_new_head(t),
+                                  .head_prefix = dt_model_head(t->session->model),
                                   .world = t->world};
     dt_status status = dt_weights_load(dt_setting_text(t->settings, "init.from"), store, &options, t->log);
     return status ? dt_fail_in(status, "init.from") : DT_OK;

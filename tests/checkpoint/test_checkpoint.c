@@ -569,7 +569,7 @@ static void a_head_may_be_new(void **state)
     toy_close(&to);
 }
 
-/* The values of head.weight under the name of a tensor that the store does not have, the first one changed by `error`. */
+/* The values of head.weight, the first one changed by `error`, under a name that the store does not have. */
 static void write_twin(const toy *t, float error)
 {
     dt_outfile *file;

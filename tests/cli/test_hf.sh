@@ -96,6 +96,23 @@ run tune.yaml run.name=tuned-both init.from=both.hf
 [ "$code" = 0 ] && has err "those of 'both.hf/checkpoints/step-00000005'"
 is 'for init.from such a folder is a run'
 
+cat >head.yaml <<'END'
+base: rms/config.yaml
+run: {name: head}
+init: {from: rms}
+data: {kind: text, path: text.txt, context: 32, batch: 8}
+train: {steps: 1}
+END
+run head.yaml model.tied=false
+[ "$code" = 1 ] && has err 'missing in the file: lm_head.weight' && has err 'init.new_head=true'
+is 'init.from with no head in the file names init.new_head'
+run head.yaml model.tied=false init.new_head=true
+[ "$code" = 0 ] && has err 'lm_head.weight keeps its initial values'
+is 'which starts with a new one'
+run head.yaml init.new_head=true run.name=tied
+[ "$code" = 0 ] && has err 'init.new_head=true is inactive'
+is 'and is inactive where there is none'
+
 run import --format hf dyt.hf
 [ "$code" = 2 ] && has err 'a word is missing'
 is 'import --format hf without OUT'
