@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/file.h"
 
@@ -49,15 +50,22 @@ static bool begins_zstd(const dt_unpack *unpack)
     return unpack->stream.avail_in >= 4 && !memcmp(unpack->buffer, "\x28\xB5\x2F\xFD", 4);
 }
 
+/* With windows of every length (2 GiB at most), not only up to 128 MiB; a frame gets the memory that its own needs. */
+static dt_status start_zstd(dt_unpack *unpack)
+{
+    unpack->zstd = ZSTD_createDStream();
+    if (!unpack->zstd) return dt_fail_memory(ZSTD_DStreamInSize(), unpack->path);
+    int longest = ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound;
+    ZSTD_DCtx_setParameter(unpack->zstd, ZSTD_d_windowLogMax, longest); /* a bound that it knows: cannot fail */
+    return DT_OK;
+}
+
 static dt_status start(dt_unpack *unpack)
 {
     unpack->file = is_input(unpack->path) ? stdin : fopen(unpack->path, "rbe");
     if (!unpack->file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", unpack->path, strerror(errno));
     DT_TRY(refill(unpack));
-    if (begins_zstd(unpack)) {
-        unpack->zstd = ZSTD_createDStream();
-        return unpack->zstd ? DT_OK : dt_fail_memory(ZSTD_DStreamInSize(), unpack->path);
-    }
+    if (begins_zstd(unpack)) return start_zstd(unpack);
     if (!begins_gzip(unpack)) return DT_OK;
     if (inflateInit2(&unpack->stream, GZIP_FORMAT) != Z_OK) return dt_fail_memory(BUFFER, unpack->path);
     unpack->gzip = true;
@@ -117,6 +125,8 @@ static dt_status unpack_zstd(dt_unpack *unpack, void *out, size_t room, size_t *
     ZSTD_inBuffer from = {stream->next_in, stream->avail_in, 0};
     ZSTD_outBuffer to = {out, room, 0};
     size_t code = ZSTD_decompressStream(unpack->zstd, &to, &from);
+    if (ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation)
+        return dt_fail(DT_ERR_MEMORY, "out of memory: cannot get the window of '%s', of 2 GiB at most", unpack->path);
     if (ZSTD_isError(code)) return fail_packed(unpack, ZSTD_getErrorName(code));
     stream->next_in += from.pos;
     stream->avail_in -= (unsigned)from.pos;

@@ -260,6 +260,15 @@ static void assert_refused(const char *name, const void *bytes, size_t count, dt
     assert_int_equal(dt_folder_remove("refused"), DT_OK);
 }
 
+/* As of zstd --long=31: a frame by hand, whose window is 2 GiB and which has one block of plain bytes. */
+static void a_long_window_is_read(void **state)
+{
+    static const char frame[] = "\x28\xB5\x2F\xFD\x00\xA8\x19\x00\x00one", *const paths[] = {"a.zst"};
+    scene_write("a.zst", frame, sizeof frame - 1);
+    dt_prepare_options o = options_for("bytes", "out", paths, 1);
+    assert_int_equal(prepare(&o).bytes, 3);
+}
+
 static void bad_input_is_named(void **state)
 {
     dt_text lines = json_lines();
@@ -476,6 +485,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parts_have_the_tokens_of_the_whole, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(json_lines_are_read_from_every_form, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_long_window_is_read, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
