@@ -106,12 +106,16 @@ static dt_status check_shards(const dt_windows *w, const dt_token_row *row, int6
     const dt_shard *first = w->row[0].shard[0];
     for (int64_t s = 0; s < row->shards; s++) {
         const dt_shard *shard = row->shard[s];
+        int64_t told = shard->vocabulary ? shard->vocabulary : vocabulary;
         if (shard->tokenizer && first->tokenizer && shard->tokenizer != first->tokenizer)
             return dt_fail(DT_ERR_DATA, "'%s' was made with another tokenizer than '%s'", shard->path, first->path);
         if (shard->vocabulary > vocabulary)
             return dt_fail(DT_ERR_DATA, "'%s' holds tokens of a vocabulary of %lld, but the settings say %lld "
                            "(data.vocabulary, or model.vocabulary)", shard->path, (long long)shard->vocabulary,
                            (long long)vocabulary);
+        if (w->separator >= told)
+            return dt_fail(DT_ERR_USAGE, "data.separator is %d, but '%s' holds tokens of a vocabulary of %lld, in which "
+                           "there is no such token", w->separator, shard->path, (long long)told);
     }
     return DT_OK;
 }

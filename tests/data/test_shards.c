@@ -200,6 +200,9 @@ static void shards_that_do_not_fit_are_refused(void **state)
     write_shard("set/a.tokens", 300, false, 5, 3);
     assert_refused(SETTINGS("data.kind=tokens", "data.path=set", "data.context=9", "data.vocabulary=200"), DT_ERR_DATA,
                    "'set/a.tokens' holds tokens of a vocabulary of 300, but the settings say 200");
+    assert_refused(SETTINGS("data.kind=tokens", "data.path=set", "data.context=9", "data.vocabulary=320",
+                            "data.separator=300"), DT_ERR_USAGE,
+                   "data.separator is 300, but 'set/a.tokens' holds tokens of a vocabulary of 300");
     assert_refused(SETTINGS("data.kind=tokens", "data.path=set", "data.context=9", "data.tokenizer=bytes"),
                    DT_ERR_USAGE, "'set/a.tokens' was made with another tokenizer");
     write_shard("set/b.tokens", 300, false, 6, 3);
@@ -219,8 +222,11 @@ static void shards_that_do_not_fit_are_refused(void **state)
     dt_dataset_close(set);
     assert_refused(SETTINGS("data.kind=tokens", "data.path=nano.bin", "data.context=9", "data.vocabulary=1000",
                             "data.check=true"), DT_ERR_DATA, "'nano.bin': token 20 is 1000, beyond");
+    assert_refused(SETTINGS("data.kind=tokens", "data.path=nano.bin", "data.context=9", "data.vocabulary=1001",
+                            "data.separator=1001"), DT_ERR_USAGE, "data.separator is 1001, but 'nano.bin' holds");
     dt_dataset_close(open_set(DT_SPLIT_TRAIN, SETTINGS("data.kind=tokens", "data.path=nano.bin", "data.context=9",
-                                                       "data.vocabulary=1001", "data.check=true")));
+                                                       "data.vocabulary=1001", "data.separator=1000",
+                                                       "data.check=true")));
 }
 
 /* Which of the two sets' windows the samples of an epoch are: shares by weight, each window once before any again. */
