@@ -61,6 +61,10 @@ attempt() {
     mpirun=
 }
 
+if ! command -v "$DYTTRAIN" >/dev/null; then # mpirun has no exit code of its own for that
+    echo "launch_mpirun.sh: no program '$DYTTRAIN': build it, or name it by DYTTRAIN" >&2
+    exit 127
+fi
 resume=
 for manifest in "$RUN_DIR/$RUN_NAME"/checkpoints/step-*/manifest.json; do
     [ ! -e "$manifest" ] || resume=--resume

@@ -62,6 +62,7 @@ set_option() { # LETTER VALUE
     -o?*) folder=$2 ;;
     -o) fail "-o needs a folder" 2 ;;
     -j*[!0-9]* | -j | -j0*) fail "-j needs a number of runs, 1 or more, not '$2'" 2 ;;
+    -j???????*) jobs=999999 ;; # more than there are points, and still a number to the shell
     *) jobs=$2 ;;
     esac
 }
@@ -145,13 +146,14 @@ resolve_first() {
     resolve $(point_settings "$first" "$second")
 }
 
-# setting PATH: its resolved value, in one line and without quotes; nothing where it is not set
+# setting PATH: its resolved value, in one line and without quotes and what they ask for; nothing where it is not set
 setting() {
     awk -v path="$1" '
         { key = $1; sub(/:$/, "", key); value = $0; sub(/^[^:]*: */, "", value) }
         /^[^ ]/ { section = at = key }
         /^  [^ ]/ { at = section "." key }
-        at == path && !/: *$/ { gsub(/^["\047]|["\047]$/, "", value); print value; exit }' "$work/config.yaml"
+        at == path && !/: *$/ { print value; exit }' "$work/config.yaml" |
+        sed '/^"/{ s/^"//; s/"$//; s/\\\(["\\]\)/\1/g; }'
 }
 
 # What points do not differ in, and what changes a result: two sweeps of one folder must agree in it.

@@ -138,6 +138,9 @@ DYTTRAIN=./stub sweep alpha0 -j3 -o out auto.yaml "1 2" "0.5 1" train.epochs=1 t
 is 'what failed is tried again; heat map'
 grep -q 'alpha0: {default: 0.5, attention: 2}' out/attention2-other0.5-seed0/config.yaml
 is 'the points have their alpha0'
+sweep lr -j 99999999999999999999 tiny.yaml 3e-3 train.epochs=1 'run.dir=of "mine" \' 'run.name=a "b"'
+[ $code = 0 ] && [ -z "$err" ] && [ -s 'of "mine" \/sweep-lr-a "b"/summary.md' ]
+is 'names with quotes, and more runs at a time than a number of the shell'
 mkdir bin
 for tool in sh cat dirname awk mktemp rm sed grep tr wc diff cp mv mkdir date sort cut flock setsid getconf head tail \
     sleep; do

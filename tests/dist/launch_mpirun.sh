@@ -106,6 +106,9 @@ is 'a run that always fails is given up after MAX_RESTARTS'
 MPIRUN=no-mpirun launch 1 absent
 [ "$code" = 127 ] && [ "$(restarts)" = 0 ]
 is 'an mpirun that is not there is not looked for again'
+DYTTRAIN=$work/nowhere launch 2 nothing
+[ "$code" = 127 ] && [ "$(restarts)" = 0 ] && has err "no program '$work/nowhere'"
+is 'nor is a program that is not there'
 
 # It loses its ranks, does not ask how they ended, and stays.
 printf '#!/bin/sh\nsleep 2 &\nexec sleep 60\n' >program.sh
