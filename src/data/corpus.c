@@ -252,7 +252,7 @@ dt_status dt_corpus_read(dt_corpus *c, size_t bytes, dt_pieces *out)
 {
     out->text.length = 0;
     out->count = 0;
-    while (out->text.length < bytes && c->place.file < c->files.count) {
+    while (out->text.length + (size_t)out->count * sizeof *out->piece < bytes && c->place.file < c->files.count) {
         if (!c->open) DT_TRY(open_file(c));
         if (!held_bytes(c) && !c->drained) DT_TRY(read_more(c));
         bool nothing = !held_bytes(c) && c->drained, told = c->json && c->place.offset;

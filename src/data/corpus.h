@@ -54,7 +54,8 @@ const char *dt_corpus_modified_after(const dt_corpus *, const char *path);
 /* Goes on from a place that an earlier run of the same files came to. */
 DT_MUST_USE dt_status dt_corpus_seek(dt_corpus *, const dt_corpus_place *);
 dt_corpus_place dt_corpus_tell(const dt_corpus *); /* behind the last piece given out */
-/* Fills the pieces anew with at least `bytes` of text, fewer only at the end; no piece: all was read. */
+/* Fills the pieces anew with at least `bytes` of text and of records (a short line's dt_piece is more than its text),
+ * fewer only at the end; no piece: all was read. */
 DT_MUST_USE dt_status dt_corpus_read(dt_corpus *, size_t bytes, dt_pieces *out);
 
 /* Appends the text under `field` of a line of JSON. */

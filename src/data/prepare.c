@@ -11,7 +11,8 @@
 #include "data/prepare_state.h"
 #include "data/words.h"
 
-enum { PIECES_PER_THREAD = 4, SPLITS = 2, TRAIN = 0, HELD_OUT = 1 };
+enum { PIECES_PER_THREAD = 4, GROUPS_PER_PIECE = 4, SPLITS = 2, TRAIN = 0, HELD_OUT = 1 };
+enum { MOST_TOKENS_KEPT = 2 * DT_PIECE_BYTES }; /* room that a group keeps from round to round */
 static const double REPORT_SECONDS = 10, REDRAW_SECONDS = 0.2;
 
 /* A group of pieces that one task encodes. */
@@ -32,10 +33,6 @@ typedef struct result {
 typedef struct round {
     dt_pieces pieces;
     dt_corpus_place end;
-    result *result;
-    int64_t results;
-    group *group;
-    int64_t groups;
 } round;
 
 typedef struct preparation {
@@ -48,6 +45,10 @@ typedef struct preparation {
     dt_text *scratch;     /* the same */
     int threads;
     round rounds[2], *now, *next;
+    group *group; /* of the round `now`: most_groups() of them, of which `groups` are used */
+    int64_t groups;
+    result *result; /* of its pieces */
+    int64_t result_room;
     dt_status read_status;
     char read_message[DT_MESSAGE_ROOM];
     dt_shard_writer *writer[SPLITS];
@@ -149,16 +150,20 @@ static void encode_group(preparation *p, group *g, int worker)
     g->tokens.count = 0;
     g->status = DT_OK;
     for (int64_t i = g->first; i < g->end && !g->status; i++)
-        g->status = encode_piece(p, &p->now->pieces.piece[i], worker, &g->tokens, &p->now->result[i]);
+        g->status = encode_piece(p, &p->now->pieces.piece[i], worker, &g->tokens, &p->result[i]);
     if (g->status) snprintf(g->message, DT_MESSAGE_ROOM, "%s", dt_error_message());
 }
 
 /* --- a round --- */
 
+/* All but the one with the last piece have a GROUPS_PER_PIECE-th of a long piece or more. */
+static int64_t most_groups(const preparation *p) { return (int64_t)p->threads * PIECES_PER_THREAD * GROUPS_PER_PIECE; }
+
+static size_t round_bytes(const preparation *p) { return (size_t)p->threads * PIECES_PER_THREAD * DT_PIECE_BYTES; }
+
 static void read_next(preparation *p)
 {
-    size_t bytes = (size_t)p->threads * PIECES_PER_THREAD * DT_PIECE_BYTES;
-    p->read_status = dt_corpus_read(p->corpus, bytes, &p->next->pieces);
+    p->read_status = dt_corpus_read(p->corpus, round_bytes(p), &p->next->pieces);
     p->next->end = dt_corpus_tell(p->corpus);
     if (p->read_status) snprintf(p->read_message, DT_MESSAGE_ROOM, "%s", dt_error_message());
 }
@@ -168,35 +173,33 @@ static void run_task(void *arg, int64_t task, int worker)
 {
     preparation *p = arg;
     if (task == 0) read_next(p);
-    else encode_group(p, &p->now->group[task - 1], worker);
+    else encode_group(p, &p->group[task - 1], worker);
 }
 
-static dt_status grow_lists(round *r)
+static dt_status grow_results(preparation *p)
 {
-    int64_t count = r->pieces.count;
-    if (count > r->results) {
-        result *results = realloc(r->result, (size_t)count * sizeof *results);
-        if (results) r->result = results;
-        group *groups = realloc(r->group, (size_t)count * sizeof *groups);
-        if (groups) r->group = groups;
-        if (!results || !groups) return dt_fail_memory((size_t)count * sizeof *groups, "a round of documents");
-        memset(groups + r->results, 0, (size_t)(count - r->results) * sizeof *groups);
-        r->results = count;
-    }
+    int64_t room = p->now->pieces.room;
+    if (room <= p->result_room) return DT_OK;
+    free(p->result);
+    p->result_room = 0;
+    p->result = malloc((size_t)room * sizeof *p->result);
+    if (!p->result) return dt_fail_memory((size_t)room * sizeof *p->result, "a round of documents");
+    p->result_room = room;
     return DT_OK;
 }
 
 /* Pieces in groups of about a quarter of a long piece, so that threads share them evenly. */
-static void make_groups(round *r)
+static void make_groups(preparation *p)
 {
+    const dt_pieces *pieces = &p->now->pieces;
     int64_t first = 0;
     size_t bytes = 0;
-    r->groups = 0;
-    for (int64_t i = 0; i < r->pieces.count; i++) {
-        bytes += r->pieces.piece[i].bytes;
-        if (bytes < DT_PIECE_BYTES / 4 && i + 1 < r->pieces.count) continue;
-        r->group[r->groups].first = first;
-        r->group[r->groups++].end = i + 1;
+    p->groups = 0;
+    for (int64_t i = 0; i < pieces->count; i++) {
+        bytes += pieces->piece[i].bytes + sizeof pieces->piece[i]; /* as dt_corpus_read counts */
+        if (bytes < DT_PIECE_BYTES / GROUPS_PER_PIECE && i + 1 < pieces->count) continue;
+        p->group[p->groups].first = first;
+        p->group[p->groups++].end = i + 1;
         first = i + 1;
         bytes = 0;
     }
@@ -278,15 +281,18 @@ static bool is_full(const preparation *p)
 static dt_status write_round(preparation *p)
 {
     const round *r = p->now;
-    for (int64_t g = 0; g < r->groups; g++) {
-        const group *part = &r->group[g];
+    for (int64_t g = 0; g < p->groups; g++) {
+        group *part = &p->group[g];
         if (part->status) return dt_fail(part->status, "%s", part->message);
         for (int64_t i = part->first; i < part->end; i++) {
-            DT_TRY(write_piece(p, &r->pieces.piece[i], &r->result[i], part->tokens.token + r->result[i].first));
+            DT_TRY(write_piece(p, &r->pieces.piece[i], &p->result[i], part->tokens.token + p->result[i].first));
             if (!is_full(p)) continue;
             p->written = i + 1 < r->pieces.count ? r->pieces.piece[i + 1].place : r->end;
             DT_TRY(save(p, false));
         }
+        if (part->tokens.room <= MOST_TOKENS_KEPT) continue;
+        free(part->tokens.token); /* of a long line: not one for each group */
+        part->tokens = (dt_tokens){0};
     }
     p->written = r->end;
     return DT_OK;
@@ -324,9 +330,9 @@ static dt_status run_rounds(preparation *p)
         p->next = p->now;
         p->now = read;
         if (!p->now->pieces.count) return save(p, true);
-        DT_TRY(grow_lists(p->now));
-        make_groups(p->now);
-        dt_pool_run(p->pool, p->now->groups + 1, run_task, p);
+        DT_TRY(grow_results(p));
+        make_groups(p);
+        dt_pool_run(p->pool, p->groups + 1, run_task, p);
         DT_TRY(write_round(p));
         report(p);
         if (!p->options->signal || !*p->options->signal) continue;
@@ -341,7 +347,9 @@ static dt_status open_threads(preparation *p)
     p->threads = dt_pool_threads(p->pool);
     p->encoder = calloc((size_t)p->threads, sizeof *p->encoder);
     p->scratch = calloc((size_t)p->threads, sizeof *p->scratch);
-    if (!p->encoder || !p->scratch) return dt_fail_memory((size_t)p->threads * sizeof *p->scratch, "threads");
+    p->group = calloc((size_t)most_groups(p), sizeof *p->group);
+    if (!p->encoder || !p->scratch || !p->group)
+        return dt_fail_memory((size_t)most_groups(p) * sizeof *p->group, "threads");
     for (int t = 0; t < p->threads; t++)
         DT_TRY(dt_encoder_create(p->tokenizer, p->options->special, &p->encoder[t]));
     return DT_OK;
@@ -405,13 +413,10 @@ static void release(preparation *p)
         if (p->encoder) dt_encoder_free(p->encoder[t]);
         if (p->scratch) dt_text_free(&p->scratch[t]);
     }
-    for (int i = 0; i < 2; i++) {
-        round *r = &p->rounds[i];
-        for (int64_t g = 0; g < r->results; g++) free(r->group[g].tokens.token);
-        free(r->group);
-        free(r->result);
-        dt_pieces_free(&r->pieces);
-    }
+    for (int64_t g = 0; p->group && g < most_groups(p); g++) free(p->group[g].tokens.token);
+    for (int i = 0; i < 2; i++) dt_pieces_free(&p->rounds[i].pieces);
+    free(p->group);
+    free(p->result);
     free(p->encoder);
     free(p->scratch);
     dt_pool_free(p->pool);

@@ -139,11 +139,16 @@ int64_t dt_shard_writer_tokens(const dt_shard_writer *w) { return (int64_t)w->he
 static dt_status write_tables(dt_shard_writer *w)
 {
     if (w->header.compression) dt_text_add_bytes(&w->frames, &w->at, sizeof w->at);
-    dt_text_add_bytes(&w->frames, w->ends.data, w->ends.length); /* both tables in one piece */
     DT_TRY(dt_text_status(&w->frames));
+    dt_hasher *sum = dt_hasher_create();
+    if (!sum) return dt_fail_memory(w->ends.length, w->path);
+    dt_hasher_add(sum, w->frames.data, w->frames.length);
+    dt_hasher_add(sum, w->ends.data, w->ends.length);
     w->header.tables_at = w->at;
-    w->header.tables_sum = dt_hash_bytes(w->frames.data, w->frames.length, 0);
-    return dt_file_write_all(w->fd, w->frames.data, w->frames.length, w->part);
+    w->header.tables_sum = dt_hasher_value(sum);
+    dt_hasher_free(sum);
+    DT_TRY(dt_file_write_all(w->fd, w->frames.data, w->frames.length, w->part));
+    return dt_file_write_all(w->fd, w->ends.data, w->ends.length, w->part);
 }
 
 static dt_status write_header(dt_shard_writer *w)

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zstd.h>
 #include <cmocka.h>
 
@@ -221,6 +224,31 @@ static void what_cannot_be_cut_is_read_on(void **state)
     assert_int_equal(b.bytes, text.length);
     assert_same("whole", "cut");
     dt_text_free(&text);
+}
+
+/* In a process of its own, whose memory is its own. */
+static long most_kib(const dt_prepare_options *o)
+{
+    int status;
+    struct rusage used;
+    dt_prepare_counts counts;
+    pid_t child = fork();
+    if (!child) _exit(dt_prepare_tokens(o, &counts));
+    assert_int_equal(wait4(child, &status, 0, &used), child);
+    assert_int_equal(status, 0);
+    return used.ru_maxrss;
+}
+
+/* A round of them is bounded by what is kept of each, not by their text alone. The limit is wide, for sanitizers. */
+static void short_lines_take_little_memory(void **state)
+{
+    static const char *const paths[] = {"short.jsonl"};
+    dt_text line = {0};
+    dt_text_add(&line, "{\"text\":\"a\"}\n");
+    scene_write_often("short.jsonl", &line, 400000);
+    dt_prepare_options o = options_for("bytes", "out", paths, 1);
+    assert_in_range(most_kib(&o), 1, 600 << 10);
+    dt_text_free(&line);
 }
 
 static void two_processes_do_not_write_one_folder(void **state)
@@ -489,6 +517,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(short_lines_take_little_memory, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(two_processes_do_not_write_one_folder, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
