@@ -84,7 +84,7 @@ static dt_status print_config(const dt_arguments *args, dt_log *log)
 {
     dt_loaded loaded;
     DT_TRY(dt_loaded_open(args, NULL, log, &loaded));
-    dt_status status = dt_table_print_config(loaded.settings, log);
+    dt_status status = dt_table_print(loaded.settings);
     dt_loaded_close(&loaded);
     return status;
 }

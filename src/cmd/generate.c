@@ -196,7 +196,7 @@ static dt_status generate_from(const dt_arguments *args, const dt_prompts *promp
     generation g = {.prompts = prompts, .json = dt_arguments_has(args, "--json"), .terminal = isatty(STDOUT_FILENO)};
     DT_TRY(dt_loaded_open_texts(args, prompts->count, &loaded));
     dt_status status;
-    if (dt_arguments_has(args, "--print-config")) status = dt_table_print_config(loaded.settings, loaded.log);
+    if (dt_arguments_has(args, "--print-config")) status = dt_table_print(loaded.settings);
     else status = generate_loaded(args, &loaded, &g);
     free_generation(&g);
     dt_loaded_close(&loaded);

@@ -65,7 +65,8 @@ dt_status dt_table_print_help(void)
 dt_status dt_table_resolve(dt_settings *settings, dt_log *log)
 {
     dt_session *session;
-    DT_TRY(dt_session_create(settings, &(dt_session_options){.plan_only = true}, log, &session));
+    const dt_session_options options = {.plan_only = true, .settings_only = true};
+    DT_TRY(dt_session_create(settings, &options, log, &session));
     dt_session_free(session);
     return DT_OK;
 }

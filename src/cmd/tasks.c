@@ -174,7 +174,7 @@ static dt_status print_json(const tasks *t)
 
 static dt_status score_all(const dt_arguments *args, tasks *t)
 {
-    if (dt_arguments_has(args, "--print-config")) return dt_table_print_config(t->loaded.settings, t->loaded.log);
+    if (dt_arguments_has(args, "--print-config")) return dt_table_print(t->loaded.settings);
     dt_inactive_log(t->loaded.settings, &(dt_inactive_options){.words_only = true}, "evaluation", t->loaded.log);
     for (int i = 0; i < t->count; i++) DT_TRY(score(t->scorer, &t->task[i]));
     if (dt_arguments_has(args, "--json")) return print_json(t);

@@ -130,17 +130,29 @@ static dt_status make_programs(dt_session *s)
 
 /* --- life --- */
 
+static bool means_gpu(const dt_settings *settings)
+{
+    const char *device = dt_setting_text(settings, "device");
+    return !strcmp(device, "cuda") || (!strcmp(device, "auto") && dt_recipe_needs_gpu(settings));
+}
+
 /* What a GPU's kernels need follows from the shapes, so plans for it are made on any machine. */
 static bool plans_absent_gpu(const dt_session *s, const dt_settings *settings)
 {
-    const char *device = dt_setting_text(settings, "device");
-    bool meant = !strcmp(device, "cuda") || (!strcmp(device, "auto") && dt_recipe_needs_gpu(settings));
-    return s->options.plan_only && meant && dt_backend_built(DT_CUDA) && !dt_backend_count(DT_CUDA, NULL);
+    return s->options.plan_only && means_gpu(settings) && dt_backend_built(DT_CUDA) &&
+           !dt_backend_count(DT_CUDA, NULL);
+}
+
+/* Settings follow from nothing that the kernels need: the CPU's will do, in the type that evaluations take there. */
+static bool lacks_kernels(const dt_session *s, const dt_settings *settings)
+{
+    return s->options.settings_only && means_gpu(settings) && !dt_backend_built(DT_CUDA);
 }
 
 /* But only by a program that has these kernels. */
 static dt_status check_built(const dt_session *s, const dt_settings *settings)
 {
+    if (lacks_kernels(s, settings)) return DT_OK;
     bool meant = !strcmp(dt_setting_text(settings, "device"), "auto") && dt_recipe_needs_gpu(settings);
     if (!meant || !s->options.plan_only || s->options.eval_only || dt_backend_built(DT_CUDA)) return DT_OK;
     return dt_setting_fail(settings, "precision.mode", "%s needs a GPU, and this program was built without CUDA: "
@@ -154,7 +166,7 @@ static dt_status choose_backend(dt_session *s, const dt_settings *settings, dt_l
     dt_world *world = s->options.world;
     dt_status status = DT_OK;
     if (plans_absent_gpu(s, settings)) s->backend = DT_CUDA;
-    else if (s->options.weights_only) s->backend = DT_CPU;
+    else if (s->options.weights_only || lacks_kernels(s, settings)) s->backend = DT_CPU;
     else status = dt_device_choose(settings, dt_ranks_alone(world), log, &s->backend);
     DT_TRY(dt_ranks_join(world, "choosing devices", status));
     const char *name = dt_backend_name(s->backend);
@@ -343,7 +355,8 @@ static dt_status create(dt_session *s, dt_settings *settings, dt_log *log)
     DT_TRY(open_device(s, settings, log));
     keep_choices(s, settings);
     DT_TRY(take_cudnn(s, settings));
-    DT_TRY(dt_recipe_read(settings, s->backend, s->options.eval_only, dt_comm_size(s->comm), &s->recipe));
+    bool forward = s->options.eval_only || lacks_kernels(s, settings);
+    DT_TRY(dt_recipe_read(settings, s->backend, forward, dt_comm_size(s->comm), &s->recipe));
     if (!s->options.eval_only) dt_recipe_warn(&s->recipe, settings, dt_comm_size(s->comm), log);
     DT_TRY(make_model(s, settings));
     if (s->options.no_update) DT_TRY(leave_out_update(s, settings));

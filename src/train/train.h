@@ -18,6 +18,8 @@ typedef struct dt_session_options {
     dt_world *world;  /* whose ranks each make the same session; outlives it. NULL: one rank */
     bool alone;       /* each rank of the world makes a session of one rank, on the device that is its own there */
     bool plan_only;   /* no device memory: programs are planned, not bound */
+    bool settings_only; /* with plan_only: just the settings are of interest, and a program without CUDA makes them of
+                           runs on GPUs, too */
     bool bind_later;  /* the caller calls dt_session_bind, once all that fails cheaply has not failed */
     bool eval_only;   /* only the eval program; no gradients or moments */
     bool weights_only; /* with eval_only: memory for the weights alone, to be read and written, on the CPU whatever the

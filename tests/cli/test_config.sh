@@ -51,6 +51,9 @@ is 'plan for the GPU that the precision needs, wherever CUDA is built in'
 run plan tiny.yaml device=cpu precision.mode=bf16
 [ "$code" = 2 ] && has err 'bf16 needs a GPU: on the CPU use fp32 or fp64'
 is 'a plan for the CPU has no bfloat16'
+run tiny.yaml device=cpu precision.mode=bf16 --print-config
+[ "$code" = 2 ] && has err 'bf16 needs a GPU: on the CPU use fp32 or fp64'
+is 'nor has a run, which --print-config says'
 for norm in layernorm rmsnorm dyt hardtanh sigmoid identity derf isru; do
     run plan tiny.yaml norm.kind=$norm
     [ "$code" = 0 ] && has out 'parameters'
@@ -62,7 +65,7 @@ for config in $(cd "$root/configs" && find . -maxdepth 2 -name '*.yaml' ! -path 
     run plan "$root/configs/$config" device=cpu precision.mode=fp32
     [ "$code" = 0 ] && has out 'FLOP' && has out 'arena' && has out 'outside'
     is "plan $config"
-    run "$root/configs/$config" --print-config device=cpu precision.mode=fp32
+    run "$root/configs/$config" --print-config
     [ "$code" = 0 ] && has out 'arch: '
     is "--print-config $config"
 done

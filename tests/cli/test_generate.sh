@@ -63,7 +63,7 @@ is 'a packed file of JSON lines'
 run generate runs/text --prompts - --tokens 5
 [ "$code" = 1 ] && has err "'-' holds no prompts"
 is 'standard input without prompts'
-run generate runs/text --prompt x --print-config
+run generate runs/text --prompt x --print-config precision.mode=bf16
 [ "$code" = 0 ] && has out 'top_p: 0.95'
 is 'generate --print-config'
 

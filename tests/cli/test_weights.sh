@@ -29,7 +29,7 @@ is 'eval with another batch sees every sample once'
 run eval runs/tiny norm.epsilon=1e-3 eval.batch=9 model.depth=2
 [ "$code" = 0 ] && has err 'norm.epsilon=1e-3 is inactive' && [ "$(echo "$err" | grep -c inactive)" = 1 ]
 is 'eval lists which of its words nothing reads'
-run eval runs/tiny --print-config
+run eval runs/tiny --print-config precision.mode=bf16
 [ "$code" = 0 ] && has out 'width: 16'
 is 'eval --print-config'
 
