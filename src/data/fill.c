@@ -35,7 +35,7 @@ dt_status dt_filler_init(dt_filler *filler, dt_dataset *dataset, const dt_settin
         return dt_setting_fail(settings, "data.batch", "%lld samples cannot be cut into micro-batches of %lld",
                                (long long)batch, (long long)filler->stride);
     DT_TRY(dt_epoch_positions(settings, count, &filler->epoch_length));
-    filler->augment = dt_augment_read(settings);
+    if (dataset->info.form == DT_FORM_IMAGES) filler->augment = dt_augment_read(settings);
     filler->batches = INT64_MAX;
     return DT_OK;
 }

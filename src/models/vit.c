@@ -10,6 +10,7 @@ typedef struct vit {
     dt_model base;
     int64_t patch, patches; /* side in pixels; how many tile the image */
     int64_t width, depth, heads, hidden, classes;
+    double drop_path; /* of the last block */
     bool class_token, pool_class, qkv_bias;
     dt_activation activation;
 } vit;
@@ -61,7 +62,7 @@ static dt_tensor *vit_build(const dt_model *model, dt_nn_graph *ng, const dt_mod
     dt_unit_end(ng->graph);
 
     for (int64_t i = 0; i < m->depth; i++) {
-        double drop_path = m->depth > 1 ? ng->nn->drop_path * (double)i / (double)(m->depth - 1) : 0;
+        double drop_path = m->depth > 1 ? m->drop_path * (double)i / (double)(m->depth - 1) : 0;
         dt_unit_begin(ng->graph, "blocks.%lld", (long long)i);
         x = block(ng, m, x, drop_path);
         dt_unit_end(ng->graph);
@@ -164,7 +165,7 @@ static dt_status read_all(dt_settings *settings, const dt_model_input *input, vi
     m->base.head = "head.";
     DT_TRY(derive_size(settings));
     DT_TRY(read_width(settings, m));
-    if (m->depth == 1) dt_setting_unread(settings, "model.drop_path"); /* it is 0 in the first block */
+    if (m->depth > 1) m->drop_path = dt_setting_real(settings, "model.drop_path"); /* it is 0 in the first block */
     DT_TRY(read_image(settings, input, m));
     DT_TRY(read_head(settings, input, m));
     m->qkv_bias = dt_setting_bool(settings, "model.qkv_bias");

@@ -27,7 +27,7 @@ typedef struct dt_nn {
     dt_norm_site site[DT_MAX_SITES];
     int sites;
     bool paper_init;      /* model.init: paper; otherwise fan_in, variance 2 / (in + out) */
-    double dropout, drop_path;
+    double dropout;
     uint64_t seed;        /* of dropout and drop path */
 } dt_nn;
 

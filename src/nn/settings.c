@@ -39,7 +39,6 @@ dt_status dt_nn_create(const dt_settings *settings, const char *const *sites, in
         .sites = count,
         .paper_init = dt_setting_choice(settings, "model.init") == 0,
         .dropout = dt_setting_real(settings, "model.dropout"),
-        .drop_path = dt_setting_real(settings, "model.drop_path"),
         .seed = (uint64_t)dt_setting_int(settings, "seed"),
     };
     for (int i = 0; i < count; i++) dt_norm_site_read(settings, sites[i], &out->site[i]);

@@ -19,6 +19,10 @@ near() { awk "BEGIN { d = $1 - $2; exit !(d * d <= 1e-12 * $2 * $2) }"; }
 run text.yaml --dry-run
 [ "$code" = 0 ] && has err 'one step of 8 samples with 256 targets: loss '
 is 'a dry run tells samples and targets'
+run text.yaml --dry-run model.drop_path=0.1 data.flip=true data.crop_padding=3 model.patch=3
+[ "$code" = 0 ] && has err 'model.drop_path=0.1 is inactive' && has err 'data.flip=true is inactive' &&
+    has err 'data.crop_padding=3 is inactive' && [ "$(echo "$err" | grep -c inactive)" = 4 ]
+is 'and which settings are of images alone'
 run text.yaml
 [ "$code" = 0 ] && has err 'perplexity' && has err 'bits per byte' && ! has err 'top-1'
 is 'evaluation tells perplexity and bits per byte'
