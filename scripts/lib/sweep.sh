@@ -24,7 +24,7 @@ DYTTRAIN_LAUNCH=single
 export LC_ALL=C DYTTRAIN_LAUNCH
 tab=$(printf '\t')
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null; }
 
 fail() { # MESSAGE [CODE]
     printf 'sweep_%s.sh: %s\n' "$sweep_name" "$1" >&2
@@ -366,6 +366,7 @@ worker() { # SLOT
     asked=0 child='' told=0 number=0
     trap 'asked=$((asked + 1)); pass_on' TERM
     trap '' HUP
+    trap : USR1
     slot=$1
     gpu=$(gpu_of "$slot")
     [ -z "$gpu" ] || export CUDA_VISIBLE_DEVICES="$gpu"
@@ -391,14 +392,14 @@ stop_workers() {
 run_points() {
     mkdir "$work/claims"
     workers='' slot=0
-    trap stop_workers HUP INT TERM
+    trap stop_workers HUP INT TERM USR1
     while [ $slot -lt "$jobs" ]; do
         worker $slot &
         workers="$workers $!"
         slot=$((slot + 1))
     done
     for pid in $workers; do wait_for "$pid"; done
-    trap '' HUP INT TERM # the tables are a matter of a moment
+    trap '' HUP INT TERM USR1 # the tables are a matter of a moment
 }
 
 ended() { grep -c "^$1" "$work/ended"; } # how many points of this call
@@ -416,6 +417,9 @@ finish() {
 }
 
 sweep() {
+    # Runs and tables go on where nobody reads what is said. A file must not get the number of what is closed.
+    trap '' PIPE
+    { true 3>&1; } 2>/dev/null || exec >/dev/null
     read_arguments "$@"
     find_program
     leave_to_first
@@ -423,7 +427,7 @@ sweep() {
     need setsid util-linux
     work=$(mktemp -d) || exit 1
     trap 'rm -rf "$work"' EXIT
-    trap 'exit 3' HUP INT TERM
+    trap 'exit 3' HUP INT TERM USR1
     first_values=$(read_list "${sweep_columns%% *}" "$first_list") || exit
     second_values=-
     [ "$sweep_lists" = 1 ] || second_values=$(read_list "${sweep_columns##* }" "$second_list") || exit

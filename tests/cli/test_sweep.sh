@@ -92,6 +92,18 @@ for file in settings.yaml points main.csv main.md; do # a disk that is full
     is "$file is kept as a whole or not at all"
     rm $folder/.$file
 done
+"$root/scripts/sweep_lr.sh" tiny.yaml 4e-3 train.epochs=1 >&- 2>.err </dev/null
+code=$? err=$(cat .err)
+[ $code = 0 ] && [ -z "$err" ] && [ "$(column 3 lr0.004-seed0)" = done ]
+is 'nowhere to speak to'
+rm -rf $folder/lr0.004-seed0
+mkdir temporary
+{
+    TMPDIR=$work/temporary "$root/scripts/sweep_lr.sh" tiny.yaml 4e-3 train.epochs=1 2>.err </dev/null
+    echo $? >.code
+} | true
+[ "$(cat .code)" = 0 ] && ! [ -s .err ] && [ "$(column 3 lr0.004-seed0)" = done ] && [ -z "$(ls temporary)" ]
+is 'nobody who listens'
 mkdir full
 printf '#!/bin/sh\ncase $2 in *.png) echo half >"$2"; exit 1 ;; esac\nexec %s "$@"\n' "$(command -v cp)" >full/cp
 chmod +x full/cp
@@ -162,11 +174,11 @@ long &
 pid=$!
 await saved
 sweeping=$(head -n 1 long/lock)
-kill -TERM "$sweeping"
+kill -USR1 "$sweeping"
 wait $pid
 ! kill -0 "$sweeping" 2>.err && [ "$(column 3 lr0.003-seed0)" = open ] && grep -q 'stopping: runs save' long.out &&
     flock -n long/lock true && [ ! -e long/lr0.003-seed0 ]
-is 'a signal: the runs save, nothing new begins, nothing is left behind'
+is 'a signal (SIGUSR1): the runs save, nothing new begins, nothing is left behind'
 long &
 pid=$!
 await 'grep -q goes\ on long.out && [ $(wc -l <long/lock) -ge 3 ]'
