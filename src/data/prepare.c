@@ -360,12 +360,13 @@ static dt_status take_source(preparation *p)
     const dt_prepare_options *o = p->options;
     dt_prepare_source *s = &p->state.source;
     *s = (dt_prepare_source){p->corpus, dt_tokenizer_hash(p->tokenizer), dt_corpus_hash(p->corpus),
-                             dt_corpus_times(p->corpus)};
+                             dt_corpus_times(p->corpus), .unsound = o->unsound};
     uint64_t words[] = {s->tokenizer, s->files, (uint64_t)o->shard_tokens, o->compress, o->special, o->unsound,
                         o->json_input, dt_hash_text(o->field), 0};
     memcpy(&words[8], &o->held_out, sizeof o->held_out);
-    s->options = dt_hash_bytes(&words[2], sizeof words - 2 * sizeof *words, 0);
     s->key = dt_hash_bytes(words, sizeof words, 0);
+    words[5] = 0; /* `unsound` has its own place */
+    s->options = dt_hash_bytes(&words[2], sizeof words - 2 * sizeof *words, 0);
     return dt_corpus_input(p->corpus, &s->input);
 }
 

@@ -45,7 +45,7 @@ typedef struct hash_entry {
     const char *differs; /* what is said of a preparation that has another */
 } hash_entry;
 
-enum { HASHES = 6, FILES = 4 };
+enum { HASHES = 7, UNSOUND = 4, FILES = 5 };
 
 static void list_hashes(const dt_prepare_source *s, hash_entry *out)
 {
@@ -54,6 +54,7 @@ static void list_hashes(const dt_prepare_source *s, hash_entry *out)
         {"tokenizer", s->tokenizer, "with another tokenizer"},
         {"options", s->options, "with other options"},
         {"input", s->input, "of another standard input (its first 64 KiB differ)"},
+        [UNSOUND] = {"unsound", s->unsound, "with another --unsound"},
         [FILES] = {"files", s->files, "of other files, or their sizes have changed since"},
         {"times", s->times, "of files of which one was modified since, though its size is the same"}};
     for (int i = 0; i < HASHES; i++) out[i] = entries[i];
@@ -70,7 +71,7 @@ static dt_status compare(const json_t *root, const char *path, const dt_prepare_
     for (int i = 0; i < HASHES; i++) {
         uint64_t noted = entries[i].now;
         if (json_object_get(root, entries[i].name)) DT_TRY(dt_json_hash(root, entries[i].name, path, &noted));
-        if (noted == entries[i].now) continue;
+        if (noted == entries[i].now || (i == UNSOUND && noted == DT_UNSOUND_STOP)) continue;
         dt_text_add(differs, "%s%s", differs->length ? ", " : "", entries[i].differs);
         if (i >= FILES) *newer = dt_corpus_modified_after(s->corpus, path);
         if (i == FILES) break; /* their times say nothing more */

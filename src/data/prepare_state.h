@@ -11,7 +11,8 @@ typedef struct dt_prepare_source {
     uint64_t files;   /* their paths and sizes */
     uint64_t times;   /* of their modification */
     uint64_t input;   /* the beginning of standard input; 0: it is not among the files */
-    uint64_t options; /* that decide on the shards */
+    uint64_t options; /* that decide on the shards, but for: */
+    uint64_t unsound; /* a dt_unsound; what was written under DT_UNSOUND_STOP is all sound and goes with any other */
     uint64_t key;     /* of tokenizer, files and options at once, as states of version 1 have it */
 } dt_prepare_source;
 

@@ -337,6 +337,35 @@ static void unsound_documents_are_left_out_or_kept(void **state)
     assert_int_equal(counts.skipped, 4);
 }
 
+/* What was written before the line that ends the preparation is what the others would have written. */
+static void the_remedy_for_unsound_documents_goes_on(void **state)
+{
+    static const char *const paths[] = {"a.jsonl"};
+    dt_text lines = json_lines();
+    scene_write_often("a.jsonl", &lines, 30);
+    dt_text_add(&lines, "{\"text\":\"nul \\u0000\"}\n{\"text\":\"end\"}\n");
+    FILE *file = fopen("a.jsonl", "ab");
+    assert_int_equal(fwrite(lines.data, 1, lines.length, file), lines.length);
+    assert_int_equal(fclose(file), 0);
+    for (int unsound = DT_UNSOUND_SKIP; unsound <= DT_UNSOUND_KEEP; unsound++) {
+        const char *out = unsound == DT_UNSOUND_SKIP ? "skip" : "keep";
+        dt_prepare_options whole = options_for("gpt2", "whole", paths, 1), cut = options_for("gpt2", out, paths, 1);
+        dt_prepare_counts counts;
+        whole.unsound = unsound;
+        whole.shard_tokens = cut.shard_tokens = 50000;
+        assert_fails(dt_prepare_tokens(&cut, &counts), DT_ERR_DATA, "--unsound=skip leaves such texts out");
+        assert_true(counts.shards > 1);
+        cut.unsound = unsound;
+        cut.threads = 1;
+        assert_int_equal(prepare(&cut).documents, prepare(&whole).documents);
+        assert_same("whole", out);
+        assert_int_equal(dt_folder_remove("whole"), DT_OK);
+        cut.unsound = DT_UNSOUND_STOP;
+        assert_fails(dt_prepare_tokens(&cut, &counts), DT_ERR_USAGE, "of a preparation with another --unsound:");
+    }
+    dt_text_free(&lines);
+}
+
 static void what_was_prepared_trains(void **state)
 {
     static const char *const paths[] = {"a.jsonl"};
@@ -522,6 +551,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(unsound_documents_are_left_out_or_kept, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(the_remedy_for_unsound_documents_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_was_prepared_trains, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_are_those_of_the_targets, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_of_special_tokens_are_those_of_their_names, scene_enter, scene_leave),
