@@ -44,7 +44,7 @@ def cut_before(parts):
 
 def is_safe(text, end, mark, names):
     """Can the text be cut at `end`? Names of special tokens neither end there nor go across."""
-    return (text[end] == mark and text[end - 1].isascii() and text[end - 1].isalpha() and
+    return (text[end] == mark and text[end - 1].isalpha() and
             not any(name in text[max(end - len(name), 0):end + len(name) - 1] for name in names))
 
 

@@ -53,6 +53,7 @@ typedef struct dt_bpe {
     uint64_t merge_mask;
     int64_t merges;
     bool cut_spaces;    /* no merge goes across a change from other characters to U+2581: words can be cut there */
+    bool cut_lines;     /* with DT_WORDS_SPACE: no merge takes a '\n', so that texts can be cut in front of it */
     struct dt_special {
         int32_t token;
         uint32_t length;

@@ -246,13 +246,19 @@ static bool goes_across(const char *name, size_t length)
     return false;
 }
 
-static bool can_cut(const dt_bpe *bpe)
+/* Is the end of a line in a name, or its byte beside something else? */
+static bool joins_lines(const char *name, size_t length)
+{
+    return memchr(name, '\n', length) || (length > 6 && memmem(name, length, "<0x0A>", 6));
+}
+
+static bool has_name(const dt_bpe *bpe, bool (*is)(const char *name, size_t length))
 {
     for (uint32_t s = 0; bpe->ids.slot && s <= bpe->ids.mask; s++) {
         const struct dt_string_slot *slot = &bpe->ids.slot[s];
-        if (slot->value >= 0 && goes_across(bpe->ids.bytes.data + slot->at, slot->length)) return false;
+        if (slot->value >= 0 && is(bpe->ids.bytes.data + slot->at, slot->length)) return true;
     }
-    return true;
+    return false;
 }
 
 static int32_t find_special(const dt_bpe *bpe, const char *const *names)
@@ -291,7 +297,8 @@ dt_status dt_bpe_complete(dt_bpe *bpe, dt_spelling spelling, const char *path)
     static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", NULL};
     static const char *const begins[] = {"<|begin_of_text|>", "<s>", NULL};
     DT_TRY(find_bytes(bpe, spelling, path));
-    bpe->cut_spaces = spelling == DT_SPELL_FALLBACK && can_cut(bpe);
+    bpe->cut_spaces = spelling == DT_SPELL_FALLBACK && !has_name(bpe, goes_across);
+    bpe->cut_lines = spelling == DT_SPELL_FALLBACK && !bpe->whole_words && !has_name(bpe, joins_lines);
     if (bpe->specials) qsort(bpe->special, (size_t)bpe->specials, sizeof *bpe->special, longest_first);
     bpe->end = find_special(bpe, ends);
     bpe->begin = find_special(bpe, begins);

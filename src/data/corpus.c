@@ -228,14 +228,6 @@ static dt_status give_line(dt_corpus *c, dt_pieces *out)
     return DT_OK;
 }
 
-/* Behind the last whole character. */
-static size_t cut_anywhere(const char *text, size_t bytes)
-{
-    size_t at = bytes;
-    while (at > bytes - 4 && (text[at - 1] & 0xC0) == 0x80) at--;
-    return at > bytes - 4 && (text[at - 1] & 0x80) ? at - 1 : bytes;
-}
-
 /* What cannot be cut is looked at again when it is twice as long, so that looking costs no more than reading. */
 static dt_status give_text(dt_corpus *c, dt_pieces *out)
 {
@@ -243,7 +235,7 @@ static dt_status give_text(dt_corpus *c, dt_pieces *out)
         while (!c->drained && held_bytes(c) < wanted) DT_TRY(read_more(c));
         if (c->drained) return give(c, held_bytes(c), 0, true, out);
         size_t cut = dt_tokenizer_cut(c->tokenizer, held_text(c), held_bytes(c));
-        if (!cut && held_bytes(c) >= MOST_UNCUT) cut = cut_anywhere(held_text(c), held_bytes(c));
+        if (!cut && held_bytes(c) >= MOST_UNCUT) cut = dt_utf8_cut(held_text(c), held_bytes(c));
         if (cut) return give(c, cut, 0, false, out);
     }
 }

@@ -1,7 +1,6 @@
 /* Text to tokens. What a text goes through: special tokens are taken out; of byte fallback, spaces become U+2581; words
  * are cut; each word becomes its smallest tokens, which are merged. Words come back again and again: a cache of short
  * ones keeps their tokens. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +9,7 @@
 #include "data/words.h"
 
 enum { CACHE = 1 << 15, KEY = 32, VALUES = 7, LETTERS = 128 };
-enum { MOST_BYTES = 1 << 30 };
+enum { MOST_BYTES = 1 << 30, SPACE_MARK_CODE = 0x2581 };
 
 typedef struct entry { /* one cache line */
     char key[KEY];
@@ -272,19 +271,37 @@ static bool is_special_at(const dt_bpe *bpe, const char *text, size_t bytes, siz
     return false;
 }
 
-/* Behind a letter or a digit, no pattern takes up the end of a line, and none looks beyond it; of byte fallback, no
- * merge goes across the beginning of spaces. */
+static bool cuts_line(const dt_bpe *bpe, const char *text, size_t bytes, size_t at)
+{
+    switch (bpe->rule) {
+    case DT_WORDS_GPT2: return dt_cuts_line_gpt2(text, bytes, at);
+    case DT_WORDS_LLAMA3: return dt_cuts_line_llama3(text, bytes, at);
+    case DT_WORDS_SPACE: return bpe->cut_lines && text[at] == '\n';
+    case DT_WORDS_NONE: break;
+    }
+    return false;
+}
+
+/* Of byte fallback, no merge goes across the beginning of spaces. */
+static bool cuts_words(const dt_bpe *bpe, const char *text, size_t bytes, size_t at)
+{
+    uint32_t before;
+    if (bpe->rule == DT_WORDS_GPT2 || bpe->rule == DT_WORDS_LLAMA3) return dt_cuts_words(text, bytes, at);
+    if (!bpe->cut_spaces || text[at] != ' ') return false;
+    dt_utf8_last(text, at, &before);
+    return before != ' ' && before != SPACE_MARK_CODE && before != UINT32_MAX;
+}
+
+/* Parts that begin and end with lines read best, but should not be small for that. */
 size_t dt_tokenizer_cut(const dt_tokenizer *tokenizer, const char *text, size_t bytes)
 {
     const dt_bpe *bpe = &tokenizer->bpe;
-    bool spaces = bpe->rule == DT_WORDS_SPACE;
-    if (tokenizer->bytes) return bytes;
-    if (spaces ? !bpe->cut_spaces : bpe->rule == DT_WORDS_NONE) return 0;
-    for (size_t at = bytes; at-- > 1;) {
-        uint8_t before = (uint8_t)text[at - 1];
-        bool fits = spaces ? text[at] == ' ' && before != ' ' && before < 0x80
-                           : text[at] == '\n' && before < 0x80 && isalnum(before);
-        if (fits && !is_special_at(bpe, text, bytes, at)) return at;
-    }
+    if (tokenizer->bytes) return dt_utf8_cut(text, bytes);
+    for (size_t at = bytes; at-- > bytes / 2 + 1;)
+        if (cuts_line(bpe, text, bytes, at) && !is_special_at(bpe, text, bytes, at)) return at;
+    for (size_t at = bytes; at-- > 1;)
+        if ((cuts_words(bpe, text, bytes, at) || cuts_line(bpe, text, bytes, at)) &&
+            !is_special_at(bpe, text, bytes, at))
+            return at;
     return 0;
 }

@@ -2,7 +2,6 @@
  * than one character. */
 #include "data/words.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "data/unicode_table.h"
@@ -42,6 +41,28 @@ size_t dt_utf8_next(const char *text, size_t bytes, uint32_t *code)
     }
     *code = UINT32_MAX;
     return 1;
+}
+
+/* Of the last bytes that may be one character, the first. */
+static size_t last_beginning(const char *text, size_t bytes)
+{
+    size_t at = bytes - 1;
+    while (at && bytes - at < 4 && (text[at] & 0xC0) == 0x80) at--;
+    return at;
+}
+
+size_t dt_utf8_last(const char *text, size_t bytes, uint32_t *code)
+{
+    size_t at = last_beginning(text, bytes), length = dt_utf8_next(text + at, bytes - at, code);
+    if (at + length == bytes) return length;
+    *code = UINT32_MAX;
+    return 1;
+}
+
+size_t dt_utf8_cut(const char *text, size_t bytes)
+{
+    size_t at = last_beginning(text, bytes);
+    return at && (uint8_t)text[at] >= 0xC0 ? at : bytes;
 }
 
 /* The class of the next character, and its bytes; at the end of the text 0 bytes. */
@@ -155,4 +176,41 @@ size_t dt_word_llama3(const char *text, size_t bytes)
     if (*text == ' ' && more && second == OTHER) return line_ends(text, bytes, run_of(OTHER, text, bytes, 1 + more));
     size_t length = lines(text, bytes);
     return length ? length : spaces(text, bytes);
+}
+
+/* --- where texts can be cut --- */
+
+static class class_before(const char *text, size_t at)
+{
+    uint32_t code;
+    dt_utf8_last(text, at, &code);
+    return class_of(code);
+}
+
+/* Is the character at `at` of another class? False where the text ends inside of it, as it may be any. */
+static bool is_other_than(class unwanted, const char *text, size_t bytes, size_t at)
+{
+    uint32_t code;
+    dt_utf8_next(text + at, bytes - at, &code);
+    bool whole = code != UINT32_MAX || bytes - at >= 4;
+    return whole && class_of(code) != unwanted;
+}
+
+/* No word goes on from another character to white space. */
+bool dt_cuts_line_gpt2(const char *text, size_t bytes, size_t at)
+{
+    return (text[at] == '\n' || text[at] == '\r') && class_before(text, at) != SPACE;
+}
+
+/* No word goes on behind the end of a line but with white space. */
+bool dt_cuts_line_llama3(const char *text, size_t bytes, size_t at)
+{
+    return text[at - 1] == '\n' && is_other_than(SPACE, text, bytes, at);
+}
+
+/* Letters and numbers end the words that they are in. */
+bool dt_cuts_words(const char *text, size_t bytes, size_t at)
+{
+    class before = class_before(text, at);
+    return (before == LETTER || before == NUMBER) && is_other_than(before, text, bytes, at);
 }

@@ -205,9 +205,9 @@ static void what_cannot_be_cut_is_read_on(void **state)
 {
     static const char *const paths[] = {"uncut.txt"};
     dt_text text = {0};
-    while (text.length < 5 << 20) dt_text_add(&text, "\xE6\xBC\xA2\xE5\xAD\x97.\n");
+    while (text.length < 5 << 20) dt_text_add(&text, "。 ");
     dt_text_add(&text, "a\n");
-    while (text.length < 9 << 20) dt_text_add(&text, "\xE6\xBC\xA2 ");
+    while (text.length < 9 << 20) dt_text_add(&text, "。 ");
     scene_write("uncut.txt", text.data, text.length);
     dt_prepare_options whole = options_for("gpt2", "whole", paths, 1), cut = options_for("gpt2", "cut", paths, 1);
     dt_prepare_counts a = prepare(&whole), b;
@@ -249,6 +249,19 @@ static void short_lines_take_little_memory(void **state)
     dt_prepare_options o = options_for("bytes", "out", paths, 1);
     assert_in_range(most_kib(&o), 1, 600 << 10);
     dt_text_free(&line);
+}
+
+/* The first MiB ends inside of a character. */
+static void bytes_are_not_cut_inside_characters(void **state)
+{
+    static const char *const paths[] = {"long.txt"};
+    dt_text text = {0};
+    dt_text_add(&text, "x");
+    while (text.length < 5 << 19) dt_text_add(&text, "é");
+    scene_write("long.txt", text.data, text.length);
+    dt_prepare_options o = options_for("bytes", "out", paths, 1);
+    assert_int_equal(prepare(&o).bytes, text.length);
+    dt_text_free(&text);
 }
 
 static void two_processes_do_not_write_one_folder(void **state)
@@ -547,6 +560,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(short_lines_take_little_memory, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(bytes_are_not_cut_inside_characters, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(two_processes_do_not_write_one_folder, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),

@@ -159,13 +159,21 @@ static void texts_are_not_cut_inside_special_tokens(void **state)
     dt_tokenizer_close(tokenizer);
 }
 
-static void parts_of(const dt_tokenizer *tokenizer, const char *text, size_t cut, dt_tokens *out)
+/* Are the tokens of both parts, if it is cut, those of the whole? */
+static void assert_cut(const dt_tokenizer *tokenizer, const char *text, size_t bytes, size_t cut)
 {
     dt_encoder *encoder;
+    dt_tokens whole = {0}, parts = {0};
     assert_int_equal(dt_encoder_create(tokenizer, true, &encoder), DT_OK);
-    if (cut) assert_int_equal(dt_encoder_part(encoder, text, cut, true, out), DT_OK);
-    assert_int_equal(dt_encoder_part(encoder, text + cut, strlen(text + cut), !cut, out), DT_OK);
+    assert_int_equal(dt_encoder_run(encoder, text, bytes, &whole), DT_OK);
+    if (cut) assert_int_equal(dt_encoder_part(encoder, text, cut, true, &parts), DT_OK);
+    assert_int_equal(dt_encoder_part(encoder, text + cut, bytes - cut, !cut, &parts), DT_OK);
     dt_encoder_free(encoder);
+    bool same = parts.count == whole.count;
+    if (!same || memcmp(parts.token, whole.token, (size_t)whole.count * sizeof *whole.token))
+        fail_msg("cut at %zu, this has other tokens: %.*s", cut, (int)bytes, text);
+    free(whole.token);
+    free(parts.token);
 }
 
 static void texts_are_not_cut_where_a_space_is_put_in(void **state)
@@ -177,15 +185,142 @@ static void texts_are_not_cut_where_a_space_is_put_in(void **state)
                  {"llama2", "one two</s>x two", 12}, {"metaspace", "one two</s> two", 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_tokenizer *tokenizer = open_kind(cases[i].kind);
-        dt_tokens whole = {0}, parts = {0};
-        size_t cut = dt_tokenizer_cut(tokenizer, cases[i].text, strlen(cases[i].text));
-        encode(tokenizer, true, cases[i].text, strlen(cases[i].text), &whole);
-        parts_of(tokenizer, cases[i].text, cut, &parts);
+        size_t bytes = strlen(cases[i].text), cut = dt_tokenizer_cut(tokenizer, cases[i].text, bytes);
         assert_int_equal(cut, cases[i].cut);
-        assert_int_equal(parts.count, whole.count);
-        assert_memory_equal(parts.token, whole.token, (size_t)whole.count * sizeof *whole.token);
-        free(whole.token);
-        free(parts.token);
+        assert_cut(tokenizer, cases[i].text, bytes, cut);
+        dt_tokenizer_close(tokenizer);
+    }
+}
+
+/* llama2's without tokens that have ends of lines, as the real one is. */
+static dt_tokenizer *open_without_lines(void)
+{
+    char path[1024];
+    json_t *root, *token, *merges;
+    const char *name;
+    void *next;
+    dt_text text = {0};
+    dt_tokenizer *tokenizer;
+    snprintf(path, sizeof path, "%s/llama2/tokenizer.json", folder);
+    assert_int_equal(dt_json_read(path, 1 << 24, &root), DT_OK);
+    json_t *model = json_object_get(root, "model"), *vocabulary = json_object_get(model, "vocab");
+    json_object_foreach_safe(vocabulary, next, name, token) if (strchr(name, '\n')) json_object_del(vocabulary, name);
+    merges = json_object_get(model, "merges");
+    for (size_t m = json_array_size(merges); m-- > 0;) {
+        const json_t *merge = json_array_get(merges, m);
+        if (strchr(json_string_value(json_array_get(merge, 0)), '\n') ||
+            strchr(json_string_value(json_array_get(merge, 1)), '\n'))
+            json_array_remove(merges, m);
+    }
+    assert_int_equal(dt_json_print(root, JSON_COMPACT, &text), DT_OK);
+    scene_write("tokenizer.json", text.data, text.length);
+    if (dt_tokenizer_open("tokenizer.json", &tokenizer)) fail_msg("%s", dt_error_message());
+    dt_text_free(&text);
+    json_decref(root);
+    return tokenizer;
+}
+
+static dt_tokenizer *open_named(const char *kind)
+{
+    dt_tokenizer *tokenizer;
+    if (!strcmp(kind, "no lines")) return open_without_lines();
+    if (strcmp(kind, "bytes") != 0) return open_kind(kind);
+    assert_int_equal(dt_tokenizer_open("bytes", &tokenizer), DT_OK);
+    return tokenizer;
+}
+
+static void texts_of_all_scripts_are_cut(void **state)
+{
+    static const struct {
+        const char *kind, *text;
+        size_t cut;
+    } cases[] = {{"bytes", "xé", 1}, {"bytes", "xy\xF0\x9F\x98", 2}, {"bytes", "xyz", 3}, {"bytes", "\x80\x80", 2},
+                 {"gpt2", "字。\n字", 6}, {"gpt2", "字。\r\n字", 6}, {"gpt2", "один\nдва", 8},
+                 {"gpt2", "字。字。字字", 9}, {"gpt2", "字字字字", 0}, {"gpt2", "a\n字字。字字字字", 8},
+                 {"llama3", "字。\n字。", 7}, {"llama3", "字。\r\n字。", 8}, {"llama3", "字\n\xE3", 3},
+                 {"llama3", "字。字", 3}, {"llama3", "один два", 8}, {"llama3", "один\n\n два", 8},
+                 {"llama2", "字 字", 3}, {"llama2", "字\n字", 0}, {"llama2", "字  ▁ x", 3},
+                 {"llama2", "\xE2\x96 字", 0}, {"no lines", "字。\n字。", 6}, {"no lines", "字 字", 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_tokenizer *tokenizer = open_named(cases[i].kind);
+        size_t bytes = strlen(cases[i].text), cut = dt_tokenizer_cut(tokenizer, cases[i].text, bytes);
+        if (cut != cases[i].cut) fail_msg("%s: '%s' is cut at %zu", cases[i].kind, cases[i].text, cut);
+        assert_cut(tokenizer, cases[i].text, bytes, cut);
+        dt_tokenizer_close(tokenizer);
+    }
+}
+
+/* --- random texts, cut against whole --- */
+
+enum { TEXTS = 500, MOST_PIECES = 16, MOST_BYTES = 16 * MOST_PIECES };
+
+/* Of many scripts, marks, all kinds of numbers, white space and line ends, special tokens, invalid bytes. */
+static size_t random_text(uint64_t number, char out[MOST_BYTES])
+{
+    static const char *const pieces[] = {
+        "a", "the", "D", "é", "ж", "字", "ا", "か", "न", "ि", "\u0301", "ſ", "1", "234", "٣", "Ⅷ", "²", "'", "'s",
+        "'re", "'ſ", "!", ".", "。", "😀", "\u200D", "▁", " ", "   ", "\t", "\n", "\n\n", "\r\n", "\r", "\v", "\f",
+        "\u00A0", "\u2028", "\u3000", "\xC2\x85", "\x80", "\xE3\x80", "\xC3", "\xFF", "\xF0\x9F", "\xE2\x96",
+        "<|endoftext|>", "</s>", "<s", " the", "e\n", ".\r\n"};
+    enum { PIECES = sizeof pieces / sizeof *pieces };
+    uint64_t count = 1 + dt_random_word(3, DT_PURPOSE_SYNTHETIC, number, 0, 0) % MOST_PIECES;
+    size_t bytes = 0;
+    for (uint64_t i = 1; i <= count; i++) {
+        const char *piece = pieces[dt_random_word(3, DT_PURPOSE_SYNTHETIC, number, 0, i) % PIECES];
+        memcpy(out + bytes, piece, strlen(piece));
+        bytes += strlen(piece);
+    }
+    return bytes;
+}
+
+typedef size_t scanner(const char *text, size_t bytes);
+typedef bool cutter(const char *text, size_t bytes, size_t at);
+
+static void list_words(scanner *word, const char *text, size_t bytes, bool begins[MOST_BYTES + 1])
+{
+    memset(begins, 0, (size_t)MOST_BYTES + 1);
+    for (size_t at = 0; at < bytes; at += word(text + at, bytes - at)) begins[at] = true;
+    begins[bytes] = true;
+}
+
+/* Wherever the text may end that is known so far, a place that is told leaves all words as they are. */
+static void assert_words(scanner *word, cutter *cuts, const char *text, size_t bytes)
+{
+    bool whole[MOST_BYTES + 1], part[MOST_BYTES + 1];
+    list_words(word, text, bytes, whole);
+    for (size_t at = 1; at < bytes; at++) {
+        bool told = false;
+        for (size_t known = at + 1; known <= bytes; known++) told |= cuts(text, known, at);
+        if (!told) continue;
+        list_words(word, text, at, part);
+        if (memcmp(part, whole, at + 1) != 0) fail_msg("cut at %zu, this has other words: %.*s", at, (int)bytes, text);
+    }
+}
+
+static void words_are_those_of_the_parts(void **state)
+{
+    char text[MOST_BYTES];
+    for (uint64_t i = 0; i < TEXTS; i++) {
+        size_t bytes = random_text(i, text);
+        assert_words(dt_word_gpt2, dt_cuts_line_gpt2, text, bytes);
+        assert_words(dt_word_gpt2, dt_cuts_words, text, bytes);
+        assert_words(dt_word_llama3, dt_cuts_line_llama3, text, bytes);
+        assert_words(dt_word_llama3, dt_cuts_words, text, bytes);
+    }
+}
+
+static void tokens_are_those_of_the_parts(void **state)
+{
+    static const char *const kinds[] = {"gpt2", "pair", "prefix", "llama3", "llama2", "metaspace", "no lines", "bytes"};
+    char text[MOST_BYTES];
+    for (int k = 0; k < 8; k++) {
+        dt_tokenizer *tokenizer = open_named(kinds[k]);
+        for (uint64_t i = 0; i < TEXTS; i++) {
+            size_t bytes = random_text(i, text);
+            size_t known = 1 + dt_random_word(4, DT_PURPOSE_SYNTHETIC, i, 0, 0) % bytes;
+            size_t cut = dt_tokenizer_cut(tokenizer, text, known);
+            if (cut) assert_cut(tokenizer, text, bytes, cut);
+        }
         dt_tokenizer_close(tokenizer);
     }
 }
@@ -324,6 +459,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(special_tokens_can_be_text),
         cmocka_unit_test_setup_teardown(texts_are_not_cut_inside_special_tokens, scene_enter, scene_leave),
         cmocka_unit_test(texts_are_not_cut_where_a_space_is_put_in),
+        cmocka_unit_test_setup_teardown(texts_of_all_scripts_are_cut, scene_enter, scene_leave),
+        cmocka_unit_test(words_are_those_of_the_parts),
+        cmocka_unit_test_setup_teardown(tokens_are_those_of_the_parts, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_special_token_of_one_byte_is_found, scene_enter, scene_leave),
         cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test_setup_teardown(other_kinds_are_named, scene_enter, scene_leave),
