@@ -114,8 +114,8 @@ static dt_status check_shards(const dt_windows *w, const dt_token_row *row, int6
                            "(data.vocabulary, or model.vocabulary)", shard->path, (long long)shard->vocabulary,
                            (long long)vocabulary);
         if (w->separator >= told)
-            return dt_fail(DT_ERR_USAGE, "data.separator is %d, but '%s' holds tokens of a vocabulary of %lld, in which "
-                           "there is no such token", w->separator, shard->path, (long long)told);
+            return dt_fail(DT_ERR_USAGE, "data.separator is %d, but '%s' holds tokens of a vocabulary of %lld, which "
+                           "has no such token", w->separator, shard->path, (long long)told);
     }
     return DT_OK;
 }
