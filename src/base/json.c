@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,16 +11,42 @@
 #include "base/file.h"
 #include "base/hash.h"
 
-dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)
+const char *dt_json_trouble(const json_error_t *error)
+{
+    static const char surrogate[] = "invalid Unicode '"; /* with an escape that is none: invalid Unicode escape '... */
+    switch (json_error_code(error)) {
+    case json_error_numeric_overflow: return "a number is too large, which is not taken";
+    case json_error_stack_overflow: return "it is nested deeper than 2048 levels, which is not taken";
+    case json_error_duplicate_key: return "a member stands there twice, which is not taken";
+    case json_error_null_byte_in_key: return "a name has the NUL character (\\u0000), which is not taken";
+    default:
+        return strncmp(error->text, surrogate, sizeof surrogate - 1)
+                   ? "not valid JSON"
+                   : "a text has half a character (a surrogate by itself), which is not taken";
+    }
+}
+
+static dt_status parse(const char *bytes, size_t size, size_t flags, const char *where, json_t **out)
 {
     json_error_t error = {0}; /* jansson sets no code, and mostly no text, where memory runs out */
-    *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (*out) return DT_OK;
     if (!*error.text || json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
     if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
         return dt_fail(DT_ERR_DATA, "%s:%d:%d: a text has the NUL character (\\u0000), which is not taken", where,
                        error.line, error.column);
-    return dt_fail(DT_ERR_DATA, "%s:%d:%d: not valid JSON: %s", where, error.line, error.column, error.text);
+    return dt_fail(DT_ERR_DATA, "%s:%d:%d: %s: %s", where, error.line, error.column, dt_json_trouble(&error),
+                   error.text);
+}
+
+dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)
+{
+    return parse(bytes, size, 0, where, out);
+}
+
+dt_status dt_json_parse_line(const char *bytes, size_t size, const char *where, json_t **out)
+{
+    return parse(bytes, size, DT_JSON_LINE, where, out);
 }
 
 dt_status dt_json_read(const char *path, size_t limit, json_t **out)
@@ -87,6 +114,17 @@ dt_status dt_json_int(const json_t *object, const char *key, const char *where, 
     json_t *member = NULL;
     DT_TRY(dt_json_member(object, key, JSON_INTEGER, where, &member));
     *out = json_integer_value(member);
+    return DT_OK;
+}
+
+dt_status dt_json_line_int(const json_t *object, const char *key, const char *where, int64_t *out)
+{
+    json_t *member = NULL;
+    DT_TRY(find(object, key, where, &member));
+    double value = json_real_value(member);
+    bool whole = json_is_real(member) && fabs(value) <= 0x1p53 && value == floor(value);
+    if (!whole) return fail_type(member, key, where, JSON_INTEGER);
+    *out = (int64_t)value;
     return DT_OK;
 }
 

@@ -13,6 +13,13 @@
  * character are errors. Release with json_decref. */
 DT_MUST_USE dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out);
+/* The same of a line that others wrote, most members of which are passed over: all its numbers are read as reals, so
+ * that whole ones may be larger than 64 bits hold. Of such a line dt_json_line_int takes a whole number up to 2^53. */
+enum { DT_JSON_LINE = JSON_DECODE_INT_AS_REAL }; /* jansson's flag for it */
+DT_MUST_USE dt_status dt_json_parse_line(const char *bytes, size_t size, const char *where, json_t **out);
+DT_MUST_USE dt_status dt_json_line_int(const json_t *, const char *key, const char *where, int64_t *out);
+/* What jansson does not take: "not valid JSON", or in words what is valid but beyond it. */
+const char *dt_json_trouble(const json_error_t *);
 /* Adds the value as text; `flags` are jansson's. To be used instead of json_dumps, which writes on without a key when
  * it has no memory for it. */
 DT_MUST_USE dt_status dt_json_print(const json_t *, size_t flags, dt_text *out);

@@ -1,12 +1,12 @@
 /* Reading a corpus piece by piece. */
 #include "data/corpus.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "data/corpus_files.h"
 #include "data/unpack.h"
 #include "data/words.h"
@@ -263,10 +263,10 @@ dt_status dt_corpus_read(dt_corpus *c, size_t bytes, dt_pieces *out)
 dt_status dt_json_line_text(const char *line, size_t bytes, const char *field, dt_text *out)
 {
     json_error_t error;
-    json_t *root = json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *root = json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | DT_JSON_LINE, &error);
     const json_t *value = json_object_get(root, field);
     dt_status status = DT_OK;
-    if (!root) status = dt_fail(DT_ERR_DATA, "column %d: not valid JSON: %s", error.column, error.text);
+    if (!root) status = dt_fail(DT_ERR_DATA, "column %d: %s: %s", error.column, dt_json_trouble(&error), error.text);
     else if (!json_is_string(value))
         status = dt_fail(DT_ERR_DATA, "the line is no object with a text under '%s'", field);
     else dt_text_add_bytes(out, json_string_value(value), json_string_length(value));

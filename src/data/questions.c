@@ -45,7 +45,7 @@ static dt_status read_members(const char *where, dt_question *q)
     DT_TRY(dt_json_text(q->json, "context", where, &q->context));
     DT_TRY(dt_json_member(q->json, "choices", JSON_ARRAY, where, &choices));
     DT_TRY(check_choices(choices, where));
-    DT_TRY(dt_json_int(q->json, "answer", where, &answer));
+    DT_TRY(dt_json_line_int(q->json, "answer", where, &answer));
     q->choices = (int)json_array_size(choices);
     if (answer < 0 || answer >= q->choices)
         return dt_fail(DT_ERR_DATA, "%s: 'answer' is %lld, but the choices are 0 to %d", where, (long long)answer,
@@ -72,7 +72,7 @@ static dt_status add_line(dt_questions *list, const char *name, int64_t number, 
     DT_TRY(make_room(list));
     dt_text_add(&where, "%s:%lld", name, (long long)number);
     dt_status status = dt_text_status(&where);
-    if (!status) status = dt_json_parse(line, bytes, where.data, &q.json);
+    if (!status) status = dt_json_parse_line(line, bytes, where.data, &q.json);
     if (!status) status = read_members(where.data, &q);
     if (status) json_decref(q.json);
     else list->question[list->count++] = q;

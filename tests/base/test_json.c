@@ -59,8 +59,42 @@ static void damage_is_named_with_its_place(void **state)
     memset(deep, '[', DEEP);
     deep[DEEP] = '\0';
     assert_int_equal(parse(deep, &root), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), "it is nested deeper than 2048 levels"));
     free(deep);
     assert_int_equal(dt_json_read("no-such-file", 10, &root), DT_ERR_IO);
+}
+
+static dt_status parse_line(const char *text, json_t **out)
+{
+    return dt_json_parse_line(text, strlen(text), "l", out);
+}
+
+/* Of lines that others wrote; of files of ours an integer of more than 64 bits is damage. */
+static void lines_have_numbers_of_every_size(void **state)
+{
+    json_t *root;
+    int64_t integer;
+    assert_int_equal(parse("{\"id\": 18446744073709551615}", &root), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), ": a number is too large, which is not taken: too big integer near"));
+    assert_int_equal(parse_line("{\"id\": 18446744073709551615, \"a\": -3, \"b\": 0.5}", &root), DT_OK);
+    assert_int_equal(dt_json_line_int(root, "a", "l", &integer), DT_OK);
+    assert_int_equal(integer, -3);
+    assert_message(dt_json_line_int(root, "b", "l", &integer), "l: 'b' must be an integer, not a real number");
+    assert_message(dt_json_line_int(root, "id", "l", &integer), "l: 'id' must be an integer, not a real number");
+    json_decref(root);
+}
+
+static void what_is_valid_but_not_taken_is_named(void **state)
+{
+    json_t *root;
+    assert_message(parse_line("{\"a\": 1e400}", &root),
+                   "l:1:11: a number is too large, which is not taken: real number overflow near '1e400'");
+    assert_int_equal(parse_line("{\"a\": \"\\ud800\"}", &root), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), ": a text has half a character (a surrogate by itself), which is not"));
+    assert_int_equal(parse_line("{\"a\": \"\\udc00x\"}", &root), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), ": a text has half a character"));
+    assert_int_equal(parse_line("{\"a\": \"\\ud80x\"}", &root), DT_ERR_DATA);
+    assert_non_null(strstr(dt_error_message(), ": not valid JSON: "));
 }
 
 static void checksums_give_the_known_answers(void **state)
@@ -91,6 +125,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_typed),
         cmocka_unit_test(damage_is_named_with_its_place),
+        cmocka_unit_test(lines_have_numbers_of_every_size),
+        cmocka_unit_test(what_is_valid_but_not_taken_is_named),
         cmocka_unit_test(checksums_give_the_known_answers),
         cmocka_unit_test(streaming_gives_the_same_hash),
     };

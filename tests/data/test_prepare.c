@@ -119,8 +119,8 @@ static dt_text json_lines(void)
 {
     dt_text lines = {0};
     for (int i = 0; i < 300; i++)
-        dt_text_add(&lines, "{\"meta\":{\"n\":%d},\"text\":\"Document %d \\u00e9\\n says \\\"%d\\\".\"}\n%s", i, i,
-                    i * i, i % 7 ? "" : "\n");
+        dt_text_add(&lines, "{\"meta\":{\"n\":%d,\"id\":18446744073709551615},"
+                    "\"text\":\"Document %d \\u00e9\\n says \\\"%d\\\".\"}\n%s", i, i, i * i, i % 7 ? "" : "\n");
     return lines;
 }
 
@@ -319,6 +319,8 @@ static void bad_input_is_named(void **state)
     assert_refused("a.jsonl", "{\"text\":\"x\"}\n{\"content\":\"x\"}\n", 29, DT_ERR_DATA,
                    "'a.jsonl', line 2: the line is no object with a text under 'text'");
     assert_refused("a.jsonl", "{\"text\":\"x\"}\n\n{\"text\n", 21, DT_ERR_DATA, "'a.jsonl', line 3: column");
+    assert_refused("a.jsonl", "{\"n\":1e400}\n", 12, DT_ERR_DATA,
+                   "'a.jsonl', line 1: column 10: a number is too large, which is not taken: real number overflow");
     assert_refused("a.jsonl", "", 0, DT_ERR_DATA, "'a.jsonl': it is empty");
     assert_refused("a.gz", "\x1F\x8B\x08\0\0\0\0\0\0\0\x01", 11, DT_ERR_DATA, "'a.gz' is not a sound gzip file");
     write_zstd("b.zst", lines.data, lines.length, 900);

@@ -12,7 +12,8 @@
 #include "scene.h"
 
 #define GOOD \
-    "{\"context\": \"The sky is\", \"choices\": [\" blue\", \" gr\\u00fcn\", \"\\n\"], \"answer\": 1, \"id\": 7}\n"
+    "{\"context\": \"The sky is\", \"choices\": [\" blue\", \" gr\\u00fcn\", \"\\n\"], \"answer\": 1, " \
+    "\"id\": 18446744073709551615}\n"
 
 static void check_good(dt_questions *list, int64_t count)
 {
@@ -67,6 +68,9 @@ static void test_refuses(void **state)
     refuse("{\"context\": \"a\", \"choices\": [\"\", \"c\"], \"answer\": 0}", "choice 0 is empty");
     refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"]}", "'answer' is missing");
     refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": \"0\"}", "'answer' must be an integer");
+    refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": 0.5}", "'answer' must be an integer");
+    refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": 18446744073709551615}",
+           "'answer' must be an integer");
     refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": 2}",
            "'answer' is 2, but the choices are 0 to 1");
     refuse("{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": -1}", "'answer' is -1");
