@@ -32,6 +32,9 @@ const dt_command *dt_command_find(const char *name);
  * by a signal after saving. A failure's message goes to standard error. */
 int dt_command_main(int count, char *const *words);
 int dt_command_exit_code(dt_status);
+/* Has the reader of standard output, a pipe, closed it, having seen enough (`| head`)? Then not to write to it is no
+ * failure. */
+bool dt_command_reader_left(void);
 /* The text of `dyttrain COMMAND --help`. */
 void dt_command_print_help(const dt_command *);
 

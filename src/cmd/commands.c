@@ -88,8 +88,7 @@ static dt_status parse_and_run(const dt_command *command, int count, char *const
     return status;
 }
 
-/* Has the reader of a pipe closed it, having seen enough (`| head`)? */
-static bool reader_left(void)
+bool dt_command_reader_left(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
@@ -98,7 +97,8 @@ static bool reader_left(void)
 static dt_status finish_output(void)
 {
     bool written = fflush(stdout) == 0 && !ferror(stdout);
-    return written || reader_left() ? DT_OK : dt_fail(DT_ERR_IO, "cannot write the result to standard output");
+    if (written || dt_command_reader_left()) return DT_OK;
+    return dt_fail(DT_ERR_IO, "cannot write the result to standard output");
 }
 
 int dt_command_main(int count, char *const *words)

@@ -31,6 +31,7 @@ typedef struct generation {
     answer *answers;
     int64_t next; /* the first whose answer is not written whole */
     bool json, terminal;
+    bool left; /* nobody reads the rest */
 } generation;
 
 /* --- writing --- */
@@ -88,6 +89,13 @@ static void write_more(const generation *g, int64_t number)
     fflush(stdout);
 }
 
+static dt_status check_output(generation *g)
+{
+    if (!ferror(stdout)) return DT_OK;
+    g->left = dt_command_reader_left();
+    return dt_fail(DT_ERR_IO, "cannot write the text to standard output");
+}
+
 static bool streams(const generation *g) { return g->prompts->count == 1 && !g->json; }
 
 static dt_status write_done(generation *g)
@@ -104,7 +112,7 @@ static dt_status write_done(generation *g)
         fflush(stdout);
         dt_text_free(&a->text);
     }
-    return ferror(stdout) ? dt_fail(DT_ERR_IO, "cannot write the text to standard output") : DT_OK;
+    return check_output(g);
 }
 
 /* --- what comes --- */
@@ -119,7 +127,7 @@ static dt_status take_token(void *context, int64_t text, int32_t token)
     a->tokens++;
     DT_TRY(dt_text_status(&a->text));
     if (streams(g)) write_more(g, text);
-    return ferror(stdout) ? dt_fail(DT_ERR_IO, "cannot write the text to standard output") : DT_OK;
+    return check_output(g);
 }
 
 static dt_status take_end(void *context, int64_t text, bool ended)
@@ -198,6 +206,10 @@ static dt_status generate_from(const dt_arguments *args, const dt_prompts *promp
     dt_status status;
     if (dt_arguments_has(args, "--print-config")) status = dt_table_print(loaded.settings);
     else status = generate_loaded(args, &loaded, &g);
+    if (status && g.left) {
+        dt_error_clear();
+        status = DT_OK;
+    }
     free_generation(&g);
     dt_loaded_close(&loaded);
     return status;

@@ -48,6 +48,10 @@ texts=$out
 run generate runs/text --prompts prompts.txt --tokens 50 --batch 3
 [ "$out" = "$texts" ]
 is 'texts do not depend on how many are made side by side'
+"$program" generate runs/text --prompts prompts.txt --tokens 500 --batch 1 2>.err | head -c 10 >.out
+"$program" generate runs/text --prompt 'line 7' --tokens 500 2>>.err | head -c 10 >>.out
+[ "$(wc -c <.out)" = 20 ] && ! grep -q 'cannot write' .err
+is 'a reader who has seen enough is no failure'
 printf '{"prompt": "line 7"}\n{"id": 2, "prompt": "caf\\u00e9"}\n' >prompts.jsonl
 run generate runs/text --prompts prompts.jsonl --tokens 50 --json
 [ "$code" = 0 ] && [ "$(wc -l <.out)" = 2 ] && has out '{"prompt":"line 7","text":"' && has out '"prompt":"café"' &&
