@@ -22,7 +22,7 @@ static dt_status add_json(dt_prompts *p, const char *where, const char *line, si
 {
     json_t *object;
     const char *text;
-    DT_TRY(dt_json_parse_line(line, bytes, where, &object));
+    DT_TRY(dt_json_parse(line, bytes, where, &object));
     dt_status status = dt_json_text(object, "prompt", where, &text);
     if (!status) status = dt_prompts_add(p, text, strlen(text));
     json_decref(object);
@@ -33,8 +33,8 @@ static dt_status add_line(dt_prompts *p, const char *name, int64_t number, bool 
 {
     dt_text where = {0};
     if (bytes && line[bytes - 1] == '\r') bytes--;
-    if (!bytes) return DT_OK;
     if (!json) return dt_prompts_add(p, line, bytes);
+    if (!bytes) return DT_OK;
     dt_text_add(&where, "%s:%lld", name, (long long)number);
     dt_status status = dt_text_status(&where);
     if (!status) status = add_json(p, where.data, line, bytes);

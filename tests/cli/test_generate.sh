@@ -48,6 +48,10 @@ texts=$out
 run generate runs/text --prompts prompts.txt --tokens 50 --batch 3
 [ "$out" = "$texts" ]
 is 'texts do not depend on how many are made side by side'
+run generate runs/text --prompts prompts.txt --tokens 5 --json
+[ "$code" = 0 ] && [ "$(sed -n 's/{"prompt":\("[^"]*"\).*/\1/p' .out | tr '\n' ' ')" = \
+    '"line 7" "" "and" "of a text" "the same" ' ]
+is 'each line is a prompt, an empty one, too'
 "$program" generate runs/text --prompts prompts.txt --tokens 500 --batch 1 2>.err | head -c 10 >.out
 "$program" generate runs/text --prompt 'line 7' --tokens 500 2>>.err | head -c 10 >>.out
 [ "$(wc -c <.out)" = 20 ] && ! grep -q 'cannot write' .err
