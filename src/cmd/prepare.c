@@ -83,8 +83,8 @@ static dt_status prepare(const dt_arguments *args)
     o.signal = dt_signal_watch();
     dt_status status = dt_prepare_tokens(&o, &counts);
     if (!status && !counts.tokens)
-        status = dt_fail(DT_ERR_DATA, "no text is left: all documents are empty or not sound, %lld in number",
-                         (long long)counts.skipped);
+        status = dt_fail(DT_ERR_DATA, "no text is left of '%s'%s: all documents are empty or not sound, %lld in number",
+                         o.paths[0], o.path_count > 1 ? " and the others" : "", (long long)counts.skipped);
     if (!status) print_counts(o.out, &counts);
     dt_log_free(log);
     return status;

@@ -69,11 +69,11 @@ is 'files behind a link are not removed'
 
 printf 'a\377b' >unsound.txt
 run prepare tokens --tokenizer bytes --out unsound --unsound=skip unsound.txt
-[ "$code" = 1 ] && has err 'no text is left' && [ -z "$out" ]
+[ "$code" = 1 ] && has err "no text is left of 'unsound.txt': all" && [ -z "$out" ]
 is 'a preparation of nothing but unsound text'
 echo '{"text": ""}' >nothing.jsonl
 run prepare tokens --tokenizer bytes --out nothing nothing.jsonl
-[ "$code" = 1 ] && has err 'no text is left: all documents are empty or not sound, 1 in number'
+[ "$code" = 1 ] && has err "no text is left of 'nothing.jsonl': all documents are empty or not sound, 1 in number"
 is 'a preparation of nothing but empty text'
 run prepare tokens --tokenizer bytes --out refused unsound.txt
 [ "$code" = 1 ] && has err 'byte 1 is not valid UTF-8' && has err 'unsound=keep takes'
