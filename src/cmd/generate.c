@@ -175,7 +175,8 @@ static dt_status read_prompts(const dt_arguments *args, dt_prompts *out)
 
 static dt_status generate_loaded(const dt_arguments *args, const dt_loaded *loaded, generation *g)
 {
-    DT_TRY(dt_run_tokenizer_open(loaded->settings, dt_arguments_value(args, "--tokenizer"), &g->tokenizer));
+    DT_TRY(dt_run_tokenizer_open(loaded->settings, loaded->weights.checkpoint,
+                                 dt_arguments_value(args, "--tokenizer"), &g->tokenizer));
     g->tokens = calloc((size_t)g->prompts->count, sizeof *g->tokens);
     g->answers = calloc((size_t)g->prompts->count, sizeof *g->answers);
     if (!g->tokens || !g->answers) return dt_fail_memory((size_t)g->prompts->count * sizeof *g->answers, "the texts");

@@ -8,6 +8,7 @@
 #include "cmd/command.h"
 #include "cmd/form.h"
 #include "cmd/table.h"
+#include "data/tokenizer.h"
 #include "train/hf_folder.h"
 #include "train/train.h"
 
@@ -47,6 +48,19 @@ static dt_status load_settings(const dt_arguments *args, dt_settings **out)
     return status;
 }
 
+/* A copy in OUT/tokenizer, for generate and eval --tasks. The model is imported without one, too. */
+static dt_status keep_tokenizer(const char *from, const char *out, dt_log *log)
+{
+    dt_tokenizer *tokenizer;
+    if (dt_tokenizer_open(from, &tokenizer)) {
+        dt_log_info(log, "no tokenizer is kept with the model: %s", dt_error_message());
+        dt_error_clear();
+        return DT_OK;
+    }
+    dt_tokenizer_close(tokenizer);
+    return dt_tokenizer_copy(from, out);
+}
+
 static dt_status import_from(const dt_arguments *args, dt_settings *settings, dt_log *log, const char *out)
 {
     dt_status status;
@@ -66,6 +80,7 @@ static dt_status import_from(const dt_arguments *args, dt_settings *settings, dt
     dt_store *store = dt_session_store(session);
     DT_TRY_GOTO(dt_weights_load(from, store, &weights, log), done);
     status = write_run(session, yaml.data, out);
+    if (!status && hf) status = keep_tokenizer(from, out, log);
     if (status) {
         status = dt_folder_discard(out, status); /* half a run is none */
         goto done;
@@ -110,7 +125,8 @@ const dt_command dt_command_import = {
             "or shapes that differ are an error that lists them.\n\n"
             "With --format hf, FOLDER is a LLaMA as Hugging Face's transformers has it, config.json and safetensors,\n"
             "or what export --format hf wrote. OUT/config.yaml then describes the model, for a config that has it as\n"
-            "its base: and sets data.* and init.from. What this program would compute otherwise is refused by name.",
+            "its base: and sets data.* and init.from; OUT/tokenizer is a copy of FOLDER's tokenizer where that can be\n"
+            "read. What this program would compute otherwise is refused by name.",
     .options = options,
     .settings = true,
     .least_words = 2,

@@ -23,11 +23,16 @@ static bool is_of_bytes(const dt_settings *settings)
     return same;
 }
 
-static dt_status open_copy(const char *folder, dt_text *tried, dt_tokenizer **out)
+static dt_status open_copy(const dt_settings *settings, const char *checkpoint, dt_text *tried, dt_tokenizer **out)
 {
-    dt_text_add(tried, "%s/tokenizer", folder);
+    bool data = dt_setting_has(settings, "data.path");
+    if (data) dt_text_add(tried, "%s/tokenizer", dt_setting_text(settings, "data.path"));
+    else dt_text_add(tried, "%s/../../tokenizer", checkpoint);
     DT_TRY(dt_text_status(tried));
     if (dt_file_exists(tried->data)) return dt_tokenizer_open(tried->data, out);
+    if (!data)
+        return dt_fail(DT_ERR_USAGE, "the run has no text, so tells of no tokenizer, and there is none in its folder: "
+                       "name it with --tokenizer");
     return dt_fail(DT_ERR_USAGE, "the run does not tell what tokenizer its text was prepared with, and there is none "
                    "in '%s': name it with --tokenizer", tried->data);
 }
@@ -40,7 +45,8 @@ static dt_status open_as(const char *spec, dt_text *tried, dt_tokenizer **out)
 }
 
 /* `tried`: what was opened. */
-static dt_status open_named(const dt_settings *settings, const char *named, dt_text *tried, dt_tokenizer **out)
+static dt_status open_named(const dt_settings *settings, const char *checkpoint, const char *named, dt_text *tried,
+                            dt_tokenizer **out)
 {
     dt_data_info info;
     if (named) return open_as(named, tried, out);
@@ -48,13 +54,14 @@ static dt_status open_named(const dt_settings *settings, const char *named, dt_t
     if (dt_setting_has(settings, "data.tokenizer")) info.tokenizer = dt_setting_text(settings, "data.tokenizer");
     if (info.tokenizer) return open_as(info.tokenizer, tried, out);
     if (is_of_bytes(settings)) return open_as("bytes", tried, out);
-    return open_copy(dt_setting_has(settings, "data.path") ? dt_setting_text(settings, "data.path") : ".", tried, out);
+    return open_copy(settings, checkpoint, tried, out);
 }
 
-dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *named, dt_tokenizer **out)
+dt_status dt_run_tokenizer_open(const dt_settings *settings, const char *checkpoint, const char *named,
+                                dt_tokenizer **out)
 {
     dt_text tried = {0};
-    dt_status status = open_named(settings, named, &tried, out);
+    dt_status status = open_named(settings, checkpoint, named, &tried, out);
     if (!status && dt_setting_has(settings, "data.token_hash") && !is_that_of(settings, *out)) {
         dt_tokenizer_close(*out);
         *out = NULL;

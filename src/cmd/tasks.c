@@ -50,7 +50,8 @@ static dt_status open_all(const dt_arguments *args, tasks *t)
 {
     DT_TRY(read_files(args, t));
     DT_TRY(dt_loaded_open_scores(args, &t->loaded));
-    DT_TRY(dt_run_tokenizer_open(t->loaded.settings, dt_arguments_value(args, "--tokenizer"), &t->tokenizer));
+    DT_TRY(dt_run_tokenizer_open(t->loaded.settings, t->loaded.weights.checkpoint,
+                                 dt_arguments_value(args, "--tokenizer"), &t->tokenizer));
     return dt_scorer_create(t->loaded.session, t->tokenizer, &t->scorer);
 }
 

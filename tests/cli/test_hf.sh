@@ -113,6 +113,17 @@ run head.yaml init.new_head=true run.name=tied
 [ "$code" = 0 ] && has err 'init.new_head=true is inactive'
 is 'and is inactive where there is none'
 
+run text.yaml run.name=wide model.vocabulary=360 train.steps=1
+run export --format hf runs/wide wide.hf && cp "$root/tests/data/tokenizers/gpt2/tokenizer.json" wide.hf
+cp -r "$root/tests/data/tokenizers/llama2" tokenizer
+run import --format hf wide.hf wide && cmp -s wide/tokenizer/tokenizer.json wide.hf/tokenizer.json &&
+    run generate wide --prompt 'a text' --tokens 3 && [ "$code" = 0 ] &&
+    run generate wide/checkpoints/step-00000000 --prompt 'a text' --tokens 3
+[ "$code" = 0 ]
+is 'import --format hf keeps the tokenizer for generate'
+run generate dyt --prompt 'a text'
+[ "$code" = 2 ] && has err 'there is none in its folder: name it with --tokenizer'
+is 'which takes none of the folder that it happens to be in'
 run import --format hf dyt.hf
 [ "$code" = 2 ] && has err 'a word is missing'
 is 'import --format hf without OUT'
