@@ -18,7 +18,7 @@ static const dt_option options[] = {
     {"--shard-tokens", "N", "tokens of a shard; default 100000000"},
     {"--compress", NULL, "write shards with zstd"},
     {"--plain-specials", NULL, "names of special tokens in the text, such as <|endoftext|>, are text like any other"},
-    {"--unsound", "WHAT", "documents that are empty, not UTF-8, with NUL or no JSON: stop (default), skip or keep",
+    {"--unsound", "WHAT", "texts or parts of them that are empty, not UTF-8, with NUL or no JSON: stop (default), skip, keep",
      unsound_choices},
     {"--threads", "N", "threads that encode; default: all processors"},
     {0},
@@ -63,7 +63,7 @@ static void print_counts(const char *out, const dt_prepare_counts *counts)
     printf("%s: %lld documents, %lld tokens of %s in %lld shards", out, (long long)counts->documents,
            (long long)counts->tokens, dt_text_bytes(text, (double)counts->bytes), (long long)counts->shards);
     if (counts->held_out_tokens) printf(", %lld tokens held out", (long long)counts->held_out_tokens);
-    if (counts->skipped) printf(", %lld documents left out", (long long)counts->skipped);
+    if (counts->skipped) printf(", %lld documents or parts of long ones left out", (long long)counts->skipped);
     printf("; train with data.kind=tokens data.path=%s and a model.vocabulary of %lld or more\n", out,
            (long long)counts->vocabulary);
 }

@@ -252,19 +252,26 @@ static int split_of(const preparation *p, const dt_piece *piece)
     return drawn < p->options->held_out ? HELD_OUT : TRAIN;
 }
 
+/* Where a part is missing from the training split: what follows does not go on from what is in front. */
+static dt_status end_training_text(preparation *p)
+{
+    return p->writer[TRAIN] ? dt_shard_writer_end(p->writer[TRAIN]) : DT_OK;
+}
+
 static dt_status write_piece(preparation *p, const dt_piece *piece, const result *r, const int32_t *tokens)
 {
     dt_prepare_counts *counts = &p->state.counts;
     int split = split_of(p, piece);
     int32_t end = dt_tokenizer_end(p->tokenizer);
-    bool ends = piece->ends && (r->count || piece->place.part);
+    bool ends = piece->ends && !r->skipped && (r->count || piece->place.part);
     counts->skipped += r->skipped;
+    if (r->skipped) return end_training_text(p);
     if (!r->count && !ends) return DT_OK;
     if (!p->writer[split]) DT_TRY(open_writer(p, split));
     DT_TRY(dt_shard_writer_add(p->writer[split], tokens, r->count, r->bytes));
     if (ends && end >= 0) DT_TRY(dt_shard_writer_add(p->writer[split], &end, 1, 0));
     if (ends || split == HELD_OUT) DT_TRY(dt_shard_writer_end(p->writer[split]));
-    if (split == HELD_OUT && p->writer[TRAIN]) DT_TRY(dt_shard_writer_end(p->writer[TRAIN])); /* a part is missing */
+    if (split == HELD_OUT) DT_TRY(end_training_text(p));
     int64_t written = r->count + (ends && end >= 0);
     counts->documents += ends;
     counts->tokens += written;

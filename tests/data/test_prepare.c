@@ -352,6 +352,37 @@ static void unsound_documents_are_left_out_or_kept(void **state)
     assert_int_equal(counts.skipped, 4);
 }
 
+/* Of a text of three parts or four, what is in front of the part with a NUL is one document in the shard, what is behind
+ * it another, which alone ends with the end token; where nothing is sound, nothing is left. */
+static void a_part_that_is_left_out_ends_a_document(void **state)
+{
+    static const char *const paths[] = {"long.txt"};
+    dt_text text = {0};
+    dt_shard *shard;
+    while (text.length < 3 << 20) dt_text_add(&text, "abc def\n");
+    text.data[3 << 19] = 0;
+    scene_write("long.txt", text.data, text.length);
+    dt_prepare_options o = options_for("gpt2", "middle", paths, 1);
+    o.unsound = DT_UNSOUND_SKIP;
+    dt_prepare_counts counts = prepare(&o);
+    assert_int_equal(counts.documents, 1);
+    assert_int_equal(counts.skipped, 1);
+    assert_true(counts.bytes < 5 << 19);
+    assert_int_equal(dt_shard_open("middle/train-00000.tokens", &shard), DT_OK);
+    assert_int_equal(shard->documents, 2);
+    assert_true(shard->document_ends[0] > (uint64_t)shard->tokens / 4);
+    assert_true(shard->document_ends[0] < (uint64_t)shard->tokens * 3 / 4);
+    dt_shard_free(shard);
+    for (size_t i = 0; i < text.length; i++) text.data[i] = i % 2 ? '\xFF' : '\n';
+    scene_write("long.txt", text.data, text.length);
+    o.out = "nothing";
+    counts = prepare(&o);
+    assert_int_equal(counts.documents, 0);
+    assert_int_equal(counts.tokens, 0);
+    assert_true(counts.skipped > 1);
+    dt_text_free(&text);
+}
+
 /* What was written before the line that ends the preparation is what the others would have written. */
 static void the_remedy_for_unsound_documents_goes_on(void **state)
 {
@@ -567,6 +598,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(unsound_documents_are_left_out_or_kept, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_part_that_is_left_out_ends_a_document, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(the_remedy_for_unsound_documents_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_was_prepared_trains, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_are_those_of_the_targets, scene_enter, scene_leave),
