@@ -107,13 +107,13 @@ const char *dt_corpus_modified_after(const dt_corpus *c, const char *path)
     return NULL;
 }
 
-dt_status dt_corpus_input(dt_corpus *c, uint64_t *hash)
+dt_status dt_corpus_input(dt_corpus *c, volatile const int *signal, uint64_t *hash)
 {
     *hash = 0;
     for (int64_t f = 0; f < c->files.count && !c->input; f++) {
         size_t count;
         if (strcmp(c->files.path[f], "-")) continue;
-        DT_TRY(dt_unpack_open("-", &c->input));
+        DT_TRY(dt_unpack_open_input(signal, &c->input));
         const uint8_t *start = dt_unpack_start(c->input, &count);
         *hash = dt_hash_bytes(start, count, 1);
     }

@@ -47,8 +47,8 @@ const char *dt_corpus_file(const dt_corpus *, int64_t file); /* its path; NULL b
 uint64_t dt_corpus_hash(const dt_corpus *);                  /* of all paths, and the files' sizes as they are now */
 uint64_t dt_corpus_times(const dt_corpus *);                 /* of when the files were modified last */
 /* Reads the first 64 KiB of standard input, where it is among the files, for their hash; 0 where it is not. Before
- * anything else is read. */
-DT_MUST_USE dt_status dt_corpus_input(dt_corpus *, uint64_t *hash);
+ * anything else is read. From then on, reading it ends with DT_ERR_STOPPED when the signal is not 0 (NULL: never). */
+DT_MUST_USE dt_status dt_corpus_input(dt_corpus *, volatile const int *signal, uint64_t *hash);
 /* The first file that was modified later than the file `path`; NULL: there is none. */
 const char *dt_corpus_modified_after(const dt_corpus *, const char *path);
 /* Goes on from a place that an earlier run of the same files came to. */

@@ -374,7 +374,7 @@ static dt_status take_source(preparation *p)
     s->key = dt_hash_bytes(words, sizeof words, 0);
     words[5] = 0; /* `unsound` has its own place */
     s->options = dt_hash_bytes(&words[2], sizeof words - 2 * sizeof *words, 0);
-    return dt_corpus_input(p->corpus, &s->input);
+    return dt_corpus_input(p->corpus, o->signal, &s->input);
 }
 
 /* The state is read anew: another process may have gone on until it gave the lock back. */

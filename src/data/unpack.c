@@ -3,22 +3,27 @@
 #include "data/unpack.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "base/file.h"
 
+enum { SIGNAL_MILLISECONDS = 100 };
 enum { BUFFER = 1 << 17, START = 1 << 16, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24, GZIP_FORMAT = 16 + MAX_WBITS };
 static const int64_t MOST_RATIO = 1032; /* no deflate stream unpacks to more times its size */
 
 struct dt_unpack {
     const char *path;
     FILE *file;
+    volatile const int *signal; /* not 0: reading ends with DT_ERR_STOPPED; may be NULL */
+    bool ended;   /* the file, not only the buffer */
     int64_t size; /* of the file */
     int64_t done; /* plain bytes given out */
     bool gzip;
@@ -30,14 +35,31 @@ struct dt_unpack {
 
 static bool is_input(const char *path) { return !strcmp(path, "-"); }
 
-/* Reads on when the buffer is used up; it stays so at the end of the file. */
+/* Waits until there is something to read, or the end. Signals are the main thread's, and a read on another is not
+ * interrupted by them. */
+static dt_status await_input(const dt_unpack *unpack)
+{
+    struct pollfd input = {.fd = fileno(unpack->file), .events = POLLIN};
+    while (!*unpack->signal && poll(&input, 1, SIGNAL_MILLISECONDS) <= 0) {}
+    return *unpack->signal ? dt_fail(DT_ERR_STOPPED, "stopped by a signal; the same command goes on from here") : DT_OK;
+}
+
+/* Reads on when the buffer is used up, until it is full; it stays empty at the end of the file. Not by fread, of which
+ * nothing says for which part of a pipe's bytes it waits. */
 static dt_status refill(dt_unpack *unpack)
 {
-    if (unpack->stream.avail_in) return DT_OK;
-    unpack->stream.next_in = unpack->buffer;
-    unpack->stream.avail_in = (unsigned)fread(unpack->buffer, 1, BUFFER, unpack->file);
-    if (!ferror(unpack->file)) return DT_OK;
-    return dt_fail(DT_ERR_IO, "cannot read '%s': %s", unpack->path, strerror(errno));
+    z_stream *stream = &unpack->stream;
+    if (stream->avail_in) return DT_OK;
+    stream->next_in = unpack->buffer;
+    while (!unpack->ended && stream->avail_in < BUFFER) {
+        if (unpack->signal) DT_TRY(await_input(unpack));
+        ssize_t got = read(fileno(unpack->file), unpack->buffer + stream->avail_in, BUFFER - stream->avail_in);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return dt_fail(DT_ERR_IO, "cannot read '%s': %s", unpack->path, strerror(errno));
+        unpack->ended = got == 0;
+        stream->avail_in += (unsigned)got;
+    }
+    return DT_OK;
 }
 
 static bool begins_gzip(const dt_unpack *unpack)
@@ -72,7 +94,7 @@ static dt_status start(dt_unpack *unpack)
     return DT_OK;
 }
 
-dt_status dt_unpack_open(const char *path, dt_unpack **out)
+static dt_status open_path(const char *path, volatile const int *signal, dt_unpack **out)
 {
     int64_t size = FIRST_ROOM;
     if (!is_input(path)) DT_TRY(dt_file_size(path, &size)); /* refuses all but regular files */
@@ -80,6 +102,7 @@ dt_status dt_unpack_open(const char *path, dt_unpack **out)
     if (!unpack) return dt_fail_memory(sizeof *unpack, path);
     unpack->path = path;
     unpack->size = size;
+    unpack->signal = signal;
     dt_status status = start(unpack);
     if (status) dt_unpack_close(unpack);
     else *out = unpack;
@@ -91,6 +114,10 @@ const uint8_t *dt_unpack_start(const dt_unpack *unpack, size_t *count)
     *count = unpack->stream.avail_in < START ? unpack->stream.avail_in : START;
     return unpack->stream.next_in;
 }
+
+dt_status dt_unpack_open(const char *path, dt_unpack **out) { return open_path(path, NULL, out); }
+
+dt_status dt_unpack_open_input(volatile const int *signal, dt_unpack **out) { return open_path("-", signal, out); }
 
 void dt_unpack_close(dt_unpack *unpack)
 {

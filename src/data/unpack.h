@@ -11,6 +11,8 @@ typedef struct dt_unpack dt_unpack;
 
 /* `path` is kept, not copied; - is standard input. */
 DT_MUST_USE dt_status dt_unpack_open(const char *path, dt_unpack **out);
+/* Standard input, of which reading, and this, end with DT_ERR_STOPPED when the signal is not 0 (NULL: never). */
+DT_MUST_USE dt_status dt_unpack_open_input(volatile const int *signal, dt_unpack **out);
 void dt_unpack_close(dt_unpack *); /* NULL is allowed */
 /* The bytes that the file begins with as it is stored, up to 64 KiB: all that it has, or so many. Only before anything
  * else is asked for. */

@@ -44,6 +44,21 @@ code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 2 ] && has err "'piped/prepare.json' is of a preparation of another standard input"
 is 'another standard input is not taken for the same'
 
+mkfifo pipe
+for part in '' 'some text'; do
+    exec 3<>pipe
+    "$program" prepare tokens --tokenizer bytes --out silent - <pipe >.out 2>.err 3<&- &
+    printf %s "$part" >&3
+    until grep -q '^SigCgt:.*[4-7c-f]...$' "/proc/$!/status"; do sleep 0.1; done # SIGTERM is caught
+    kill -TERM $!
+    sleep 0.5
+    exec 3<&- # ends the reading of a program that waits for more
+    wait $!
+    code=$? out=$(cat .out) err=$(cat .err)
+    [ "$code" = 3 ] && has err 'stopped by a signal; the same command goes on from here' && [ ! -e silent/prepare.json ]
+    is "a signal ends the reading of a pipe that is silent${part:+ behind its first bytes}"
+done
+
 "$program" prepare tokens --tokenizer "$root/tests/data/tokenizers/llama2" --out packed --compress text.txt >.out 2>.err
 code=$? out=$(cat .out) err=$(cat .err)
 [ "$code" = 0 ] && has out '1 documents' && [ -e packed/tokenizer/tokenizer.json ]
