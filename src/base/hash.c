@@ -2,6 +2,7 @@
 #include "base/hash.h"
 
 #include <assert.h>
+#include <link.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -11,6 +12,38 @@ uint64_t dt_hash_bytes(const void *bytes, size_t count, uint64_t seed)
 }
 
 uint64_t dt_hash_text(const char *text) { return dt_hash_bytes(text, strlen(text), 0); }
+
+/* Notes are a header, a name and bytes, each of the latter filled up to the alignment of their segment. */
+static void hash_build_id(const char *notes, size_t size, size_t align, uint64_t *hash)
+{
+    ElfW(Nhdr) note;
+    for (size_t at = 0; at + sizeof note <= size;) {
+        memcpy(&note, notes + at, sizeof note);
+        size_t name = at + sizeof note, bytes = (name + note.n_namesz + align - 1) / align * align;
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + name, "GNU", 4))
+            *hash = dt_hash_bytes(notes + bytes, note.n_descsz, 0);
+        at = (bytes + note.n_descsz + align - 1) / align * align;
+    }
+}
+
+/* The first that is visited is the program itself. */
+static int visit(struct dl_phdr_info *info, size_t size, void *hash)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_NOTE)
+            hash_build_id((const char *)(info->dlpi_addr + part->p_vaddr), part->p_memsz, part->p_align > 4 ? 8 : 4,
+                          hash);
+    }
+    return 1;
+}
+
+uint64_t dt_hash_program(void)
+{
+    uint64_t hash = 0;
+    dl_iterate_phdr(visit, &hash);
+    return hash;
+}
 
 dt_hasher *dt_hasher_create(void)
 {

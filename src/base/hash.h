@@ -1,4 +1,4 @@
-/* Checksums: XXH3 for our own files and keys, masked CRC-32C for TensorBoard records. */
+/* Checksums: XXH3 for our own files, keys and program, masked CRC-32C for TensorBoard records. */
 #ifndef DT_BASE_HASH_H
 #define DT_BASE_HASH_H
 
@@ -7,6 +7,9 @@
 
 uint64_t dt_hash_bytes(const void *bytes, size_t count, uint64_t seed);
 uint64_t dt_hash_text(const char *text);
+
+/* Of what the linker names the running program by, its build ID, which changes with whatever is linked; 0: none. */
+uint64_t dt_hash_program(void);
 
 /* Streaming form of dt_hash_bytes with seed 0. */
 typedef struct dt_hasher dt_hasher;

@@ -435,15 +435,16 @@ double dt_session_peak_flops(const dt_session *s)
 
 json_t *dt_session_numerics(const dt_session *s)
 {
+    json_int_t binary = (json_int_t)dt_hash_program(); /* a number: ranks need not agree on it */
     char versions[DT_VERSIONS_ROOM], attention[DT_CUDNN_TEXT];
     const char *device = dt_backend_name(s->backend);
     const dt_cudnn *cudnn = dt_device_queue(s->device, DT_STREAM_COMPUTE)->cudnn;
     if (s->backend == DT_CUDA)
-        return json_pack("{ss ss ss ss ss si so}", "dyttrain", DT_VERSION, "device", device, "gpu",
-                         s->device_info.name, "libraries", dt_backend_versions(s->backend, versions), "attention",
-                         dt_cudnn_text(cudnn, attention), "rank_count", s->recipe.ranks, "products",
+        return json_pack("{ss sI ss ss ss ss si so}", "dyttrain", DT_VERSION, "binary", binary, "device", device,
+                         "gpu", s->device_info.name, "libraries", dt_backend_versions(s->backend, versions),
+                         "attention", dt_cudnn_text(cudnn, attention), "rank_count", s->recipe.ranks, "products",
                          dt_choices_record(dt_device_choices(s->device)));
-    return json_pack("{ss ss ss si si}", "dyttrain", DT_VERSION, "device", device, "cpu_kernels",
+    return json_pack("{ss sI ss ss si si}", "dyttrain", DT_VERSION, "binary", binary, "device", device, "cpu_kernels",
                      dt_kernels_of(s->backend)->name, "threads", s->device_info.threads, "rank_count", s->recipe.ranks);
 }
 

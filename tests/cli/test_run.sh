@@ -89,6 +89,17 @@ is 'a second signal leaves at once: 128 + its number'
 run tiny.yaml run.name=twice train.epochs=1 --resume
 [ "$code" = 0 ]
 is 'after that --resume works too'
+! has err 'is not that of the checkpoint'
+is 'with the same program, and nothing to warn of'
+at=$(LC_ALL=C grep -obUaP '\x03\x00\x00\x00GNU\x00' "$program" | head -n 1 | cut -d : -f 1)
+if [ -n "$at" ]; then # the linker's build ID follows
+    cp "$program" other
+    printf other | dd of=other bs=1 seek=$((at + 8)) conv=notrunc 2>.err
+    ./other tiny.yaml run.name=twice train.epochs=1 --resume 2>.err
+    code=$? err=$(cat .err)
+    [ $code = 0 ] && has err 'binary is not that of the checkpoint: the last bits may differ'
+    is 'another program says that bits may differ'
+fi
 run tiny.yaml run.name=one train.epochs=null train.steps=1
 [ "$code" = 0 ] && has err '1 step of 20' && has err 'done: 1 step,'
 is 'one step is no steps'

@@ -191,7 +191,7 @@ static void assert_recorded(const char *device, const char *const *keys)
 /* Plans are made for a GPU where there is none, too. */
 static void test_numerics(void **state)
 {
-    assert_recorded("device=cpu", WORDS("dyttrain", "device", "cpu_kernels"));
+    assert_recorded("device=cpu", WORDS("dyttrain", "binary", "device", "cpu_kernels"));
     if (dt_backend_built(DT_CUDA)) assert_recorded("device=cuda", WORDS("dyttrain", "device", "gpu", "libraries",
                                                                         "attention", "products"));
 }
