@@ -36,7 +36,8 @@ static const dt_setting_row rows[] = {
     {"model.ffn", DT_SETTING_INT, NULL, 1, 1 << 20,
      .help = "llama: width of the gated MLP; 8/3 of the width, rounded up to a multiple of 64, when not set"},
     {"model.vocabulary", DT_SETTING_INT, NULL, 1, 1 << 24,
-     .help = "llama: tokens that there are; follows from the data set"},
+     .help = "llama: tokens that there are; follows from the data set; of data.kind=tokens this or data.vocabulary "
+             "must be set"},
     {"model.context", DT_SETTING_INT, NULL, 1, 1 << 24, .help = "llama: tokens of a sample; follows from data.context"},
     {"model.rope_theta", DT_SETTING_REAL, "10000", 1, 1e12, .help = "llama: base of the rotary position embedding"},
     {"model.rope_factor", DT_SETTING_REAL, "0", 0, 1e6,

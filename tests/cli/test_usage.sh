@@ -83,7 +83,7 @@ for command in train eval plan bench export import inspect doctor help; do
 done
 run --help settings
 [ "$code" = 0 ] && has out 'optim.lr' && has out 'norm.alpha0' && has out 'checkpoint.keep' && has out 'model.width' &&
-    has out 'data.batch'
+    has out 'data.batch' && has out 'of data.kind=tokens this or data.vocabulary must be set'
 is '--help settings lists the settings of every room'
 "$program" --help settings | head -n 1 >/dev/null
 "$program" help settings 2>.err | head -n 1 >/dev/null
