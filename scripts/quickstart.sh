@@ -38,6 +38,7 @@ echo "set-up took $SECONDS s"
 run=runs/$(free_run_name)
 started=$SECONDS
 build/src/dyttrain $config "$@" run.dir=runs run.name="${run#runs/}" </dev/null
+[ -d "$run" ] || exit 0 # the words asked for help, say, and not for a run
 echo "training took $((SECONDS - started)) s"
 if [ $model = llama ]; then
     echo "a passage by the model:"

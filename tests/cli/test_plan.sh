@@ -92,6 +92,11 @@ if [ -e /usr/share/dictd/gcide.dict.dz ] && command -v gnuplot >/dev/null; then
     [ -n "$advised" ] && run plan $advised && [ "$code" = 0 ] && has out '(6738415682)'
     is 'the plan that quickstart.sh llama advises is one that its build makes'
     cd .. || exit 1
+    for word in --help --dry-run; do
+        PATH=$work/bin:$PATH tree/scripts/quickstart.sh llama device=cpu data.kind=text data.path="$work/text.txt" \
+            data.held_out=0.3 $word >quickstart.txt 2>&1 </dev/null && ! grep -q 'What to try next' quickstart.txt
+        is "quickstart.sh llama $word tells of no run"
+    done
 fi
 
 run plan tiny.yaml --ranks 2 --graph
