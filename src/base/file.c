@@ -15,6 +15,14 @@ bool dt_file_exists(const char *path)
     return stat(path, &info) == 0;
 }
 
+dt_status dt_file_look(const char *path, bool *exists)
+{
+    struct stat info;
+    *exists = stat(path, &info) == 0;
+    if (*exists || errno == ENOENT || errno == ENOTDIR) return DT_OK;
+    return dt_fail(DT_ERR_IO, "cannot look at '%s': %s", path, strerror(errno));
+}
+
 /* Opens without waiting on a pipe, and only what has a size. */
 static dt_status open_regular(const char *path, int *fd, int64_t *size)
 {

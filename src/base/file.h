@@ -10,6 +10,8 @@
 #include "base/status.h"
 
 bool dt_file_exists(const char *path);
+/* The same, but DT_ERR_IO where nobody can tell: one may not look, or links go in a circle. */
+DT_MUST_USE dt_status dt_file_look(const char *path, bool *exists);
 /* Reads a whole regular file, DT_ERR_DATA above `limit` bytes; `*out` is NUL-terminated beyond `*size` and freed with
  * free(). */
 DT_MUST_USE dt_status dt_file_read(const char *path, size_t limit, char **out, size_t *size);

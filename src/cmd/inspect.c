@@ -230,7 +230,9 @@ static dt_status inspect(const dt_arguments *args)
     const char *word = args->words[0];
     bool verifies = dt_arguments_has(args, "--verify");
     dt_text manifest = {0}, checkpoints = {0};
-    if (!dt_file_exists(word)) return dt_fail(DT_ERR_USAGE, "there is no run, checkpoint or file '%s'", word);
+    bool exists;
+    DT_TRY(dt_file_look(word, &exists));
+    if (!exists) return dt_fail(DT_ERR_USAGE, "there is no run, checkpoint or file '%s'", word);
     dt_status status = join_path(&manifest, word, "manifest.json");
     if (!status) status = join_path(&checkpoints, word, "checkpoints");
     if (status) goto done;

@@ -9,7 +9,9 @@
 
 static dt_status look_at(const char *word, dt_weights_place *place)
 {
-    if (!dt_file_exists(word)) return dt_fail(DT_ERR_USAGE, "there is no run or checkpoint '%s'", word);
+    bool exists;
+    DT_TRY(dt_file_look(word, &exists));
+    if (!exists) return dt_fail(DT_ERR_USAGE, "there is no run or checkpoint '%s'", word);
     DT_TRY(dt_weights_look(word, place));
     if (*place == DT_WEIGHTS_CHECKPOINT || *place == DT_WEIGHTS_RUN) return DT_OK;
     return dt_fail(DT_ERR_USAGE, "'%s' is neither a run nor a checkpoint: it has no 'checkpoints' and no "

@@ -28,9 +28,11 @@ static dt_status check_config(const char *word)
 /* A dry run writes nothing, but fails where the run would at once. */
 static dt_status check_dry_run(dt_settings *settings)
 {
+    bool exists = false;
     dt_text folder = {0};
     dt_status status = dt_run_folder_name(settings, &folder);
-    if (!status && dt_file_exists(folder.data))
+    if (!status) status = dt_file_look(folder.data, &exists);
+    if (!status && exists)
         status = dt_fail(DT_ERR_USAGE, "the run folder '%s' is there already: choose another run.name, or remove it",
                          folder.data);
     dt_text_free(&folder);

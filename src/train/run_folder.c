@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/file.h"
-#include "train/checkpoint_file.h"
 
 struct dt_run_folder {
     dt_text path, checkpoints, lock_path;
@@ -67,8 +66,9 @@ static dt_status set_paths(dt_run_folder *folder, dt_settings *settings)
 
 static dt_status open_folder(dt_run_folder *folder, dt_settings *settings, bool resume, dt_log *log)
 {
+    bool found;
     DT_TRY(set_paths(folder, settings));
-    bool found = !dt_path_missing(folder->path.data);
+    DT_TRY(dt_file_look(folder->path.data, &found));
     if (found && !resume) return refuse_found(folder);
     if (!found && resume) dt_log_warn(log, "nothing to resume in '%s': starting a new run", folder->path.data);
     DT_TRY(dt_folder_make(folder->path.data));

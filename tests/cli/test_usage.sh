@@ -38,6 +38,14 @@ refuses 'best of averaged weights that there are not' 'set train.ema' tiny.yaml 
 refuses 'heads do not divide the width' 'heads' plan tiny.yaml model.heads=3
 refuses 'patch does not divide the image' 'patch' plan tiny.yaml model.patch=3
 refuses 'site that the model has not' 'attention' plan tiny.yaml norm.alpha0.atention=1
+ln -s circle circle
+for words in 'eval circle/run' 'generate circle/run --prompt x' 'inspect circle/run' \
+    'tiny.yaml run.dir=circle run.name=run' 'tiny.yaml --dry-run run.dir=circle run.name=run'; do
+    # shellcheck disable=SC2086
+    run $words
+    [ "$code" = 1 ] && has err "cannot look at 'circle/run': "
+    is "why a run cannot be looked at: $words"
+done
 refuses 'no such run to evaluate' "there is no run or checkpoint 'none'" eval none
 refuses 'neither run nor checkpoint' "is neither a run nor a checkpoint" eval "$root/src"
 refuses 'nothing to inspect' "there is no run, checkpoint or file 'none'" inspect none
