@@ -46,6 +46,17 @@ dt_status dt_file_size(const char *path, int64_t *out)
     return DT_OK;
 }
 
+dt_status dt_file_open(const char *path, FILE **out)
+{
+    int fd;
+    int64_t size;
+    DT_TRY(open_regular(path, &fd, &size));
+    *out = fdopen(fd, "r");
+    if (*out) return DT_OK;
+    close(fd);
+    return dt_fail_memory(sizeof **out, path);
+}
+
 /* Reads until `room` bytes or the end of the file; `*count` is what came. */
 static dt_status read_all(int fd, char *bytes, size_t room, const char *path, size_t *count)
 {

@@ -16,6 +16,8 @@ DT_MUST_USE dt_status dt_file_look(const char *path, bool *exists);
  * free(). */
 DT_MUST_USE dt_status dt_file_read(const char *path, size_t limit, char **out, size_t *size);
 DT_MUST_USE dt_status dt_file_size(const char *path, int64_t *out);
+/* Opens a regular file to be read; anything else would keep a reader waiting, or never end. */
+DT_MUST_USE dt_status dt_file_open(const char *path, FILE **out);
 /* Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder. */
 DT_MUST_USE dt_status dt_file_replace(const char *path, const void *bytes, size_t count);
 /* With parents, each durable; an existing folder is fine. */

@@ -182,7 +182,11 @@ static dt_status print_checkpoints(const char *folder, bool verifies)
 /* The last whole line of metrics.jsonl, if there is one, that holds `key`. */
 static void print_last_line(const char *label, const char *metrics, const char *key)
 {
-    FILE *file = fopen(metrics, "re");
+    FILE *file = NULL;
+    if (dt_file_exists(metrics) && dt_file_open(metrics, &file)) {
+        printf("%-12s %s\n", label, dt_error_message());
+        dt_error_clear();
+    }
     char *line = NULL, *last = NULL;
     size_t room = 0, last_room = 0;
     ssize_t length;

@@ -46,6 +46,13 @@ static bool leads_nowhere(const char *path)
     return stat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP);
 }
 
+/* A folder, a pipe or a device has that name. */
+static bool is_no_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
 dt_status dt_checkpoint_manifest(const char *path, json_t **out)
 {
     enum { MAX_MANIFEST = 1 << 26 };
@@ -54,8 +61,10 @@ dt_status dt_checkpoint_manifest(const char *path, json_t **out)
     if (leads_nowhere(path) && !dt_name_missing(path))
         return dt_fail(DT_ERR_DATA, "'%s' is a link that leads nowhere", path);
     DT_TRY(dt_path_join(path, "manifest.json", &name));
-    dt_status status = dt_path_missing(name) ? dt_fail(DT_ERR_DATA, "'%s' has no manifest.json", path)
-                                             : dt_file_read(name, MAX_MANIFEST, &bytes, &size);
+    dt_status status;
+    if (dt_path_missing(name)) status = dt_fail(DT_ERR_DATA, "'%s' has no manifest.json", path);
+    else if (is_no_file(name)) status = dt_fail(DT_ERR_DATA, "'%s' is not a regular file", name);
+    else status = dt_file_read(name, MAX_MANIFEST, &bytes, &size);
     if (!status) {
         status = dt_manifest_parse(bytes, size, name, out);
         free(bytes);

@@ -60,8 +60,8 @@ static off_t kept_length(FILE *file, int64_t last_step, bool *has_eval)
 
 static dt_status cut_metrics(dt_report *report, int64_t last_step)
 {
-    FILE *file = fopen(report->path, "re");
-    if (!file) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
+    FILE *file;
+    DT_TRY(dt_file_open(report->path, &file));
     off_t kept = kept_length(file, last_step, &report->has_eval);
     dt_status status = DT_OK;
     if (kept < 0) status = dt_fail(DT_ERR_IO, "cannot read '%s': %s", report->path, strerror(errno));
@@ -77,6 +77,8 @@ static dt_status open_metrics(dt_report *report, const char *folder, int64_t res
     dt_text_add(&path, "%s/metrics.jsonl", folder);
     DT_TRY(dt_text_status(&path));
     report->path = path.data;
+    int64_t size;
+    if (dt_file_exists(report->path)) DT_TRY(dt_file_size(report->path, &size)); /* opening a pipe would wait */
     report->fd = open(report->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (report->fd < 0) return dt_fail(DT_ERR_IO, "cannot open '%s': %s", report->path, strerror(errno));
     return resume_step >= 0 ? cut_metrics(report, resume_step) : DT_OK;

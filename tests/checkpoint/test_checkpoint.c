@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -229,6 +230,11 @@ static void find_passes_damage_over(void **state)
     assert_int_equal(symlink("nowhere", "checkpoints/step-00000004"), 0); /* to a disk that is not there, say */
     assert_found("checkpoints/step-00000001");
     assert_int_equal(unlink("checkpoints/step-00000004"), 0);
+    OK(dt_folder_make("checkpoints/step-00000004/manifest.json"));
+    assert_found("checkpoints/step-00000001");
+    assert_int_equal(mkfifo("checkpoints/step-00000003/manifest.json", 0600), 0);
+    assert_found("checkpoints/step-00000001");
+    OK(dt_folder_remove("checkpoints/step-00000004"));
     overwrite("checkpoints/step-00000001/manifest.json", "{}", 2);
     assert_int_equal(dt_checkpoint_find("checkpoints", NULL, NULL, &path, NULL), DT_ERR_IO);
     assert_non_null(strstr(dt_error_message(), "none of the 3 checkpoints in 'checkpoints' is valid"));

@@ -100,6 +100,18 @@ if [ -n "$at" ]; then # the linker's build ID follows
     [ $code = 0 ] && has err 'binary is not that of the checkpoint: the last bits may differ'
     is 'another program says that bits may differ'
 fi
+cp -r runs/twice runs/odd
+rm runs/odd/metrics.jsonl
+for make in 'mkfifo' 'ln -s /dev/zero'; do
+    $make runs/odd/metrics.jsonl
+    timeout -k 1 20 "$program" inspect runs/odd >.out 2>&1 </dev/null && grep -q 'not a regular file' .out &&
+        grep -q step-000000 .out
+    is "inspect does not wait for metrics.jsonl by $make"
+    timeout -k 1 20 "$program" tiny.yaml run.name=odd train.epochs=1 --resume >.out 2>&1 </dev/null
+    [ $? = 1 ] && grep -q 'not a regular file' .out
+    is "nor does --resume"
+    rm runs/odd/metrics.jsonl
+done
 run tiny.yaml run.name=one train.epochs=null train.steps=1
 [ "$code" = 0 ] && has err '1 step of 20' && has err 'done: 1 step,'
 is 'one step is no steps'
