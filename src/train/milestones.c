@@ -110,7 +110,8 @@ static dt_status make_ready(dt_trainer *t, json_t **numerics)
     DT_TRY(dt_run_folder_check(t->folder));
     dt_trainer_flush(t);
     *numerics = dt_session_numerics(t->session);
-    return *numerics ? DT_OK : dt_fail_memory(sizeof(json_t), "the numerics record");
+    int failed = json_object_set_new(*numerics, "samples", json_integer(dt_dataset_info(t->data)->count));
+    return failed ? dt_fail_memory(sizeof(json_t), "the numerics record") : DT_OK;
 }
 
 static dt_status begin_save(dt_trainer *t)

@@ -49,6 +49,15 @@ static bool is_other(const char *key, const json_t *now, const json_t *then)
     return !json_equal(now, then) && (then || strcmp(key, "rank_count") != 0);
 }
 
+/* The settings may be those of before, and the files others. Older records do not tell. */
+static void compare_samples(const dt_trainer *t, const json_t *before)
+{
+    long long now = dt_dataset_info(t->data)->count, then = json_integer_value(json_object_get(before, "samples"));
+    if (then && now != then)
+        dt_log_warn(t->log, "the training set has %lld samples, and had %lld at the checkpoint: the order of samples "
+                    "and what is counted in epochs are others", now, then);
+}
+
 /* Same settings and same numerics give the same bits. The algorithms of products are taken up; of the rest, what
  * differs is named. */
 static dt_status take_up_numerics(const dt_trainer *t, const json_t *before)
@@ -61,6 +70,7 @@ static dt_status take_up_numerics(const dt_trainer *t, const json_t *before)
     json_object_foreach(now, key, value)
         if (is_other(key, value, json_object_get(before, key)))
             dt_log_warn(t->log, "%s is not that of the checkpoint: the last bits may differ", key);
+    compare_samples(t, before);
     json_decref(now);
     return status;
 }

@@ -112,6 +112,9 @@ for make in 'mkfifo' 'ln -s /dev/zero'; do
     is "nor does --resume"
     rm runs/odd/metrics.jsonl
 done
+run tiny.yaml run.name=odd train.epochs=1 data.synthetic_count=440 --resume
+[ "$code" = 0 ] && has err 'the training set has 440 samples, and had 400 at the checkpoint'
+is 'another number of samples is named'
 run tiny.yaml run.name=one train.epochs=null train.steps=1
 [ "$code" = 0 ] && has err '1 step of 20' && has err 'done: 1 step,'
 is 'one step is no steps'
