@@ -236,7 +236,8 @@ static dt_status give_text(dt_corpus *c, dt_pieces *out)
         if (c->drained) return give(c, held_bytes(c), 0, true, out);
         size_t cut = dt_tokenizer_cut(c->tokenizer, held_text(c), held_bytes(c));
         if (!cut && held_bytes(c) >= MOST_UNCUT) cut = dt_utf8_cut(held_text(c), held_bytes(c));
-        if (cut) return give(c, cut, 0, false, out);
+        if (cut == held_bytes(c)) DT_TRY(read_more(c)); /* is this the end? */
+        if (cut) return give(c, cut, 0, cut == held_bytes(c), out);
     }
 }
 

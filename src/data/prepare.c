@@ -109,7 +109,8 @@ static dt_status read_text(const preparation *p, const dt_piece *piece, const ch
     return DT_OK;
 }
 
-/* Is the text one to encode? The end of a long text may have nothing more, and an empty line of JSON is no error. */
+/* Is the text one to encode? An empty one in JSON is no error, nor is an empty end of a long text, which preparations
+ * begun by earlier programs may come to. */
 static dt_status judge(const preparation *p, const dt_piece *piece, const char *text, size_t bytes, bool *sound)
 {
     bool nothing = !bytes && ((piece->json && piece->bytes) || piece->place.part);

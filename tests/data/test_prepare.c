@@ -264,6 +264,22 @@ static void bytes_are_not_cut_inside_characters(void **state)
     dt_text_free(&text);
 }
 
+/* Of a length that ends with a part: nothing is left behind it, not even an end. */
+static void a_long_text_of_unsound_parts_leaves_nothing(void **state)
+{
+    static const char *const paths[] = {"long.txt"};
+    dt_text text = {0};
+    while (text.length < 2 << 20) dt_text_add_bytes(&text, "a\0", 2);
+    scene_write("long.txt", text.data, text.length);
+    dt_prepare_options o = options_for("bytes", "out", paths, 1);
+    o.unsound = DT_UNSOUND_SKIP;
+    dt_prepare_counts counts = prepare(&o);
+    assert_int_equal(counts.skipped, 2);
+    assert_int_equal(counts.documents, 0);
+    assert_int_equal(counts.tokens, 0);
+    dt_text_free(&text);
+}
+
 static void two_processes_do_not_write_one_folder(void **state)
 {
     static const char *const paths[] = {"a.txt"};
@@ -594,6 +610,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(short_lines_take_little_memory, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_are_not_cut_inside_characters, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(a_long_text_of_unsound_parts_leaves_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(two_processes_do_not_write_one_folder, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(shards_end_when_they_are_full, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bad_input_is_named, scene_enter, scene_leave),
