@@ -15,7 +15,7 @@
 
 #include "base/file.h"
 
-enum { SIGNAL_MILLISECONDS = 100 };
+enum { SIGNAL_MILLISECONDS = 200 };
 enum { BUFFER = 1 << 17, START = 1 << 16, FIRST_ROOM = 1 << 20, LARGEST_READ = 1 << 24, GZIP_FORMAT = 16 + MAX_WBITS };
 static const int64_t MOST_RATIO = 1032; /* no deflate stream unpacks to more times its size */
 
@@ -35,13 +35,25 @@ struct dt_unpack {
 
 static bool is_input(const char *path) { return !strcmp(path, "-"); }
 
+static dt_status check_signal(const dt_unpack *unpack)
+{
+    return *unpack->signal ? dt_fail(DT_ERR_STOPPED, "stopped by a signal; the same command goes on from here") : DT_OK;
+}
+
 /* Waits until there is something to read, or the end. Signals are the main thread's, and a read on another is not
  * interrupted by them. */
 static dt_status await_input(const dt_unpack *unpack)
 {
     struct pollfd input = {.fd = fileno(unpack->file), .events = POLLIN};
     while (!*unpack->signal && poll(&input, 1, SIGNAL_MILLISECONDS) <= 0) {}
-    return *unpack->signal ? dt_fail(DT_ERR_STOPPED, "stopped by a signal; the same command goes on from here") : DT_OK;
+    return check_signal(unpack);
+}
+
+/* A signal to all of a pipeline may end the writer a moment before it is told here: then this is not the text's end. */
+static dt_status check_end(const dt_unpack *unpack)
+{
+    if (!*unpack->signal) poll(NULL, 0, SIGNAL_MILLISECONDS);
+    return check_signal(unpack);
 }
 
 /* Reads on when the buffer is used up, until it is full; it stays empty at the end of the file. Not by fread, of which
@@ -58,6 +70,7 @@ static dt_status refill(dt_unpack *unpack)
         if (got < 0) return dt_fail(DT_ERR_IO, "cannot read '%s': %s", unpack->path, strerror(errno));
         unpack->ended = got == 0;
         stream->avail_in += (unsigned)got;
+        if (unpack->ended && unpack->signal) DT_TRY(check_end(unpack));
     }
     return DT_OK;
 }

@@ -58,6 +58,17 @@ for part in '' 'some text'; do
     [ "$code" = 3 ] && has err 'stopped by a signal; the same command goes on from here' && [ ! -e silent/prepare.json ]
     is "a signal ends the reading of a pipe that is silent${part:+ behind its first bytes}"
 done
+exec 3<>pipe
+"$program" prepare tokens --tokenizer bytes --out silent - <pipe >.out 2>.err 3<&- &
+printf 'some te' >&3
+until grep -q '^SigCgt:.*[4-7c-f]...$' "/proc/$!/status"; do sleep 0.1; done
+exec 3<&-
+sleep 0.02
+kill -TERM $!
+wait $!
+code=$? err=$(cat .err)
+[ "$code" = 3 ] && has err 'stopped by a signal' && [ ! -e silent/prepare.json ]
+is 'a pipe that ends a moment before a signal is not at its end'
 
 "$program" prepare tokens --tokenizer "$root/tests/data/tokenizers/llama2" --out packed --compress text.txt >.out 2>.err
 code=$? out=$(cat .out) err=$(cat .err)
