@@ -22,7 +22,7 @@ static dt_status add_json(dt_prompts *p, const char *where, const char *line, si
 {
     json_t *object;
     const char *text;
-    DT_TRY(dt_json_parse(line, bytes, where, &object));
+    DT_TRY(dt_json_parse_line(line, bytes, where, &object));
     dt_status status = dt_json_text(object, "prompt", where, &text);
     if (!status) status = dt_prompts_add(p, text, strlen(text));
     json_decref(object);

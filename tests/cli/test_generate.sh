@@ -56,7 +56,7 @@ is 'each line is a prompt, an empty one, too'
 "$program" generate runs/text --prompt 'line 7' --tokens 500 2>>.err | head -c 10 >>.out
 [ "$(wc -c <.out)" = 20 ] && ! grep -q 'cannot write' .err
 is 'a reader who has seen enough is no failure'
-printf '{"prompt": "line 7"}\n{"id": 2, "prompt": "caf\\u00e9"}\n' >prompts.jsonl
+printf '{"prompt": "line 7"}\n{"id": 18446744073709551616, "prompt": "caf\\u00e9"}\n' >prompts.jsonl
 run generate runs/text --prompts prompts.jsonl --tokens 50 --json
 [ "$code" = 0 ] && [ "$(wc -l <.out)" = 2 ] && has out '{"prompt":"line 7","text":"' && has out '"prompt":"café"' &&
     has out '"tokens":50,"stop":"length"'
