@@ -228,14 +228,24 @@ static dt_status give_line(dt_corpus *c, dt_pieces *out)
     return DT_OK;
 }
 
+/* Of what is held, what reading on from here gets for that much. More may be held, of an earlier look; where a text is
+ * cut must follow from the place alone, so that a preparation which goes on from there has the same parts. */
+static size_t seen_bytes(const dt_corpus *c, size_t wanted)
+{
+    size_t beyond = (size_t)(c->place.offset % READ_BYTES);
+    size_t seen = (beyond + wanted + READ_BYTES - 1) / READ_BYTES * READ_BYTES - beyond;
+    return seen < held_bytes(c) ? seen : held_bytes(c);
+}
+
 /* What cannot be cut is looked at again when it is twice as long, so that looking costs no more than reading. */
 static dt_status give_text(dt_corpus *c, dt_pieces *out)
 {
     for (size_t wanted = DT_PIECE_BYTES;; wanted *= 2) {
         while (!c->drained && held_bytes(c) < wanted) DT_TRY(read_more(c));
-        if (c->drained) return give(c, held_bytes(c), 0, true, out);
-        size_t cut = dt_tokenizer_cut(c->tokenizer, held_text(c), held_bytes(c));
-        if (!cut && held_bytes(c) >= MOST_UNCUT) cut = dt_utf8_cut(held_text(c), held_bytes(c));
+        size_t seen = seen_bytes(c, wanted);
+        if (c->drained && seen == held_bytes(c)) return give(c, seen, 0, true, out);
+        size_t cut = dt_tokenizer_cut(c->tokenizer, held_text(c), seen);
+        if (!cut && seen >= MOST_UNCUT) cut = dt_utf8_cut(held_text(c), seen);
         if (cut == held_bytes(c)) DT_TRY(read_more(c)); /* is this the end? */
         if (cut) return give(c, cut, 0, cut == held_bytes(c), out);
     }

@@ -226,6 +226,30 @@ static void what_cannot_be_cut_is_read_on(void **state)
     dt_text_free(&text);
 }
 
+/* Behind 4 MiB that cannot be cut, the end of a line, and words: 8 MiB are read for the line, which leaves 4 that a
+ * preparation that goes on from there does not hold. */
+static void parts_are_those_of_going_on(void **state)
+{
+    static const char *const paths[] = {"far.txt"};
+    dt_text text = {0};
+    while (text.length < 17 << 18) dt_text_add(&text, "。 ");
+    dt_text_add(&text, "a\n");
+    while (text.length < 10 << 20) dt_text_add(&text, " word");
+    scene_write("far.txt", text.data, text.length);
+    dt_prepare_options whole = options_for("gpt2", "whole", paths, 1), cut = options_for("gpt2", "cut", paths, 1);
+    whole.held_out = cut.held_out = 0.5;
+    dt_prepare_counts a = prepare(&whole), b;
+    volatile const int always = 1;
+    cut.signal = &always;
+    cut.threads = 1;
+    int stops = 0;
+    for (dt_status status = DT_ERR_STOPPED; status; stops += status != DT_OK) status = dt_prepare_tokens(&cut, &b);
+    assert_true(stops > 1);
+    assert_int_equal(a.held_out_tokens, b.held_out_tokens);
+    assert_same("whole", "cut");
+    dt_text_free(&text);
+}
+
 /* In a process of its own, whose memory is its own. */
 static long most_kib(const dt_prepare_options *o)
 {
@@ -608,6 +632,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_number_of_threads_changes_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(an_interrupted_preparation_goes_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(parts_are_those_of_going_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(short_lines_take_little_memory, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_are_not_cut_inside_characters, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_long_text_of_unsound_parts_leaves_nothing, scene_enter, scene_leave),
