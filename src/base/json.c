@@ -14,7 +14,9 @@
 const char *dt_json_trouble(const json_error_t *error)
 {
     static const char surrogate[] = "invalid Unicode '"; /* with an escape that is none: invalid Unicode escape '... */
+    if (!*error->text) return NULL; /* where memory runs out jansson sets no code, and mostly no text */
     switch (json_error_code(error)) {
+    case json_error_out_of_memory: return NULL;
     case json_error_numeric_overflow: return "a number is too large, which is not taken";
     case json_error_stack_overflow: return "it is nested deeper than 2048 levels, which is not taken";
     case json_error_duplicate_key: return "a member stands there twice, which is not taken";
@@ -28,15 +30,15 @@ const char *dt_json_trouble(const json_error_t *error)
 
 static dt_status parse(const char *bytes, size_t size, size_t flags, const char *where, json_t **out)
 {
-    json_error_t error = {0}; /* jansson sets no code, and mostly no text, where memory runs out */
+    json_error_t error = {0};
     *out = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (*out) return DT_OK;
-    if (!*error.text || json_error_code(&error) == json_error_out_of_memory) return dt_fail_memory(size, where);
+    const char *trouble = dt_json_trouble(&error);
+    if (!trouble) return dt_fail_memory(size, where);
     if (json_error_code(&error) == json_error_null_character) /* jansson names the flag that would take it */
         return dt_fail(DT_ERR_DATA, "%s:%d:%d: a text has the NUL character (\\u0000), which is not taken", where,
                        error.line, error.column);
-    return dt_fail(DT_ERR_DATA, "%s:%d:%d: %s: %s", where, error.line, error.column, dt_json_trouble(&error),
-                   error.text);
+    return dt_fail(DT_ERR_DATA, "%s:%d:%d: %s: %s", where, error.line, error.column, trouble, error.text);
 }
 
 dt_status dt_json_parse(const char *bytes, size_t size, const char *where, json_t **out)

@@ -18,7 +18,8 @@ DT_MUST_USE dt_status dt_json_read(const char *path, size_t limit, json_t **out)
 enum { DT_JSON_LINE = JSON_DECODE_INT_AS_REAL }; /* jansson's flag for it */
 DT_MUST_USE dt_status dt_json_parse_line(const char *bytes, size_t size, const char *where, json_t **out);
 DT_MUST_USE dt_status dt_json_line_int(const json_t *, const char *key, const char *where, int64_t *out);
-/* What jansson does not take: "not valid JSON", or in words what is valid but beyond it. */
+/* What jansson does not take: "not valid JSON", or in words what is valid but beyond it; NULL: it had no memory. The
+ * error was {0} before. */
 const char *dt_json_trouble(const json_error_t *);
 /* Adds the value as text; `flags` are jansson's. To be used instead of json_dumps, which writes on without a key when
  * it has no memory for it. */

@@ -273,11 +273,13 @@ dt_status dt_corpus_read(dt_corpus *c, size_t bytes, dt_pieces *out)
 
 dt_status dt_json_line_text(const char *line, size_t bytes, const char *field, dt_text *out)
 {
-    json_error_t error;
+    json_error_t error = {0};
     json_t *root = json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | DT_JSON_LINE, &error);
     const json_t *value = json_object_get(root, field);
+    const char *trouble = root ? NULL : dt_json_trouble(&error);
     dt_status status = DT_OK;
-    if (!root) status = dt_fail(DT_ERR_DATA, "column %d: %s: %s", error.column, dt_json_trouble(&error), error.text);
+    if (trouble) status = dt_fail(DT_ERR_DATA, "column %d: %s: %s", error.column, trouble, error.text);
+    else if (!root) status = dt_fail_memory(bytes, "a line of JSON");
     else if (!json_is_string(value))
         status = dt_fail(DT_ERR_DATA, "the line is no object with a text under '%s'", field);
     else dt_text_add_bytes(out, json_string_value(value), json_string_length(value));

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "data/corpus.h"
 #include "fault.h"
 
 static int enter_new_folder(void **state)
@@ -130,6 +131,15 @@ static dt_status parse_json(void)
     return DT_OK;
 }
 
+static dt_status read_line(void)
+{
+    static const char line[] = "{\"id\": [1, \"x\"], \"text\": \"a text\"}";
+    dt_text text = {0};
+    dt_status status = dt_json_line_text(line, sizeof line - 1, "text", &text);
+    dt_text_free(&text);
+    return status;
+}
+
 static dt_status list_folder(void)
 {
     char **names;
@@ -193,20 +203,27 @@ static void every_allocation_may_fail(void **state)
 }
 
 /* jansson mostly says nothing where memory runs out: that is not JSON with an error that has no name. */
-static void json_without_memory_is_not_called_wrong(void **state)
+static void assert_not_called_wrong(dt_status (*action)(void))
 {
     static const char nothing[] = "not valid JSON: ";
     dt_status status;
     long leaked;
     int told = 0;
-    for (int n = 1; run_with_fault("alloc", n, parse_json, &status, &leaked); n++) {
+    for (int n = 1; run_with_fault("alloc", n, action, &status, &leaked); n++) {
         const char *message = dt_error_message();
         size_t length = strlen(message), end = sizeof nothing - 1;
         if (length >= end && !strcmp(message + length - end, nothing)) fail_msg("allocation %d: %s", n, message);
         if (strstr(message, "NUL")) fail_msg("allocation %d: %s", n, message);
+        if (leaked) fail_msg("allocation %d: %ld blocks leaked", n, leaked);
         told += status == DT_ERR_MEMORY;
     }
     assert_true(told > 0);
+}
+
+static void json_without_memory_is_not_called_wrong(void **state)
+{
+    assert_not_called_wrong(parse_json);
+    assert_not_called_wrong(read_line);
 }
 
 int main(int count, char **args)
