@@ -243,8 +243,9 @@ has_runs() {
 check_folder() {
     if [ -e "$folder/settings.yaml" ] && ! diff "$folder/settings.yaml" "$work/settings.yaml" >"$work/changes"; then
         ! has_runs ||
-            fail "the runs in '$folder' have other settings ($(sed -n 's/^\([<>]\) */\1 /p' "$work/changes" | head -n 4 |
-                tr '\n' ';' | sed 's/;$//;s/;/; /g')): choose another folder with -o, or remove it" 2
+            fail "the runs in '$folder' have other settings ($(
+                sed -n 's/^\([<>]\) */\1 /p' "$work/changes" | head -n 4 | tr '\n' ';' | sed 's/;$//;s/;/; /g'
+            )): choose another folder with -o, or remove it" 2
         rm -f "$folder/points" "$folder"/states/* "$folder"/output/*
     fi
     keep settings.yaml "$work/settings.yaml"
