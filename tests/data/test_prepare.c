@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "data/dataset.h"
+#include "data/corpus.h"
 #include "data/prepare.h"
 #include "scene.h"
 
@@ -272,6 +273,28 @@ static void short_lines_take_little_memory(void **state)
     scene_write_often("short.jsonl", &line, 400000);
     dt_prepare_options o = options_for("bytes", "out", paths, 1);
     assert_in_range(most_kib(&o), 1, 600 << 10);
+    dt_text_free(&line);
+}
+
+/* What is kept of a short line is more than its text, and counts in what is asked for. */
+static void records_count_as_what_is_read(void **state)
+{
+    enum { ASKED = 1 << 20 };
+    static const char *const paths[] = {"short.jsonl"};
+    dt_text line = {0};
+    dt_tokenizer *tokenizer;
+    dt_corpus *corpus;
+    dt_pieces pieces = {0};
+    dt_text_add(&line, "{\"text\":\"a\"}\n");
+    scene_write_often("short.jsonl", &line, 100000);
+    assert_int_equal(dt_tokenizer_open("bytes", &tokenizer), DT_OK);
+    assert_int_equal(dt_corpus_open(paths, 1, "out", false, tokenizer, &corpus), DT_OK);
+    assert_int_equal(dt_corpus_read(corpus, ASKED, &pieces), DT_OK);
+    size_t kept = pieces.text.length + (size_t)pieces.count * sizeof *pieces.piece;
+    assert_in_range(kept, ASKED, ASKED + sizeof *pieces.piece + line.length);
+    dt_pieces_free(&pieces);
+    dt_corpus_close(corpus);
+    dt_tokenizer_close(tokenizer);
     dt_text_free(&line);
 }
 
@@ -634,6 +657,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_cannot_be_cut_is_read_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(parts_are_those_of_going_on, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(short_lines_take_little_memory, scene_enter, scene_leave),
+        cmocka_unit_test_setup_teardown(records_count_as_what_is_read, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(bytes_are_not_cut_inside_characters, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(a_long_text_of_unsound_parts_leaves_nothing, scene_enter, scene_leave),
         cmocka_unit_test_setup_teardown(two_processes_do_not_write_one_folder, scene_enter, scene_leave),
