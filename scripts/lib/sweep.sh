@@ -18,6 +18,7 @@
 # What a sweep folder holds beside the run folders: settings.yaml, what all points have in common; points, every point
 # that was ever asked for; states/POINT, how its last run ended; output/POINT.txt, what that printed; lock.
 set -u
+(: >&2) || exec 2>/dev/null # closed, the shell's own files would take its place
 # A sweep starts runs of one process each, whatever ranks its own shell is told to be one of.
 launch=${DYTTRAIN_LAUNCH-}
 DYTTRAIN_LAUNCH=single

@@ -298,7 +298,7 @@ dt_status dt_bpe_complete(dt_bpe *bpe, dt_spelling spelling, const char *path)
     static const char *const begins[] = {"<|begin_of_text|>", "<s>", NULL};
     DT_TRY(find_bytes(bpe, spelling, path));
     bpe->cut_spaces = spelling == DT_SPELL_FALLBACK && !has_name(bpe, goes_across);
-    bpe->cut_lines = spelling == DT_SPELL_FALLBACK && !bpe->whole_words && !has_name(bpe, joins_lines);
+    bpe->cut_lines = spelling == DT_SPELL_FALLBACK && !has_name(bpe, joins_lines);
     if (bpe->specials) qsort(bpe->special, (size_t)bpe->specials, sizeof *bpe->special, longest_first);
     bpe->end = find_special(bpe, ends);
     bpe->begin = find_special(bpe, begins);

@@ -50,6 +50,9 @@ static dt_status check_model(reader *r)
         return dt_fail(DT_ERR_DATA, "'%s': its model has a dropout, which is not supported", r->path);
     r->bpe->whole_words = is_true(r->model, "ignore_merges");
     r->spelling = is_true(r->model, "byte_fallback") ? DT_SPELL_FALLBACK : DT_SPELL_LETTERS;
+    if (r->bpe->whole_words && r->spelling == DT_SPELL_FALLBACK) /* the reference looks whole texts up then */
+        return dt_fail(DT_ERR_DATA, "'%s': its model has ignore_merges with byte fallback, which is not supported",
+                       r->path);
     return DT_OK;
 }
 

@@ -174,10 +174,21 @@ static dt_status read_llama3(const json_t *rope, const char *where, json_t *sett
     return dt_hf_put(settings, "model.rope_context", json_integer(context));
 }
 
+/* Without a type there is nothing to scale by. */
+static dt_status check_untyped(const json_t *rope, const char *where)
+{
+    size_t known = (size_t)(json_object_get(rope, "rope_theta") != NULL) +
+                   (size_t)(json_object_get(rope, "partial_rotary_factor") != NULL);
+    if (json_object_size(rope) == known) return DT_OK;
+    return dt_fail(DT_ERR_DATA, "%s: its rotation has more than a rope_theta but no rope_type, which is not supported",
+                   where);
+}
+
 /* The type of rotation that an object asks for, and what goes with it. */
 static dt_status read_scaling(const json_t *rope, const char *where, json_t *settings)
 {
     const char *type = "default";
+    if (!dt_hf_given(rope, "rope_type") && !dt_hf_given(rope, "type")) return check_untyped(rope, where);
     if (dt_hf_given(rope, "rope_type")) DT_TRY(dt_json_text(rope, "rope_type", where, &type));
     else if (dt_hf_given(rope, "type")) DT_TRY(dt_json_text(rope, "type", where, &type));
     if (!strcmp(type, "default")) return DT_OK;
@@ -202,6 +213,23 @@ static dt_status read_scalings(const json_t *const ropes[2], const char *where, 
     return status;
 }
 
+/* One beside the rotation is the one that transformers takes. */
+static dt_status check_context(const json_t *config, const json_t *const ropes[2], const char *where)
+{
+    static const char key[] = "original_max_position_embeddings";
+    int64_t beside, inside;
+    if (!dt_hf_given(config, key)) return DT_OK;
+    DT_TRY(dt_json_int(config, key, where, &beside));
+    for (int i = 0; i < 2; i++) {
+        if (!ropes[i] || !dt_hf_given(ropes[i], key)) continue;
+        DT_TRY(dt_json_int(ropes[i], key, where, &inside));
+        if (inside != beside)
+            return dt_fail(DT_ERR_DATA, "%s: %s is %lld in the rotation and %lld beside it: remove the one that the "
+                           "model was not trained with", where, key, (long long)inside, (long long)beside);
+    }
+    return DT_OK;
+}
+
 /* Version 5 of transformers has all of it in `rope_parameters`; version 4 has `rope_theta`, and in `rope_scaling` the
  * rest, of which older ones call the type `type`. */
 static dt_status read_rope(const json_t *config, const char *where, json_t *settings)
@@ -217,6 +245,7 @@ static dt_status read_rope(const json_t *config, const char *where, json_t *sett
     if (which_has(places, "partial_rotary_factor"))
         DT_TRY(dt_json_real(which_has(places, "partial_rotary_factor"), "partial_rotary_factor", where, &share));
     if (share != 1) return dt_fail(DT_ERR_DATA, "%s: partial_rotary_factor %g is not supported, only 1", where, share);
+    DT_TRY(check_context(config, ropes, where));
     DT_TRY(dt_hf_put(settings, "model.rope_theta", json_real(theta)));
     return read_scalings(ropes, where, settings);
 }

@@ -97,6 +97,10 @@ code=$? err=$(cat .err)
 [ $code = 0 ] && [ -z "$err" ] && [ "$(column 3 lr0.004-seed0)" = done ]
 is 'nowhere to speak to'
 rm -rf $folder/lr0.004-seed0
+"$root/scripts/sweep_lr.sh" tiny.yaml 4e-3 train.epochs=1 >&- 2>&- <&-
+[ $? = 0 ] && [ "$(column 3 lr0.004-seed0)" = done ]
+is 'nor to complain to'
+rm -rf $folder/lr0.004-seed0
 mkdir temporary
 {
     TMPDIR=$work/temporary "$root/scripts/sweep_lr.sh" tiny.yaml 4e-3 train.epochs=1 2>.err </dev/null

@@ -395,6 +395,8 @@ static void other_kinds_are_named(void **state)
  * ours would be, and none of the others. */
 static void other_forms_of_byte_fallback_are_named(void **state)
 {
+    assert_refused("{\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"ignore_merges\":true}}",
+                   "ignore_merges with byte fallback");
 #define FALLBACK "{\"model\":{\"type\":\"BPE\",\"byte_fallback\":true},"
 #define PREPEND "{\"type\":\"Prepend\",\"prepend\":\"\u2581\"}"
 #define REPLACE "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"}"

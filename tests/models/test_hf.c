@@ -65,6 +65,11 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
            "rope type 'yarn' is not supported, only default and llama3");
     refuse("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 2}, " LLAMA "}", "'low_freq_factor' is missing");
     refuse("{\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 0}, " LLAMA "}", "factor 0");
+    refuse("{\"rope_parameters\": {\"factor\": 2, \"rope_theta\": 500}, " LLAMA "}", "but no rope_type");
+    refuse("{\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\"}}, " LLAMA "}",
+           "its rotation has more than a rope_theta but no rope_type");
+    refuse("{\"original_max_position_embeddings\": 8192, \"rope_scaling\": " LLAMA3 ", " LLAMA "}",
+           "original_max_position_embeddings is 4096 in the rotation and 8192 beside it");
     refuse("{\"rope_scaling\": 2, " LLAMA "}", "rope scaling is not an object");
     refuse("{\"rope_parameters\": {\"rope_type\": \"default\"}, "
            "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}, " LLAMA "}", "rope type 'linear'");
