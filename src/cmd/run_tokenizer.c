@@ -23,13 +23,23 @@ static bool is_of_bytes(const dt_settings *settings)
     return same;
 }
 
+/* A checkpoint that was copied elsewhere has another folder above it. */
+static bool is_in_run(const char *checkpoint)
+{
+    dt_text path = {0};
+    dt_text_add(&path, "%s/../../checkpoints", checkpoint);
+    bool found = !path.failed && dt_file_exists(path.data);
+    dt_text_free(&path);
+    return found;
+}
+
 static dt_status open_copy(const dt_settings *settings, const char *checkpoint, dt_text *tried, dt_tokenizer **out)
 {
-    bool data = dt_setting_has(settings, "data.path");
+    bool data = dt_setting_has(settings, "data.path"), looks = data || is_in_run(checkpoint);
     if (data) dt_text_add(tried, "%s/tokenizer", dt_setting_text(settings, "data.path"));
     else dt_text_add(tried, "%s/../../tokenizer", checkpoint);
     DT_TRY(dt_text_status(tried));
-    if (dt_file_exists(tried->data)) return dt_tokenizer_open(tried->data, out);
+    if (looks && dt_file_exists(tried->data)) return dt_tokenizer_open(tried->data, out);
     if (!data)
         return dt_fail(DT_ERR_USAGE, "the run has no text, so tells of no tokenizer, and there is none in its folder: "
                        "name it with --tokenizer");

@@ -124,6 +124,10 @@ is 'import --format hf keeps the tokenizer for generate'
 run generate dyt --prompt 'a text'
 [ "$code" = 2 ] && has err 'there is none in its folder: name it with --tokenizer'
 is 'which takes none of the folder that it happens to be in'
+mkdir -p far/away && cp -r wide/checkpoints/step-00000000 far/away/lone && cp -r wide/tokenizer far
+run generate far/away/lone --prompt 'a text' --tokens 3
+[ "$code" = 2 ] && has err 'there is none in its folder: name it with --tokenizer'
+is 'and a checkpoint that stands alone none of a folder above it'
 run import --format hf dyt.hf
 [ "$code" = 2 ] && has err 'a word is missing'
 is 'import --format hf without OUT'
